@@ -1,0 +1,155 @@
+package matching
+
+import "errors"
+
+// Errors that callers tell apart.
+var (
+	// ErrNotReady says that the county's shard has not been rebuilt from the
+	// record (a new or emptied Redis). The shard refuses; it does not guess.
+	ErrNotReady = errors.New("the county's matcher is being rebuilt from the record")
+)
+
+// Person is what eligibility may ask about. It names nobody.
+type Person struct {
+	Household  string
+	Division   string // 12-digit code of the village
+	Groups     []string
+	ScoreMilli int64 // multidimensional score, 0..1000
+}
+
+// Offer is what an offer says, as the matcher needs it. A version never
+// changes; a change is a new version.
+type Offer struct {
+	ID            string
+	Version       int64
+	Category      string
+	Divisions     []string // served, any level, 12-digit codes
+	Groups        []string // the person is in at least one; empty: any
+	MinScoreMilli int64
+	CapUnits      int64  // per household and CapPeriod; 0: none
+	CapPeriod     Period // for CapUnits
+	Lots          []Lot
+}
+
+// Lot is one county's share of a lot: what the record calls a share.
+type Lot struct {
+	ID      string // share id, unique
+	County  string // 12-digit county code
+	FromMs  int64  // usable from, Unix ms
+	UntilMs int64  // usable until (exclusive), Unix ms
+}
+
+// Candidate is a lot that may serve a need, with the offer's own cap.
+type Candidate struct {
+	Offer string
+	Lot   string
+	Cap   Cap // zero Limit: none
+}
+
+// Miss says why an offer of the category does not serve this person now.
+type Miss struct {
+	Offer string
+	Why   string // "division", "group", "score", "not_yet", "over"
+}
+
+// Cap limits units per household, field and period.
+type Cap struct {
+	Field  string // "c:<category>" or "o:<offer>"
+	Period string // label of the period the claim falls in, e.g. "D20261124"
+	Limit  int64  // units; 0: none
+}
+
+// Request asks for everything one resident needs, in one script call.
+type Request struct {
+	County    string
+	Household string
+	Asks      []Ask
+}
+
+// Ask is one need.
+type Ask struct {
+	Need        string
+	Category    string
+	Base        int   // the need's allocations so far; the next id is <need>-<base>
+	QtyUnits    int64 // still wanted
+	WeightMilli int64 // priority on the waiting list
+	Cap         Cap   // the category's cap across all providers
+	Candidates  []Candidate
+}
+
+// Hold is units kept for a need until the record confirms or DeadlineMs.
+type Hold struct {
+	ID         string // deterministic: <need>-<ordinal>; becomes the allocation's id
+	Need       string
+	Household  string
+	Offer      string
+	Lot        string
+	QtyUnits   int64
+	Category   Cap   // as claimed
+	OfferCap   Cap   // as claimed; zero Field: none
+	Seq        int64 // ordinal of the claim for household and category, never reused
+	DeadlineMs int64
+}
+
+// Outcome is what became of one ask.
+type Outcome struct {
+	Need string
+	// Holds to be confirmed by the record; empty when nothing is to be had.
+	Holds []Hold
+	// Stale: the record has moved on since the caller read it; read again.
+	Stale bool
+	// ShortUnits is what is still wanted; then the need waits.
+	ShortUnits int64
+	// Why it is short: "none" (no candidate), "stock" (candidates are empty),
+	// "cap" (category cap), "offer_cap" (every offer with stock is capped).
+	Why string
+	// CapUsed is how many units of the category cap are used, this call included.
+	CapUsed int64
+	// Position on the county's waiting list for the category, from 1; 0: not waiting.
+	Position int64
+}
+
+// LotState is what the record knows of a share, for opening and rebuilding.
+type LotState struct {
+	ID        string
+	Category  string
+	FreeUnits int64 // qty - promised - handed over - expired - withdrawn
+	// TakenUnits is promised + handed over.
+	TakenUnits int64
+	Closed     bool
+}
+
+// Stock is what Redis has of a share.
+type Stock struct {
+	ID         string
+	Known      bool
+	FreeUnits  int64
+	HeldUnits  int64
+	TakenUnits int64
+	Closed     bool
+}
+
+// Waiter is a need on the waiting list.
+type Waiter struct {
+	Need        string
+	Category    string
+	WeightMilli int64
+}
+
+// CapState is what a household has used, for rebuilding.
+type CapState struct {
+	Household string
+	Field     string
+	Period    string
+	Used      int64
+	Seq       int64 // highest ordinal given so far + 1
+}
+
+// Snapshot is everything a county's shard is rebuilt from.
+type Snapshot struct {
+	Lots    []LotState
+	Live    []string // ids of allocations that are promised (not yet handed over)
+	Done    []string // ids of allocations that ended in the last 30 minutes
+	Caps    []CapState
+	Waiters []Waiter
+}
