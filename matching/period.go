@@ -65,3 +65,37 @@ func (p Period) End(t time.Time) time.Time {
 	}
 	return time.Time{}
 }
+
+// Start is when the period of t began; the zero time for Ever.
+func (p Period) Start(t time.Time) time.Time {
+	y, m, d := t.In(cst).Date()
+	switch p {
+	case Day:
+		return time.Date(y, m, d, 0, 0, 0, 0, cst)
+	case Week:
+		wd := (int(t.In(cst).Weekday()) + 6) % 7 // Monday is 0
+		return time.Date(y, m, d-wd, 0, 0, 0, 0, cst)
+	case Month:
+		return time.Date(y, m, 1, 0, 0, 0, 0, cst)
+	case Year:
+		return time.Date(y, 1, 1, 0, 0, 0, 0, cst)
+	}
+	return time.Time{}
+}
+
+// PeriodOf says which period a label is of; Ever for what is no label.
+func PeriodOf(label string) Period {
+	if label != "" {
+		switch label[0] {
+		case 'D':
+			return Day
+		case 'W':
+			return Week
+		case 'M':
+			return Month
+		case 'Y':
+			return Year
+		}
+	}
+	return Ever
+}

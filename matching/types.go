@@ -7,7 +7,16 @@ var (
 	// ErrNotReady says that the county's shard has not been rebuilt from the
 	// record (a new or emptied Redis). The shard refuses; it does not guess.
 	ErrNotReady = errors.New("the county's matcher is being rebuilt from the record")
+	// ErrBusy says that somebody else is rebuilding the county just now.
+	ErrBusy = errors.New("the county is already being rebuilt")
+	// ErrRequest says that the caller asked for something that cannot be meant:
+	// an empty or malformed id, a quantity outside 1..[MaxUnits].
+	ErrRequest = errors.New("not a valid request to the matcher")
 )
+
+// MaxUnits is the largest quantity of one lot, need or cap; Lua prints larger
+// numbers with an exponent.
+const MaxUnits = 1_000_000_000_000
 
 // Person is what eligibility may ask about. It names nobody.
 type Person struct {
@@ -49,8 +58,25 @@ type Candidate struct {
 // Miss says why an offer of the category does not serve this person now.
 type Miss struct {
 	Offer string
-	Why   string // "division", "group", "score", "not_yet", "over"
+	Why   string // one of the Miss constants
 }
+
+// Why an offer is missed.
+const (
+	MissDivision = "division" // it does not reach the person's village
+	MissGroup    = "group"    // it is for other groups
+	MissScore    = "score"    // the person's score is below its minimum
+	MissNotYet   = "not_yet"  // none of the county's lots has begun
+	MissOver     = "over"     // all of the county's lots have ended
+)
+
+// Why an ask is short.
+const (
+	ShortNone     = "none"      // no candidate
+	ShortStock    = "stock"     // the candidates are empty
+	ShortCap      = "cap"       // the category's cap
+	ShortOfferCap = "offer_cap" // every offer with stock is capped
+)
 
 // Cap limits units per household, field and period.
 type Cap struct {
@@ -70,7 +96,7 @@ type Request struct {
 type Ask struct {
 	Need        string
 	Category    string
-	Base        int   // the need's allocations so far; the next id is <need>-<base>
+	Base        int   // the highest ordinal of the need's allocations + 1; the next id is <need>-<base>
 	QtyUnits    int64 // still wanted
 	WeightMilli int64 // priority on the waiting list
 	Cap         Cap   // the category's cap across all providers
@@ -100,8 +126,7 @@ type Outcome struct {
 	Stale bool
 	// ShortUnits is what is still wanted; then the need waits.
 	ShortUnits int64
-	// Why it is short: "none" (no candidate), "stock" (candidates are empty),
-	// "cap" (category cap), "offer_cap" (every offer with stock is capped).
+	// Why it is short: one of the Short constants; "" when nothing is short.
 	Why string
 	// CapUsed is how many units of the category cap are used, this call included.
 	CapUsed int64

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -57,8 +58,9 @@ type Document interface {
 }
 
 // Index is a declared order over a collection. Fields are JSON names of
-// top-level fields holding strings, int64s or bools. The id always follows as
-// the last field, so that the order is total.
+// top-level fields holding strings, int64s or bools; they are always written
+// (never omitempty), which the record checks. The id always follows as the
+// last field, so that the order is total.
 type Index struct {
 	Name   string
 	Fields []string
@@ -238,6 +240,13 @@ func (c Collection[T, P]) Change(ctx context.Context, id string, change func(P) 
 		}
 		if !errors.Is(err, ErrConflict) || try == 64 {
 			return nil, err
+		}
+		wait := time.NewTimer(rand.N(min(time.Millisecond<<min(try, 8), 20*time.Millisecond)))
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return nil, fmt.Errorf("change %s %s: %w", c.Name, id, ctx.Err())
 		}
 	}
 }

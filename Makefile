@@ -1,0 +1,39 @@
+# 幸福码 Happiness Code. These targets are the only commands anyone must know.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo source)
+LDFLAGS := -X main.version=$(VERSION)
+# TEST narrows `make test`, for example: make test TEST=./matching/...
+TEST ?= ./...
+
+.PHONY: help run build web test check bench
+
+help: ## 列出这些命令 / list these commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-7s %s\n", $$1, $$2}'
+
+run: build ## 构建并运行（首次载入演示城市） / build all, start on ./data with the demo city
+	@exec bin/happycode serve --demo
+
+build: web ## 构建 bin/happycode / build the one binary
+	@echo '· go build'
+	@go build -ldflags '$(LDFLAGS)' -o bin/happycode ./cmd/happycode
+
+web: ## 构建页面的样式与脚本 / build the pages' styles and scripts (npm)
+	@.ci/web build
+
+test: ## 全部测试，缺少的工具会先安装 / all tests; installs what they need first
+	@.ci/need
+	@.ci/web build
+	@.ci/web check
+	@echo '· go test -race $(TEST)'
+	@go test -race -tags integration -timeout 30m $(TEST)
+
+check: ## 格式、vet、lint、漏洞 / gofmt, go vet, golangci-lint, govulncheck
+	@.ci/check
+
+bench: ## 基准测试 / benchmarks, to be compared with benchstat
+	@.ci/need
+	@go test -tags integration -run '^$$' -bench . -benchmem -count 6 -timeout 60m $(TEST)

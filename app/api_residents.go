@@ -1,0 +1,415 @@
+package app
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/xingfuma/happycode/app/audit"
+	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/qrcode"
+)
+
+type consentView struct {
+	AtMs  int64    `json:"at_ms"`
+	Scope []string `json:"scope" items.enum:"matching,provider_handover"`
+}
+
+// residentView is a person as those see it who answer for them, and they
+// themselves. The ID number never leaves the record whole.
+type residentView struct {
+	ID         string           `json:"id"`
+	Name       string           `json:"name"`
+	IDMasked   string           `json:"id_masked" description:"First four and last two characters."`
+	Phone      string           `json:"phone" description:"Empty in lists."`
+	Household  string           `json:"household"`
+	Division   string           `json:"division"`
+	Place      string           `json:"place" description:"Names of county, town and village."`
+	BirthYear  int              `json:"birth_year"`
+	Groups     []string         `json:"groups"`
+	ScoreMilli int64            `json:"score_milli"`
+	Consent    consentView      `json:"consent"`
+	CardNo     string           `json:"card_no"`
+	Status     residents.Status `json:"status" enum:"active,moved,deceased"`
+	CreatedMs  int64            `json:"created_ms"`
+}
+
+func (a *App) viewResident(c *fiber.Ctx, r *residents.Resident, whole bool) (residentView, error) {
+	person, err := a.Residents.Open(c.UserContext(), r)
+	if err != nil {
+		return residentView{}, err
+	}
+	v := residentView{
+		ID: r.ID, Name: person.Name, IDMasked: masked(person.IDNumber), Household: r.Household,
+		Division: r.Division, Place: a.Tree().Name(r.Division), BirthYear: r.BirthYear, Groups: r.Groups,
+		ScoreMilli: r.ScoreMilli, Consent: consentView{r.Consent.AtMs, r.Consent.Scope},
+		CardNo: r.CardNo, Status: r.Status, CreatedMs: r.CreatedMs,
+	}
+	if whole {
+		v.Phone = person.Phone
+	}
+	return v, nil
+}
+
+// masked leaves the first four and the last two characters of an ID number.
+func masked(id string) string {
+	if len(id) < 10 {
+		return ""
+	}
+	return id[:4] + "************"[:min(12, len(id)-6)] + id[len(id)-2:]
+}
+
+type residentRequest struct {
+	Name       string   `json:"name" required:"true" minLength:"1" maxLength:"50"`
+	IDNumber   string   `json:"id_number" description:"18 characters, GB 11643; empty for a person without one."`
+	Phone      string   `json:"phone"`
+	Division   string   `json:"division" required:"true" description:"12-digit code within the caseworker's own."`
+	Groups     []string `json:"groups" description:"Ids of /groups."`
+	ScoreMilli int64    `json:"score_milli" minimum:"0" maximum:"1000"`
+	Household  string   `json:"household" description:"Id of a household of the division, or a key of the office's own; empty for a new one."`
+	PIN        string   `json:"pin" format:"password" description:"6 to 12 digits; empty: none yet."`
+	Consent    []string `json:"consent" items.enum:"matching,provider_handover"`
+}
+
+func (a *App) createResident(c *fiber.Ctx) error {
+	in, err := decode[residentRequest](c)
+	if err != nil {
+		return err
+	}
+	r, err := a.register(c, residents.Registration(in))
+	if err != nil {
+		return err
+	}
+	v, err := a.viewResident(c, r, true)
+	if err != nil {
+		return err
+	}
+	return c.Status(fiber.StatusCreated).JSON(v)
+}
+
+// register registers a resident within the caseworker's division.
+func (a *App) register(c *fiber.Ctx, in residents.Registration) (*residents.Resident, error) {
+	p := principalOf(c)
+	if !p.Sees(in.Division) {
+		return nil, errOutside
+	}
+	r, err := a.Residents.Register(c.UserContext(), p.Account, in)
+	if errors.Is(err, store.ErrDuplicate) {
+		return nil, faultDuplicate.with(fieldFault{"id_number", words{"该身份证号已登记", "this ID number is registered already"}})
+	}
+	if err != nil {
+		return nil, err
+	}
+	concerns(c, r.ID, r.ID, r.Division)
+	return r, nil
+}
+
+type residentsQuery struct {
+	Division string `query:"division" description:"12-digit code; this division and all below. Empty: one's own."`
+	pageQuery
+}
+
+func (a *App) listResidents(c *fiber.Ctx) error {
+	q, err := paged(c)
+	if err != nil {
+		return err
+	}
+	p := principalOf(c)
+	division := c.Query("division", p.Division)
+	if err := a.within(p, division); err != nil {
+		return err
+	}
+	page, next, err := a.Residents.List(c.UserContext(), division, q.After, q.Limit)
+	if err != nil {
+		return err
+	}
+	out := list[residentView]{Items: make([]residentView, len(page)), Next: next}
+	for i, r := range page {
+		if out.Items[i], err = a.viewResident(c, r, false); err != nil {
+			return err
+		}
+	}
+	concerns(c, division, "", division)
+	return c.JSON(out)
+}
+
+type findRequest struct {
+	IDNumber string `json:"id_number" description:"One of the two."`
+	CardNo   string `json:"card_no"`
+}
+
+// findResident looks a person up by a number that must not stand in an
+// address. Another division's person is not found.
+func (a *App) findResident(c *fiber.Ctx) error {
+	in, err := decode[findRequest](c)
+	if err != nil {
+		return err
+	}
+	var r *residents.Resident
+	switch {
+	case in.IDNumber != "":
+		r, err = a.Residents.ByIDNumber(c.UserContext(), in.IDNumber)
+	case in.CardNo != "":
+		r, _, err = a.Residents.ByCardNumber(c.UserContext(), in.CardNo)
+	default:
+		return faultField.with(fieldFault{"id_number", words{"请填写身份证号或卡号", "give an ID number or a card number"}})
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return faultCode
+	}
+	if err != nil {
+		return err
+	}
+	p := principalOf(c)
+	if !p.Sees(r.Division) {
+		if err := a.denied(c, p, routeOf(c), r.ID, r.ID, r.Division); err != nil {
+			return err
+		}
+		return faultCode
+	}
+	concerns(c, r.ID, r.ID, r.Division)
+	v, err := a.viewResident(c, r, true)
+	if err != nil {
+		return err
+	}
+	return c.JSON(v)
+}
+
+func (a *App) getResident(c *fiber.Ctx) error {
+	v, err := a.viewResident(c, residentOf(c), true)
+	if err != nil {
+		return err
+	}
+	return c.JSON(v)
+}
+
+type residentsImported struct {
+	Taken int      `json:"taken" description:"New."`
+	Known int      `json:"known" description:"Registered already, or twice in the file."`
+	Bad   []badRow `json:"bad" description:"Left out, and why."`
+}
+
+func (a *App) importResidents(c *fiber.Ctx) error {
+	res, err := a.takeResidents(c)
+	if err != nil {
+		return err
+	}
+	return c.JSON(residentsImported{res.Taken, res.Known, viewBadRows(langOf(c), res.Bad)})
+}
+
+// takeResidents imports the uploaded "file" into the form's "division", which
+// is the caseworker's own when it is empty.
+func (a *App) takeResidents(c *fiber.Ctx) (residents.ImportResult, error) {
+	p := principalOf(c)
+	division := c.FormValue("division")
+	if division == "" {
+		division = p.Division
+	}
+	if err := a.within(p, division); err != nil {
+		return residents.ImportResult{}, err
+	}
+	file, name, err := uploaded(c, "file")
+	if err != nil {
+		return residents.ImportResult{}, err
+	}
+	defer file.Close()
+	concerns(c, division, "", division)
+	return a.Residents.Import(c.UserContext(), p.Account, division, file, name, a.progress(c))
+}
+
+type codeView struct {
+	ID       string               `json:"id"`
+	Digits   string               `json:"digits" description:"The signed token, 193 digits."`
+	URL      string               `json:"url" description:"What the code image holds."`
+	CardNo   string               `json:"card_no" description:"12 digits to type."`
+	Status   residents.CodeStatus `json:"status" enum:"active,revoked"`
+	IssuedMs int64                `json:"issued_ms"`
+}
+
+// codeOf returns a resident's current code and its token.
+func (a *App) codeOf(c *fiber.Ctx, r *residents.Resident) (*residents.Code, qrcode.Token, error) {
+	code, err := a.Residents.CodeByID(c.UserContext(), r.Code)
+	if err != nil {
+		return nil, qrcode.Token{}, err
+	}
+	return code, a.Residents.Token(code), nil
+}
+
+func (a *App) viewCode(code *residents.Code, token qrcode.Token) codeView {
+	return codeView{
+		ID: code.ID, Digits: token.Digits(), URL: qrcode.URL(a.Settings.PublicHost, token), CardNo: code.CardNo,
+		Status: code.Status, IssuedMs: int64(code.IssuedMinute) * 60_000,
+	}
+}
+
+func (a *App) getCode(c *fiber.Ctx) error {
+	code, token, err := a.codeOf(c, residentOf(c))
+	if err != nil {
+		return err
+	}
+	return c.JSON(a.viewCode(code, token))
+}
+
+func (a *App) getCodeSVG(c *fiber.Ctx) error {
+	_, token, err := a.codeOf(c, residentOf(c))
+	if err != nil {
+		return err
+	}
+	svg, err := qrcode.SVG(qrcode.URL(a.Settings.PublicHost, token), qrcode.Q)
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderContentType, "image/svg+xml")
+	return c.Send(svg)
+}
+
+type pixelsQuery struct {
+	Pixels int `query:"pixels" minimum:"100" maximum:"2000" default:"600" description:"Width and height."`
+}
+
+func (a *App) getCodePNG(c *fiber.Ctx) error {
+	pixels := 600
+	if s := c.Query("pixels"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 100 || n > 2000 {
+			return faultField.with(fieldFault{"pixels", words{"应为 100 至 2000", "is from 100 to 2000"}})
+		}
+		pixels = n
+	}
+	_, token, err := a.codeOf(c, residentOf(c))
+	if err != nil {
+		return err
+	}
+	png, err := qrcode.PNG(qrcode.URL(a.Settings.PublicHost, token), qrcode.Q, pixels)
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderContentType, "image/png")
+	return c.Send(png)
+}
+
+func (a *App) reissueCode(c *fiber.Ctx) error {
+	code, err := a.reissue(c)
+	if err != nil {
+		return err
+	}
+	return c.Status(fiber.StatusCreated).JSON(a.viewCode(code, a.Residents.Token(code)))
+}
+
+// reissue gives the resident a new code; the old card and whoever signed in
+// with it are out at once.
+func (a *App) reissue(c *fiber.Ctx) (*residents.Code, error) {
+	ctx, r := c.UserContext(), residentOf(c)
+	code, err := a.Residents.Reissue(ctx, principalOf(c).Account, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Accounts.SignOutResident(ctx, r.ID); err != nil {
+		return nil, err
+	}
+	return code, nil
+}
+
+func (a *App) listNeeds(c *fiber.Ctx) error {
+	needs, err := a.Care.Needs(c.UserContext(), residentOf(c).ID)
+	if err != nil {
+		return err
+	}
+	return c.JSON(listed(needs, "", func(n care.NeedView) care.NeedView { return n }))
+}
+
+type needRequest struct {
+	Category string `json:"category" required:"true" description:"Id of /categories."`
+	QtyUnits int64  `json:"qty_units" required:"true" minimum:"1" maximum:"1000000000"`
+	Urgency  int    `json:"urgency" minimum:"1" maximum:"4" default:"2" description:"1 can wait, 4 today."`
+	UntilMs  int64  `json:"until_ms" description:"Unix ms; 0: no end."`
+	Source   string `json:"source" enum:"scan,resident,red_key,green_key,warning,import,report" default:"scan"`
+	Note     string `json:"note" maxLength:"500"`
+}
+
+func (a *App) createNeed(c *fiber.Ctx) error {
+	in, err := decode[needRequest](c)
+	if err != nil {
+		return err
+	}
+	n := residents.NewNeed{
+		Resident: residentOf(c).ID, Category: in.Category, QtyUnits: in.QtyUnits, Urgency: in.Urgency,
+		UntilMs: in.UntilMs, Source: in.Source, Note: in.Note,
+	}
+	if _, ok := providers.CategoryByID(n.Category); !ok {
+		return faultField.with(fieldFault{"category", words{"请选择类别(见 /categories)", "choose a category (see /categories)"}})
+	}
+	if n.Urgency == 0 {
+		n.Urgency = 2
+	}
+	if n.Source == "" {
+		n.Source = "scan"
+	}
+	// The key makes the need's id, so that not even a crash between the need
+	// and the kept answer doubles it.
+	if key := c.Get("Idempotency-Key"); key != "" {
+		n.Key = hash(principalOf(c).Account, key)
+	}
+	need, err := a.Care.AddNeed(c.UserContext(), principalOf(c), n)
+	if err != nil {
+		return err
+	}
+	return c.Status(fiber.StatusCreated).JSON(viewNeed(need))
+}
+
+func viewNeed(n *residents.Need) care.NeedView {
+	return care.NeedView{
+		ID: n.ID, Category: n.Category, QtyUnits: n.QtyUnits, Urgency: n.Urgency, State: n.State, Reason: n.Reason,
+		UntilMs: n.UntilMs, CreatedMs: n.CreatedMs,
+	}
+}
+
+func (a *App) withdrawNeed(c *fiber.Ctx) error {
+	need, err := a.Care.WithdrawNeed(c.UserContext(), principalOf(c), needOf(c).ID)
+	if err != nil {
+		return err
+	}
+	return c.JSON(viewNeed(need))
+}
+
+func (a *App) listReceived(c *fiber.Ctx) error {
+	q, err := paged(c)
+	if err != nil {
+		return err
+	}
+	page, next, err := a.Care.List(c.UserContext(), residentOf(c).ID, q.After, q.Limit)
+	if err != nil {
+		return err
+	}
+	return c.JSON(listed(page, next, func(v care.AllocationView) care.AllocationView { return v }))
+}
+
+// lookView is one time somebody looked at a person or did something for them.
+type lookView struct {
+	ID       string `json:"id"`
+	AtMs     int64  `json:"at_ms"`
+	Actor    string `json:"actor"`
+	Role     string `json:"role"`
+	Act      string `json:"act"`
+	Division string `json:"division"`
+	Purpose  string `json:"purpose"`
+	Outcome  string `json:"outcome"`
+}
+
+func (a *App) listLooks(c *fiber.Ctx) error {
+	q, err := paged(c)
+	if err != nil {
+		return err
+	}
+	page, next, err := a.Audit.Of(c.UserContext(), residentOf(c).ID, q.After, q.Limit)
+	if err != nil {
+		return err
+	}
+	return c.JSON(listed(page, next, func(e audit.Entry) lookView {
+		return lookView{e.ID, e.AtMs, e.Actor, e.Role, e.Act, e.Division, e.Purpose, e.Outcome}
+	}))
+}

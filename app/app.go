@@ -1,0 +1,190 @@
+// Package app is the web application: every page and every JSON route of
+// Happiness Code, on Fiber.
+//
+// One table (routes.go) lists every URL with who may use it; one guard
+// (guard.go) that every route passes decides who is asking and whether they
+// may; one file (problem.go) turns errors into answers. See DESIGN.md.
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/audit"
+	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/pages"
+	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/settings"
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/app/vault"
+	"github.com/xingfuma/happycode/providers"
+)
+
+// Config is what the application is made of. All fields but Logger, Now and
+// PingRedis are required.
+type Config struct {
+	Settings  settings.Settings
+	Record    store.Record
+	Accounts  *accounts.Service
+	Audit     *audit.Log
+	Residents *residents.Service
+	Providers *providers.Service
+	Regions   *regions.Service
+	Care      *care.Service
+	Vault     *vault.Vault
+	// Tree returns the current division tree; TreeChanged is called with a
+	// new one after an import.
+	Tree        func() *regions.Tree
+	TreeChanged func(*regions.Tree)
+	// PingRedis says whether Redis answers; nil when care.Ready covers it.
+	PingRedis func(context.Context) error
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Logger receives the program's messages and, when Settings.AccessLog is
+	// on, one line per request; nil discards both.
+	Logger *slog.Logger
+}
+
+// App serves the pages and the API. Its methods show… and save… in page_*.go
+// are the pages' handlers, those in api_*.go the API's.
+type App struct {
+	Config
+
+	fiber   *fiber.App
+	routes  []Route
+	trusted []netip.Prefix
+	limits  *limiter
+	metrics *metrics
+	replays store.Collection[replay, *replay]
+	openapi []byte
+	site    *pages.Site
+	imports imports
+	// dummyPIN is a hash that no PIN is of, checked where there is none.
+	dummyPIN string
+	// hashing has room for as many PIN checks as may run at once: each takes
+	// 19 MiB, and anybody may ask for one.
+	hashing chan struct{}
+}
+
+// Schemas are the collections the application itself keeps.
+func Schemas() []store.Schema { return []store.Schema{replaySchema} }
+
+// New builds the application and checks that nothing is missing.
+func New(c Config) (*App, error) {
+	missing := map[string]bool{
+		"Record": c.Record == nil, "Accounts": c.Accounts == nil, "Audit": c.Audit == nil,
+		"Residents": c.Residents == nil, "Providers": c.Providers == nil, "Regions": c.Regions == nil,
+		"Care": c.Care == nil, "Vault": c.Vault == nil, "Tree": c.Tree == nil, "TreeChanged": c.TreeChanged == nil,
+	}
+	for name, is := range missing {
+		if is {
+			return nil, fmt.Errorf("app: Config.%s is missing", name)
+		}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	a := &App{
+		Config: c, trusted: c.Settings.TrustedProxies, limits: newLimiter(c.Now),
+		imports: imports{at: map[string]importView{}}, dummyPIN: vault.HashSecret(rand.Text()),
+		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
+	}
+	a.routes = table()
+	a.metrics = newMetrics(a)
+	a.replays = store.Of[replay](c.Record, replaySchema)
+	site, err := pages.New()
+	if err != nil {
+		return nil, fmt.Errorf("app: open the pages: %w", err)
+	}
+	a.site = site
+	document, err := a.describe()
+	if err != nil {
+		return nil, fmt.Errorf("app: describe the API: %w", err)
+	}
+	a.openapi = document
+	a.build()
+	return a, nil
+}
+
+// build makes the Fiber application out of the route table.
+func (a *App) build() {
+	trusted := make([]string, len(a.trusted))
+	for i, p := range a.trusted {
+		trusted[i] = p.String()
+	}
+	a.fiber = fiber.New(fiber.Config{
+		AppName:               "happycode",
+		DisableStartupMessage: true,
+		Immutable:             true, // values outlive the handler
+		CaseSensitive:         true,
+		BodyLimit:             int(a.Settings.BodyLimit),
+		ReadTimeout:           60 * time.Second,
+		WriteTimeout:          120 * time.Second,
+		IdleTimeout:           120 * time.Second,
+		ReadBufferSize:        16 << 10,
+		// Multipart bodies are parsed in memory by those who want them, not
+		// written to the disk's temporary folder before anybody is asked.
+		DisablePreParseMultipartForm: true,
+		EnableTrustedProxyCheck:      true,
+		TrustedProxies:               trusted,
+		EnableIPValidation:           true,
+		ErrorHandler:                 a.refuse,
+		Network:                      fiber.NetworkTCP,
+	})
+	uploads := a.uploads()
+	a.fiber.Server().HeaderReceived = func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+		path, _, _ := strings.Cut(string(h.RequestURI()), "?")
+		if string(h.Method()) == fiber.MethodPost && uploads[strings.TrimSuffix(path, "/")] {
+			return fasthttp.RequestConfig{MaxRequestBodySize: int(a.Settings.UploadLimit), ReadTimeout: uploadTime}
+		}
+		return fasthttp.RequestConfig{}
+	}
+	a.fiber.Use(a.front)
+	for i := range a.routes {
+		r := &a.routes[i]
+		a.fiber.Add(r.Method, r.Path, a.guard(r))
+		if r.Method == fiber.MethodGet {
+			a.fiber.Add(fiber.MethodHead, r.Path, a.guard(r))
+		}
+	}
+	a.fiber.Use(func(c *fiber.Ctx) error { return a.noRoute(c) })
+}
+
+// Fiber returns the Fiber application, for tests and for listening elsewhere.
+func (a *App) Fiber() *fiber.App { return a.fiber }
+
+// Routes returns the route table.
+func (a *App) Routes() []Route { return append([]Route(nil), a.routes...) }
+
+// Listen serves on a listener until Shutdown.
+func (a *App) Listen(l net.Listener) error {
+	if err := a.fiber.Listener(l); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// Shutdown stops accepting, lets requests under way finish, and returns; ctx
+// bounds the wait.
+func (a *App) Shutdown(ctx context.Context) error {
+	if err := a.fiber.ShutdownWithContext(ctx); err != nil {
+		return fmt.Errorf("stop serving: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+package care
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/xingfuma/happycode/app/audit"
+	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/matching"
+	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/qrcode"
+)
+
+// Config is what the service works with. All fields are needed unless a
+// default is given.
+type Config struct {
+	Record    store.Record
+	Engine    *matching.Engine
+	Catalogue *matching.Catalogue
+	Residents *residents.Service
+	Providers *providers.Service
+	Audit     *audit.Log
+	Tree      func() *regions.Tree
+	Keys      qrcode.Keys
+	Now       func() time.Time
+	Logger    *slog.Logger
+
+	// Hold is how long a promise made at a scan stands before it is accepted.
+	// Range: 1 min to 72 h; default 30 min.
+	Hold time.Duration
+	// HoldDripped is the same for a promise made from the waiting list, when
+	// the resident is not there. Range as Hold; default 24 h.
+	HoldDripped time.Duration
+	// Lease is how long a "+" mark may stand on a share before its hold is
+	// taken for lost; it must be at least the engine's. Default 60 s.
+	Lease time.Duration
+	// Tick is how often deadlines are looked at. Default 1 s.
+	Tick time.Duration
+}
+
+// Service is the life of needs. Create it with [New], begin its background
+// work with [Service.Start] and end it with [Service.Stop].
+type Service struct {
+	record    store.Record
+	engine    *matching.Engine
+	catalogue *matching.Catalogue
+	residents *residents.Service
+	providers *providers.Service
+	audit     *audit.Log
+	tree      func() *regions.Tree
+	keys      qrcode.Keys
+	now       func() time.Time
+	log       *slog.Logger
+	hold      time.Duration
+	dripped   time.Duration
+	lease     time.Duration
+	tick      time.Duration
+
+	allocations store.Collection[Allocation, *Allocation]
+	events      store.Collection[Event, *Event]
+	shares      store.Collection[providers.Share, *providers.Share]
+	needs       store.Collection[residents.Need, *residents.Need]
+
+	known     offers
+	committer *committer
+	worker    *matching.Worker
+	suspects  suspects
+	mended    mended
+
+	stopOnce sync.Once
+	cancel   context.CancelFunc
+	stopped  chan struct{} // closed when the background work is told to end
+	running  sync.WaitGroup
+}
+
+// New checks the configuration and makes the service; nothing runs yet.
+func New(c Config) (*Service, error) {
+	if c.Record == nil || c.Engine == nil || c.Catalogue == nil || c.Residents == nil || c.Providers == nil ||
+		c.Audit == nil || c.Tree == nil || c.Now == nil || len(c.Keys) == 0 {
+		return nil, errors.New("care: the configuration is incomplete")
+	}
+	for _, d := range []struct {
+		v        *time.Duration
+		def      time.Duration
+		min, max time.Duration
+	}{
+		{&c.Hold, 30 * time.Minute, time.Minute, 72 * time.Hour},
+		{&c.HoldDripped, 24 * time.Hour, time.Minute, 72 * time.Hour},
+		{&c.Lease, time.Minute, time.Second, time.Hour},
+		{&c.Tick, time.Second, 10 * time.Millisecond, time.Minute},
+	} {
+		if *d.v == 0 {
+			*d.v = d.def
+		}
+		if *d.v < d.min || *d.v > d.max {
+			return nil, fmt.Errorf("care: a duration of %v lies outside %v to %v", *d.v, d.min, d.max)
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	s := &Service{
+		record: c.Record, engine: c.Engine, catalogue: c.Catalogue, residents: c.Residents, providers: c.Providers,
+		audit: c.Audit, tree: c.Tree, keys: c.Keys, now: c.Now, log: c.Logger,
+		hold: c.Hold, dripped: c.HoldDripped, lease: c.Lease, tick: c.Tick,
+		allocations: store.Of[Allocation](c.Record, allocationSchema),
+		events:      store.Of[Event](c.Record, eventSchema),
+		shares:      store.Of[providers.Share](c.Record, providers.SharesSchema()),
+		needs:       c.Residents.NeedCollection(),
+		known:       offers{byID: map[string]openOffer{}},
+		suspects:    suspects{since: map[string]time.Time{}},
+		mended:      mended{last: map[string]time.Time{}},
+		stopped:     make(chan struct{}),
+	}
+	s.committer = newCommitter(s)
+	s.worker = matching.NewWorker(s.engine, ledger{s}, s.counties, s.tick, s.log)
+	return s, nil
+}
+
+// mended remembers when each county was last rebuilt for a contradiction.
+type mended struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+// counties are all counties of the division tree.
+func (s *Service) counties() []string { return s.tree().Counties() }
+
+// Start loads the catalogue of offers and begins the background work: group
+// commits, sweeping, the waiting lists, deadlines. It returns when offers are
+// loaded; counties are rebuilt in the background, see [Service.Ready].
+func (s *Service) Start(ctx context.Context) error {
+	if err := s.loadOffers(ctx); err != nil {
+		return err
+	}
+	// The work outlives the call that started it, and ends with Stop.
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	for range 2 {
+		s.running.Go(func() { s.committer.run(run) })
+	}
+	s.running.Go(func() { s.worker.Run(run) })
+	s.running.Go(func() { s.watchDeadlines(run) })
+	return nil
+}
+
+// Stop ends the background work and waits for it.
+func (s *Service) Stop() {
+	s.stopOnce.Do(func() {
+		close(s.stopped)
+		if s.cancel != nil {
+			s.cancel()
+		}
+	})
+	s.running.Wait()
+}
+
+// Ready says whether the record and Redis answer and every county's matcher
+// is rebuilt. Errors: [ErrNotReady] and whatever the stores say.
+func (s *Service) Ready(ctx context.Context) error {
+	if err := s.record.Ping(ctx); err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	if err := s.engine.Ping(ctx); err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	for _, county := range s.counties() {
+		ready, err := s.engine.Ready(ctx, county)
+		if err != nil {
+			return fmt.Errorf("redis: %w", err)
+		}
+		if !ready {
+			return fmt.Errorf("county %s: %w", county, ErrNotReady)
+		}
+	}
+	return nil
+}
+
+// emit writes events. Their ids are made from what they tell, so that telling
+// again changes nothing. What cannot be written is logged: the allocation
+// itself is the promise, and verify --repair tells its events again.
+func (s *Service) emit(ctx context.Context, events ...*Event) {
+	if _, err := s.events.InsertAll(ctx, events); err != nil {
+		s.log.Error("write events", "first", events[0].ID, "count", len(events), "error", err)
+	}
+}

@@ -1,0 +1,368 @@
+package care
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/matching"
+	"github.com/xingfuma/happycode/providers"
+)
+
+// watchDeadlines looks at what time brings: promises nobody came for, lots
+// that are over, needs that are past, and what a crash left half done.
+func (s *Service) watchDeadlines(ctx context.Context) {
+	ticker := time.NewTicker(s.tick)
+	defer ticker.Stop()
+	slow := time.NewTicker(10 * s.tick)
+	defer slow.Stop()
+	s.sweepAll(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			s.log1(ctx, "expire promises", s.expirePromises(ctx))
+			s.log1(ctx, "follow offers", s.loadOffers(ctx))
+		case <-slow.C:
+			s.sweepAll(ctx)
+		}
+	}
+}
+
+func (s *Service) log1(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.log.Error(what, "error", err)
+	}
+}
+
+func (s *Service) sweepAll(ctx context.Context) {
+	s.log1(ctx, "settle what is unsettled", s.resettle(ctx))
+	s.log1(ctx, "expire promises", s.expirePromises(ctx))
+	s.log1(ctx, "close lots", s.closeLots(ctx))
+	s.log1(ctx, "expire needs", s.expireNeeds(ctx))
+	s.log1(ctx, "resolve marks", s.resolveMarks(ctx, s.lease))
+}
+
+// expirePromises ends promises past their deadline; their units drip again.
+func (s *Service) expirePromises(ctx context.Context) error {
+	now := s.now()
+	var due []*Allocation
+	if err := s.allocations.Each(ctx, store.Query{
+		Index: "due", Equal: []any{string(Promised)}, To: now.UnixMilli() + 1,
+	}, func(a *Allocation) error {
+		due = append(due, a)
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, a := range due {
+		reason := matching.ReasonExpired(time.UnixMilli(a.ExpiresMs))
+		if _, err := s.endIf(ctx, a.ID, reason, now); err != nil && !errors.Is(err, ErrEnded) {
+			return fmt.Errorf("expire %s: %w", a.ID, err)
+		}
+	}
+	return nil
+}
+
+// endIf expires an allocation unless it was accepted, and so prolonged, since
+// it was found due.
+func (s *Service) endIf(ctx context.Context, id string, reason matching.Reason, now time.Time) (*Allocation, error) {
+	a, err := s.allocations.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if a.ExpiresMs > now.UnixMilli() {
+		return a, nil
+	}
+	return s.end(ctx, id, byWorker, Expired, "", reason)
+}
+
+// closeLots ends shares whose time is over, and shares of offers whose
+// withdrawal was cut short.
+func (s *Service) closeLots(ctx context.Context) error {
+	now := s.now().UnixMilli()
+	for _, county := range s.counties() {
+		var over, orphans []*providers.Share
+		if err := s.shares.Each(ctx, store.Query{Index: "county", Equal: []any{county, false}}, func(sh *providers.Share) error {
+			if sh.UntilMs <= now {
+				over = append(over, sh)
+			} else if _, known := s.offer(sh.Offer); !known {
+				orphans = append(orphans, sh)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		for _, sh := range over {
+			if err := s.closeShare(ctx, sh, providers.Over); err != nil {
+				return err
+			}
+		}
+		for _, sh := range orphans {
+			o, err := s.providers.Offer(ctx, sh.Offer)
+			if err != nil {
+				return err
+			}
+			if o.Status == providers.OfferIsWithdrawn {
+				if err := s.closeShare(ctx, sh, providers.OfferWithdrawn); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// expireNeeds ends needs past their time.
+func (s *Service) expireNeeds(ctx context.Context) error {
+	now := s.now().UnixMilli()
+	for _, county := range s.counties() {
+		for _, state := range []residents.NeedState{residents.NeedOpen, residents.NeedWaiting} {
+			var past []*residents.Need
+			if err := s.needs.Each(ctx, store.Query{Index: "state", Equal: []any{county, string(state)}}, func(n *residents.Need) error {
+				if n.UntilMs != 0 && n.UntilMs <= now {
+					past = append(past, n)
+				}
+				return nil
+			}); err != nil {
+				return err
+			}
+			for _, n := range past {
+				err := s.changeNeed(ctx, n, byWorker, residents.NeedExpired, matching.ReasonNeedExpired())
+				if err != nil && !errors.Is(err, residents.ErrTransition) {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// resettle finishes what a crash or a fault of Redis left half done: ended
+// allocations that their share, the matcher or the need may not know of.
+func (s *Service) resettle(ctx context.Context) error {
+	var open []*Allocation
+	// Whoever ended it last second is probably still settling it.
+	before := s.now().Add(-2 * time.Second).UnixMilli()
+	if err := s.allocations.Each(ctx, store.Query{
+		Index: "unsettled", Equal: []any{true}, To: before,
+	}, func(a *Allocation) error {
+		open = append(open, a)
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, a := range open {
+		if err := s.settle(ctx, a); err != nil && !errors.Is(err, matching.ErrNotReady) {
+			return fmt.Errorf("settle %s: %w", a.ID, err)
+		}
+	}
+	return nil
+}
+
+// suspects remembers since when a mark is seen, and which "-" marks may go.
+type suspects struct {
+	mu    sync.Mutex
+	since map[string]time.Time // share|mark
+	done  map[string][]string  // share -> allocations known to be settled
+}
+
+func (u *suspects) settled(share, allocation string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.done == nil {
+		u.done = map[string][]string{}
+	}
+	if have := u.done[share]; len(have) < 4*batchMax {
+		u.done[share] = append(have, allocation)
+	}
+}
+
+func (u *suspects) takeSettled(share string) []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	marks := u.done[share]
+	delete(u.done, share)
+	return marks
+}
+
+// older notes that a mark was seen and says whether it was first seen at least
+// age ago.
+func (u *suspects) older(key string, now time.Time, age time.Duration) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	first, ok := u.since[key]
+	if !ok {
+		u.since[key] = now
+		first = now
+	}
+	return now.Sub(first) >= age
+}
+
+// keep forgets marks that are no longer there.
+func (u *suspects) keep(seen map[string]bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for key := range u.since {
+		if !seen[key] {
+			delete(u.since, key)
+		}
+	}
+}
+
+// resolveMarks clears marks that their makers did not: of allocations known to
+// be inserted, of ends known to be settled, and, once a mark has been seen for
+// age, of reservations whose allocation never came. For the last it first
+// writes a void allocation under that id: an id is inserted once, so that a
+// maker who was only slow is refused and cannot count twice.
+func (s *Service) resolveMarks(ctx context.Context, age time.Duration) error {
+	seen := map[string]bool{}
+	now := s.now()
+	for _, county := range s.counties() {
+		var marked []*providers.Share
+		if err := s.eachOpenShare(ctx, county, func(sh *providers.Share) error {
+			if len(sh.Marks) > 0 {
+				marked = append(marked, sh)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		for _, sh := range marked {
+			if err := s.resolveShare(ctx, sh, now, age, seen); err != nil {
+				return fmt.Errorf("resolve marks of %s: %w", sh.ID, err)
+			}
+		}
+	}
+	s.suspects.keep(seen)
+	return nil
+}
+
+func (s *Service) resolveShare(ctx context.Context, sh *providers.Share, now time.Time, age time.Duration, seen map[string]bool) error {
+	var inserted, lost, settled []string
+	var promised []matching.Hold
+	for _, m := range sh.Reservations() {
+		key := sh.ID + "|+" + m.Allocation
+		a, err := s.allocations.Get(ctx, m.Allocation)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			if !s.suspects.older(key, now, age) {
+				seen[key] = true
+				continue
+			}
+			void := &Allocation{
+				Meta: store.Meta{ID: m.Allocation}, Need: needOf(m.Allocation), Share: sh.ID, County: sh.County, State: Void,
+				Claim: "void|" + m.Allocation, QtyUnits: m.QtyUnits, EndedMs: now.UnixMilli(), EndedBy: byWorker,
+			}
+			if err := s.allocations.Insert(ctx, void); errors.Is(err, store.ErrDuplicate) {
+				seen[key] = true // it came after all: next time
+				continue
+			} else if err != nil {
+				return err
+			}
+			lost = append(lost, m.Allocation)
+		case err != nil:
+			return err
+		case a.State == Void || a.Share != sh.ID:
+			if a.State != Void && !s.suspects.older(key, now, age) {
+				seen[key] = true // its maker is about to give it back
+				continue
+			}
+			lost = append(lost, m.Allocation)
+		default:
+			inserted = append(inserted, m.Allocation)
+			if a.State == Promised {
+				promised = append(promised, a.hold())
+			}
+		}
+	}
+	for _, m := range sh.Settlements() {
+		a, err := s.allocations.Get(ctx, m.Allocation)
+		if err != nil {
+			return err
+		}
+		if !a.Unsettled && a.State != Promised {
+			settled = append(settled, m.Allocation)
+		}
+	}
+	// The matcher may not have been told of a promise whose scan died.
+	if len(promised) > 0 {
+		if err := s.engine.Promise(ctx, sh.County, promised); err != nil {
+			return err
+		}
+	}
+	if len(inserted)+len(lost)+len(settled) == 0 {
+		return nil
+	}
+	_, err := s.shares.Change(ctx, sh.ID, func(sh *providers.Share) error {
+		sh.Confirmed(inserted...)
+		for _, id := range lost {
+			sh.Undo(id, 0)
+		}
+		sh.Settled(settled...)
+		sh.UpdatedMs = now.UnixMilli()
+		return nil
+	})
+	return err
+}
+
+// needOf is the need that an allocation's id, <need>-<ordinal>, was made for.
+// A void allocation carries it, so that its ordinal is not used again.
+func needOf(allocation string) string {
+	if i := strings.LastIndexByte(allocation, '-'); i >= 0 {
+		return allocation[:i]
+	}
+	return ""
+}
+
+// contradicted rebuilds a county whose matcher held what the record refused:
+// it has lost writes, in a failover for instance. Until it is rebuilt it holds
+// nothing more. Whoever finds the same within two seconds found the same loss.
+func (s *Service) contradicted(ctx context.Context, county string) {
+	s.mended.mu.Lock()
+	now := s.now()
+	soon := now.Sub(s.mended.last[county]) < 2*time.Second
+	if !soon {
+		s.mended.last[county] = now
+	}
+	s.mended.mu.Unlock()
+	if soon {
+		return
+	}
+	s.log.Warn("the matcher contradicts the record: rebuilding", "county", county)
+	if err := s.rebuildCounty(ctx, county); err != nil && !errors.Is(err, matching.ErrBusy) {
+		s.engine.Doubt(county)
+		s.log1(ctx, "rebuild "+county, err)
+	}
+}
+
+func (s *Service) rebuildCounty(ctx context.Context, county string) error {
+	return s.engine.Rebuild(ctx, county, func(ctx context.Context) (matching.Snapshot, error) {
+		return ledger{s}.Snapshot(ctx, county)
+	})
+}
+
+// Rebuild restores the matcher of one county, or of all where county is "",
+// from the record. Promises are kept; the county refuses scans meanwhile.
+// progress may be nil.
+func (s *Service) Rebuild(ctx context.Context, county string, progress func(done, total int)) error {
+	counties := s.counties()
+	if county != "" {
+		counties = []string{county}
+	}
+	for i, c := range counties {
+		if err := s.rebuildCounty(ctx, c); err != nil {
+			return fmt.Errorf("rebuild county %s: %w", c, err)
+		}
+		if progress != nil {
+			progress(i+1, len(counties))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package care
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/audit"
+	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/matching"
+)
+
+// AddNeed records what a resident needs; the next scan matches it.
+// Errors: [ErrNotYours], [store.ErrNotFound], those of [residents.Service.AddNeed].
+func (s *Service) AddNeed(ctx context.Context, p accounts.Principal, n residents.NewNeed) (*residents.Need, error) {
+	r, err := s.residents.Get(ctx, n.Resident)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.within(ctx, p, "add_need", r.ID, r.ID, r.Division); err != nil {
+		return nil, err
+	}
+	if p.Role == accounts.Resident {
+		n.Source = "resident"
+	}
+	need, err := s.residents.AddNeed(ctx, p.Account, n)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.audit.Write(ctx, audit.Entry{
+		AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: "add_need", Object: need.ID,
+		Subject: r.ID, Division: r.Division, Outcome: "ok",
+	}); err != nil {
+		return nil, err
+	}
+	s.emit(ctx, &Event{
+		Meta: store.Meta{ID: need.ID + ":open"}, AtMs: need.CreatedMs, County: need.County, Kind: "need.opened",
+		Resident: r.ID, Need: need.ID, QtyUnits: need.QtyUnits, By: p.Account,
+	})
+	return need, nil
+}
+
+// WithdrawNeed ends a need that is no longer one; what was promised for it
+// goes back to those who wait. Withdrawing again changes nothing.
+// Errors: [ErrNotYours], [store.ErrNotFound], [residents.ErrTransition] when it
+// has ended another way.
+func (s *Service) WithdrawNeed(ctx context.Context, p accounts.Principal, id string) (*residents.Need, error) {
+	n, err := s.needs.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.within(ctx, p, "withdraw_need", id, n.Resident, n.Division); err != nil {
+		return nil, err
+	}
+	if n.State != residents.NeedWithdrawn {
+		if err := s.changeNeed(ctx, n, p.Account, residents.NeedWithdrawn, matching.ReasonWithdrawn()); err != nil {
+			return nil, fmt.Errorf("withdraw need %s: %w", id, err)
+		}
+	}
+	if err := s.endPromises(ctx, id, p.Account, matching.ReasonWithdrawn()); err != nil {
+		return nil, err
+	}
+	if err := s.audit.Write(ctx, audit.Entry{
+		AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: "withdraw_need", Object: id,
+		Subject: n.Resident, Division: n.Division, Outcome: "ok",
+	}); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// endPromises withdraws what is promised for a need.
+func (s *Service) endPromises(ctx context.Context, need, by string, reason matching.Reason) error {
+	var ids []string
+	if err := s.allocations.Each(ctx, store.Query{Index: "need", Equal: []any{need}}, func(a *Allocation) error {
+		if a.State == Promised {
+			ids = append(ids, a.ID)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if _, err := s.end(ctx, id, by, Withdrawn, "", reason); err != nil && !errors.Is(err, ErrEnded) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Needs describes a resident's needs that have not ended, as the last match
+// left them.
+func (s *Service) Needs(ctx context.Context, resident string) ([]NeedView, error) {
+	needs, err := s.openNeeds(ctx, resident)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]NeedView, len(needs))
+	for i, n := range needs {
+		var past []*Allocation
+		if err := s.allocations.Each(ctx, store.Query{Index: "need", Equal: []any{n.ID}}, func(a *Allocation) error {
+			past = append(past, a)
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+		out[i] = needView(n, past)
+		if n.State == residents.NeedWaiting {
+			position, err := s.engine.Position(ctx, n.County, n.Category, n.ID)
+			if err != nil && !errors.Is(err, matching.ErrNotReady) {
+				return nil, err
+			}
+			out[i].Position = position
+		}
+	}
+	return out, nil
+}
+
+// Offered is what is promised to a resident and not handed over yet.
+func (s *Service) Offered(ctx context.Context, resident string) ([]AllocationView, error) {
+	as, err := s.promisedTo(ctx, resident)
+	if err != nil {
+		return nil, err
+	}
+	return views(as), nil
+}
+
+// List is the happiness list: everything a resident was promised or received,
+// newest first, from all three ends.
+func (s *Service) List(ctx context.Context, resident, after string, limit int) ([]AllocationView, string, error) {
+	as, next, err := s.allocations.Find(ctx, store.Query{
+		Index: "resident", Equal: []any{resident}, Desc: true, After: after, Limit: limit,
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return views(as), next, nil
+}
+
+// Events is the ledger of events, oldest first, of one county, of one
+// organisation, or with neither of all. What a provider sees is cut down by
+// the caller with [Event.ForProvider].
+func (s *Service) Events(ctx context.Context, county, organisation, after string, limit int) ([]*Event, string, error) {
+	q := store.Query{Index: "at", After: after, Limit: limit}
+	switch {
+	case organisation != "":
+		q.Index, q.Equal = "organisation", []any{organisation}
+	case county != "":
+		q.Index, q.Equal = "county", []any{county}
+	}
+	return s.events.Find(ctx, q)
+}
+
+// ForProvider leaves what a provider may know: what became of its units, not
+// whose they are.
+func (e Event) ForProvider() Event {
+	e.Resident, e.Need, e.By = "", "", ""
+	return e
+}

@@ -1,0 +1,269 @@
+package care
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/matching"
+	"github.com/xingfuma/happycode/providers"
+)
+
+// openOffer is an offer as promises copy it.
+type openOffer struct {
+	*providers.Offer
+	providerName string
+	lots         map[string]providers.OfferLot // by lot id
+}
+
+// until is when a share's lot ends, Unix ms.
+func (o openOffer) until(share string) int64 {
+	for _, lot := range o.lots {
+		for county := range lot.Shares {
+			if providers.ShareID(lot.ID, county) == share {
+				return lot.UntilMs
+			}
+		}
+	}
+	return 0
+}
+
+// offers is what this process knows of the offers; the catalogue has what the
+// matcher needs of them.
+type offers struct {
+	mu   sync.RWMutex
+	byID map[string]openOffer
+}
+
+func (s *Service) offer(id string) (openOffer, bool) {
+	s.known.mu.RLock()
+	defer s.known.mu.RUnlock()
+	o, ok := s.known.byID[id]
+	return o, ok
+}
+
+// learn puts an open offer into the catalogue.
+func (s *Service) learn(ctx context.Context, o *providers.Offer) error {
+	if known, ok := s.offer(o.ID); ok && known.Revision == o.Revision {
+		return nil
+	}
+	org, err := s.providers.Get(ctx, o.Organisation)
+	if err != nil {
+		return err
+	}
+	entry := openOffer{Offer: o, providerName: org.Name, lots: map[string]providers.OfferLot{}}
+	mo := matching.Offer{
+		ID: o.ID, Version: o.Revision, Category: o.Category, Divisions: o.Divisions, Groups: o.Groups,
+		MinScoreMilli: o.MinScoreMilli, CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
+	}
+	for _, lot := range o.Lots {
+		entry.lots[lot.ID] = lot
+		for county, qty := range lot.Shares {
+			if qty > 0 {
+				mo.Lots = append(mo.Lots, matching.Lot{
+					ID: providers.ShareID(lot.ID, county), County: county, FromMs: lot.FromMs, UntilMs: lot.UntilMs,
+				})
+			}
+		}
+	}
+	s.known.mu.Lock()
+	s.known.byID[o.ID] = entry
+	s.known.mu.Unlock()
+	s.catalogue.Put(mo)
+	return nil
+}
+
+// loadOffers makes the catalogue follow the record: open offers come in,
+// withdrawn ones go. Lots that the matcher does not know yet are opened by the
+// rebuild or by whoever posted them; opening again changes nothing.
+func (s *Service) loadOffers(ctx context.Context) error {
+	open := map[string]bool{}
+	var all []*providers.Offer
+	if err := s.providers.OpenOffers(ctx, func(o *providers.Offer) error {
+		open[o.ID] = true
+		all = append(all, o)
+		return nil
+	}); err != nil {
+		return fmt.Errorf("load offers: %w", err)
+	}
+	for _, o := range all {
+		if _, known := s.offer(o.ID); known {
+			continue
+		}
+		if err := s.providers.EnsureShares(ctx, o); err != nil {
+			return fmt.Errorf("load offers: %w", err)
+		}
+		if err := s.learn(ctx, o); err != nil {
+			return fmt.Errorf("load offers: %w", err)
+		}
+		if err := s.openLots(ctx, o.ID); err != nil && !errors.Is(err, matching.ErrNotReady) {
+			return fmt.Errorf("load offers: %w", err)
+		}
+	}
+	s.known.mu.RLock()
+	var gone []string
+	for id := range s.known.byID {
+		if !open[id] {
+			gone = append(gone, id)
+		}
+	}
+	s.known.mu.RUnlock()
+	for _, id := range gone {
+		s.forget(id)
+	}
+	return nil
+}
+
+func (s *Service) forget(id string) {
+	s.catalogue.Remove(id)
+	s.known.mu.Lock()
+	delete(s.known.byID, id)
+	s.known.mu.Unlock()
+}
+
+// openLots tells the matcher of an offer's shares.
+func (s *Service) openLots(ctx context.Context, offer string) error {
+	shares, err := s.providers.Shares(ctx, offer)
+	if err != nil {
+		return err
+	}
+	byCounty := map[string][]matching.LotState{}
+	for _, sh := range shares {
+		byCounty[sh.County] = append(byCounty[sh.County], lotState(sh))
+	}
+	for county, lots := range byCounty {
+		if err := s.engine.OpenLots(ctx, county, lots); err != nil {
+			return fmt.Errorf("open lots of %s in %s: %w", offer, county, err)
+		}
+	}
+	return nil
+}
+
+func lotState(sh *providers.Share) matching.LotState {
+	return matching.LotState{
+		ID: sh.ID, Category: sh.Category, FreeUnits: sh.FreeUnits(), TakenUnits: sh.Promised + sh.HandedOver,
+		Closed: sh.Closed,
+	}
+}
+
+// PostOffer records an offer of the principal's organisation and lets it flow.
+// Errors: those of [providers.Service.Post], [ErrNotYours].
+func (s *Service) PostOffer(ctx context.Context, p accounts.Principal, organisation string, n providers.NewOffer) (*providers.Offer, error) {
+	if p.Role == accounts.Provider && p.Organisation != organisation {
+		return nil, ErrNotYours
+	}
+	org, err := s.providers.Get(ctx, organisation)
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.providers.Post(ctx, p.Account, org, n)
+	if err != nil {
+		return nil, err
+	}
+	// The record has it: what follows is repeated by loadOffers and rebuild.
+	if err := s.learn(ctx, o); err != nil {
+		s.log.Warn("learn a new offer later", "offer", o.ID, "error", err)
+	} else if err := s.openLots(ctx, o.ID); err != nil {
+		s.log.Warn("open a new offer's lots later", "offer", o.ID, "error", err)
+	}
+	var qty int64
+	for _, lot := range o.Lots {
+		qty += lot.QtyUnits
+	}
+	s.emit(ctx, &Event{
+		Meta: store.Meta{ID: o.ID + ":posted"}, AtMs: o.CreatedMs, Kind: "offer.posted",
+		Organisation: o.Organisation, Offer: o.ID, QtyUnits: qty, By: p.Account,
+	})
+	for _, lot := range o.Lots {
+		for county := range lot.Shares {
+			s.worker.Kick(county)
+		}
+	}
+	return o, nil
+}
+
+// WithdrawOffer takes back what is not promised yet; promises stand.
+// Withdrawing again changes nothing. Errors: [ErrNotYours], [store.ErrNotFound].
+func (s *Service) WithdrawOffer(ctx context.Context, p accounts.Principal, id string) (*providers.Offer, error) {
+	o, err := s.providers.Offer(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if p.Role == accounts.Provider && p.Organisation != o.Organisation {
+		return nil, ErrNotYours
+	}
+	if o, err = s.providers.MarkWithdrawn(ctx, p.Account, id); err != nil {
+		return nil, err
+	}
+	s.forget(id)
+	shares, err := s.providers.Shares(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, sh := range shares {
+		if err := s.closeShare(ctx, sh, providers.OfferWithdrawn); err != nil {
+			return nil, err
+		}
+	}
+	s.emit(ctx, &Event{
+		Meta: store.Meta{ID: id + ":withdrawn"}, AtMs: o.WithdrawnMs, Kind: "offer.withdrawn",
+		Organisation: o.Organisation, Offer: id, By: p.Account, Reason: matching.ReasonOfferWithdrawn(),
+	})
+	return o, nil
+}
+
+// closeShare ends a share in the record first, so that nothing is reserved on
+// it any more, then in the matcher.
+func (s *Service) closeShare(ctx context.Context, sh *providers.Share, why string) error {
+	if !sh.Closed {
+		if _, err := s.shares.Change(ctx, sh.ID, func(sh *providers.Share) error {
+			sh.Close(why)
+			sh.UpdatedMs = s.now().UnixMilli()
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	if _, err := s.engine.CloseLot(ctx, sh.County, sh.ID); err != nil && !errors.Is(err, matching.ErrNotReady) {
+		return fmt.Errorf("close lot %s: %w", sh.ID, err)
+	}
+	return nil
+}
+
+// Stock is what became of an offer's units, share by share.
+func (s *Service) Stock(ctx context.Context, offer string) ([]ShareStock, error) {
+	shares, err := s.providers.Shares(ctx, offer)
+	if err != nil {
+		return nil, err
+	}
+	byCounty := map[string][]string{}
+	for _, sh := range shares {
+		byCounty[sh.County] = append(byCounty[sh.County], sh.ID)
+	}
+	held := map[string]int64{}
+	for county, ids := range byCounty {
+		stocks, err := s.engine.Stock(ctx, county, ids)
+		if errors.Is(err, matching.ErrNotReady) {
+			continue // the record's figures are still right
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, st := range stocks {
+			held[st.ID] = st.HeldUnits
+		}
+	}
+	out := make([]ShareStock, len(shares))
+	for i, sh := range shares {
+		h := min(held[sh.ID], sh.FreeUnits())
+		out[i] = ShareStock{
+			Share: sh.ID, Lot: sh.Lot, County: sh.County, QtyUnits: sh.QtyUnits, FreeUnits: sh.FreeUnits() - h, HeldUnits: h,
+			PromisedUnits: sh.Promised, HandedOverUnits: sh.HandedOver, ExpiredUnits: sh.Expired,
+			WithdrawnUnits: sh.Withdrawn, FromMs: sh.FromMs, UntilMs: sh.UntilMs, Closed: sh.Closed, ClosedWhy: sh.ClosedWhy,
+		}
+	}
+	return out, nil
+}

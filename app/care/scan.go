@@ -1,0 +1,508 @@
+package care
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/audit"
+	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/matching"
+	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/qrcode"
+)
+
+// Identify finds whose code it is: a scanned address, its digits, or the
+// 12-digit card number. Errors: [ErrUnknownCode], the same for a forged, a
+// revoked, an expired and a mistyped code.
+func (s *Service) Identify(ctx context.Context, code string) (*residents.Resident, error) {
+	code = strings.Join(strings.Fields(code), "")
+	var r *residents.Resident
+	if qrcode.ValidCardNumber(strings.ReplaceAll(code, "-", "")) {
+		found, c, err := s.residents.ByCardNumber(ctx, strings.ReplaceAll(code, "-", ""))
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, ErrUnknownCode
+		}
+		if err != nil {
+			return nil, err
+		}
+		if c.Status != residents.CodeActive {
+			return nil, ErrUnknownCode
+		}
+		r = found
+	} else {
+		digits, err := qrcode.Extract(code)
+		if err != nil {
+			return nil, ErrUnknownCode
+		}
+		token, err := qrcode.Parse(digits)
+		if err != nil {
+			return nil, ErrUnknownCode
+		}
+		if err := s.keys.Verify(token, s.now()); err != nil {
+			return nil, ErrUnknownCode
+		}
+		found, c, err := s.residents.ByCode(ctx, token.CodeID())
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, ErrUnknownCode
+		}
+		if err != nil {
+			return nil, err
+		}
+		if c.Status != residents.CodeActive {
+			return nil, ErrUnknownCode
+		}
+		r = found
+	}
+	if r.Status != residents.Active {
+		return nil, ErrUnknownCode
+	}
+	return r, nil
+}
+
+// Scan is the main act: it identifies the resident, matches every open need in
+// one script call, has the record confirm what was held, and answers with all
+// that the caseworker needs to see. An allocation that the answer names is
+// durable. Scanning again answers the same allocations again.
+//
+// Errors: [ErrUnknownCode], also for a resident of another division (which is
+// audited); others are the stores', and safe to retry.
+func (s *Service) Scan(ctx context.Context, p accounts.Principal, code string) (*ScanResult, error) {
+	r, err := s.Identify(ctx, code)
+	if err != nil {
+		return nil, err
+	}
+	scan := store.NewID()
+	entry := audit.Entry{
+		ID: scan, AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: "scan",
+		Object: r.ID, Subject: r.ID, Division: r.Division, Purpose: "match needs and hand over aid", Outcome: "ok",
+	}
+	if !p.Sees(r.Division) {
+		entry.Outcome = "denied"
+		if err := s.audit.Write(ctx, entry); err != nil {
+			return nil, err
+		}
+		return nil, ErrUnknownCode
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.audit.Write(gctx, entry) })
+	var result *ScanResult
+	g.Go(func() (err error) {
+		result, err = s.serveAll(gctx, p.Account, r)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("scan resident %s: %w", r.ID, err)
+	}
+	result.Scan = scan
+	return result, nil
+}
+
+// serveAll matches what is open and describes the person.
+func (s *Service) serveAll(ctx context.Context, by string, r *residents.Resident) (*ScanResult, error) {
+	needs, err := s.openNeeds(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	m := &match{s: s, by: by, resident: r, needs: needs, until: s.now().Add(s.hold)}
+	if err := m.run(ctx); err != nil {
+		return nil, err
+	}
+	view, err := s.residentView(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	received, _, err := s.allocations.Find(ctx, store.Query{
+		Index: "resident_state", Equal: []any{r.ID, string(HandedOver)}, Desc: true, Limit: 20,
+	})
+	if err != nil {
+		return nil, err
+	}
+	offered, err := s.promisedTo(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &ScanResult{
+		AtMs: s.now().UnixMilli(), Resident: view, Needs: m.views(),
+		Offered: views(offered), Received: views(received),
+	}, nil
+}
+
+// openNeeds are the needs of a resident that have not ended, oldest first.
+func (s *Service) openNeeds(ctx context.Context, resident string) ([]*residents.Need, error) {
+	all, err := s.residents.Needs(ctx, resident)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now().UnixMilli()
+	open := all[:0:0]
+	for _, n := range all {
+		if n.State.Live() && (n.UntilMs == 0 || n.UntilMs > now) {
+			open = append(open, n)
+		}
+	}
+	return open, nil
+}
+
+func (s *Service) promisedTo(ctx context.Context, resident string) ([]*Allocation, error) {
+	var out []*Allocation
+	err := s.allocations.Each(ctx, store.Query{
+		Index: "resident_state", Equal: []any{resident, string(Promised)},
+	}, func(a *Allocation) error {
+		out = append(out, a)
+		return nil
+	})
+	return out, err
+}
+
+func (s *Service) residentView(ctx context.Context, r *residents.Resident) (ResidentView, error) {
+	person, err := s.residents.Open(ctx, r)
+	if err != nil {
+		return ResidentView{}, err
+	}
+	return ResidentView{
+		ID: r.ID, Name: person.Name, IDMasked: mask(person.IDNumber), CardNo: r.CardNo, Household: r.Household,
+		Division: r.Division, Place: s.tree().Name(r.Division), BirthYear: r.BirthYear,
+		Groups: r.Groups, ScoreMilli: r.ScoreMilli,
+	}, nil
+}
+
+// mask leaves the first four and the last two characters.
+func mask(id string) string {
+	if len(id) < 10 {
+		return strings.Repeat("*", len(id))
+	}
+	return id[:4] + strings.Repeat("*", len(id)-6) + id[len(id)-2:]
+}
+
+// match is one resident's needs on their way through the matcher and the
+// record.
+type match struct {
+	s        *Service
+	by       string
+	resident *residents.Resident
+	needs    []*residents.Need
+	until    time.Time // an unaccepted promise stands until then
+
+	past   map[string][]*Allocation   // per need, all its allocations
+	notFor map[string][]NotServed     // per need
+	short  map[string]matching.Reason // per need: why something is still wanted
+	place  map[string]int64           // per need: position on the waiting list
+	fresh  []*Allocation              // promised by this match
+}
+
+// run asks the engine, has the record confirm, and updates the needs. When the
+// record has moved on since it was read, it reads again; when it refuses what
+// the engine held, it tries once more.
+func (m *match) run(ctx context.Context) error {
+	m.past, m.notFor = map[string][]*Allocation{}, map[string][]NotServed{}
+	m.short, m.place = map[string]matching.Reason{}, map[string]int64{}
+	for try := 0; try < 4; try++ {
+		again, err := m.once(ctx)
+		if errors.Is(err, matching.ErrNotReady) {
+			for _, n := range m.needs {
+				if m.wanted(n) > 0 {
+					m.short[n.ID] = matching.ReasonWaitingRebuild()
+				}
+			}
+			return nil // the needs keep their state; the person is still shown
+		}
+		if err != nil {
+			return err
+		}
+		if !again {
+			break
+		}
+	}
+	return m.finish(ctx)
+}
+
+func (m *match) wanted(n *residents.Need) int64 {
+	left := n.QtyUnits
+	for _, a := range m.past[n.ID] {
+		if a.counts() {
+			left -= a.QtyUnits
+		}
+	}
+	return max(left, 0)
+}
+
+func (m *match) once(ctx context.Context) (again bool, err error) {
+	for _, n := range m.needs {
+		var past []*Allocation
+		if err := m.s.allocations.Each(ctx, store.Query{Index: "need", Equal: []any{n.ID}}, func(a *Allocation) error {
+			past = append(past, a)
+			return nil
+		}); err != nil {
+			return false, err
+		}
+		m.past[n.ID] = past
+	}
+	request := matching.Request{County: m.resident.County, Household: m.resident.Household}
+	now := m.s.now()
+	person := m.s.person(m.resident)
+	for _, n := range m.needs {
+		wanted := m.wanted(n)
+		if wanted == 0 {
+			continue
+		}
+		category, ok := providers.CategoryByID(n.Category)
+		if !ok {
+			return false, fmt.Errorf("need %s: no category %q", n.ID, n.Category)
+		}
+		candidates, misses := m.s.catalogue.Candidates(m.resident.County, n.Category, person, now)
+		if !m.resident.Consent.Allows(residents.ConsentMatching) {
+			candidates = nil
+		}
+		m.notFor[n.ID] = m.s.describe(misses)
+		request.Asks = append(request.Asks, matching.Ask{
+			Need: n.ID, Category: n.Category, Base: len(m.past[n.ID]), QtyUnits: wanted,
+			WeightMilli: n.WeightMilli(m.resident.ScoreMilli),
+			Cap: matching.Cap{
+				Field: "c:" + n.Category, Period: category.CapPeriod.Label(now), Limit: category.CapUnits,
+			},
+			Candidates: candidates,
+		})
+	}
+	if len(request.Asks) == 0 {
+		return false, nil
+	}
+	outcomes, err := m.s.engine.Match(ctx, request)
+	if err != nil {
+		return false, err
+	}
+	byNeed := make(map[string]*residents.Need, len(m.needs))
+	for _, n := range m.needs {
+		byNeed[n.ID] = n
+	}
+	var proposals []*proposal
+	for _, o := range outcomes {
+		n := byNeed[o.Need]
+		if o.Stale {
+			again = true
+		}
+		for _, h := range o.Holds {
+			a, err := m.allocation(n, h)
+			if err != nil {
+				return false, err
+			}
+			proposals = append(proposals, &proposal{hold: h, alloc: a})
+		}
+		m.place[n.ID] = o.Position
+		if o.ShortUnits > 0 {
+			m.short[n.ID] = m.why(n, o)
+		} else {
+			delete(m.short, n.ID)
+		}
+	}
+	if err := m.s.committer.submit(ctx, proposals); err != nil {
+		return false, err
+	}
+	var promised, refused []matching.Hold
+	contradicted := false
+	for _, p := range proposals {
+		if p.stored == nil {
+			refused = append(refused, p.hold)
+			contradicted = contradicted || p.contradicts
+			m.short[p.hold.Need] = p.refused
+			again = true
+			continue
+		}
+		promised = append(promised, p.stored.hold())
+		m.past[p.hold.Need] = append(m.past[p.hold.Need], p.stored)
+		if p.fresh {
+			m.fresh = append(m.fresh, p.stored)
+		}
+	}
+	// From here on the record has decided; a fault of Redis delays the
+	// matcher's knowledge, it does not change the answer.
+	if err := m.s.engine.Promise(ctx, m.resident.County, promised); err != nil && len(promised) > 0 {
+		m.s.log.Warn("tell the matcher of promises", "county", m.resident.County, "count", len(promised), "error", err)
+	}
+	switch {
+	case contradicted:
+		// The refused holds stay until the rebuild forgets them, so that they
+		// keep others from claiming what the matcher forgot.
+		m.s.contradicted(ctx, m.resident.County)
+	case len(refused) > 0:
+		if err := m.s.engine.Release(ctx, m.resident.County, refused, true); err != nil {
+			m.s.log.Warn("release refused holds", "county", m.resident.County, "error", err)
+		}
+	}
+	return again, nil
+}
+
+// allocation is what a hold becomes when the record accepts it.
+func (m *match) allocation(n *residents.Need, h matching.Hold) (*Allocation, error) {
+	o, ok := m.s.offer(h.Offer)
+	if !ok {
+		return nil, fmt.Errorf("hold %s: offer %s left the catalogue", h.ID, h.Offer)
+	}
+	now := m.s.now().UnixMilli()
+	until := o.until(h.Lot)
+	return &Allocation{
+		Meta: store.Meta{ID: h.ID}, Need: n.ID, Resident: n.Resident, Household: m.resident.Household,
+		County: m.resident.County, Division: m.resident.Division, Category: n.Category,
+		Offer: h.Offer, Organisation: o.Organisation, Share: h.Lot, QtyUnits: h.QtyUnits, State: Promised,
+		Claim: strings.Join([]string{m.resident.Household, h.Category.Field, h.Category.Period, strconv.FormatInt(h.Seq, 10)}, "|"),
+		Seq:   h.Seq, CategoryCap: h.Category, OfferCap: h.OfferCap,
+		PromisedMs: now, PromisedBy: m.by, ExpiresMs: min(until, m.until.UnixMilli()), UntilMs: until,
+		Reason:  matching.ReasonGiven(matching.Text{ZH: o.TitleZH, EN: o.TitleEN}, unitText(o.Unit, n.Category), h.QtyUnits),
+		TitleZH: o.TitleZH, TitleEN: o.TitleEN, Unit: o.Unit, ValueFen: o.ValueFen,
+		ProviderName: o.providerName, ProviderKind: o.Kind, Handover: o.Handover,
+	}, nil
+}
+
+// why puts the engine's word for a shortage into a reason.
+func (m *match) why(n *residents.Need, o matching.Outcome) matching.Reason {
+	category, _ := providers.CategoryByID(n.Category)
+	now := m.s.now()
+	switch o.Why {
+	case "cap":
+		return matching.ReasonWaitingCap(o.CapUsed, category.CapUnits, category.CapPeriod, category.CapPeriod.End(now))
+	case "offer_cap":
+		return matching.ReasonWaitingOfferCap(time.Time{})
+	case "stock":
+		return matching.ReasonWaitingStock(o.Position)
+	}
+	return matching.ReasonWaitingNone(matching.Text{ZH: category.ZH, EN: category.EN}, o.Position)
+}
+
+// finish writes what the needs have become and tells the events.
+func (m *match) finish(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	for _, n := range m.needs {
+		g.Go(func() error { return m.s.advance(gctx, n, m.past[n.ID], m.by, m.short[n.ID]) })
+	}
+	if len(m.fresh) > 0 {
+		events := make([]*Event, len(m.fresh))
+		for i, a := range m.fresh {
+			events[i] = promisedEvent(a)
+		}
+		g.Go(func() error {
+			m.s.emit(gctx, events...)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// views describes the needs after the match.
+func (m *match) views() []NeedView {
+	out := make([]NeedView, 0, len(m.needs))
+	for _, n := range m.needs {
+		v := needView(n, m.past[n.ID])
+		if r, ok := m.short[n.ID]; ok {
+			v.Reason = r
+		}
+		v.Position = m.place[n.ID]
+		if m.wanted(n) > 0 {
+			v.NotServed = m.notFor[n.ID]
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func needView(n *residents.Need, past []*Allocation) NeedView {
+	v := NeedView{
+		ID: n.ID, Category: n.Category, QtyUnits: n.QtyUnits, Urgency: n.Urgency, State: n.State,
+		Reason: n.Reason, UntilMs: n.UntilMs, CreatedMs: n.CreatedMs,
+	}
+	for _, a := range past {
+		switch a.State {
+		case Promised:
+			v.PromisedUnits += a.QtyUnits
+		case HandedOver:
+			v.GivenUnits += a.QtyUnits
+		}
+	}
+	return v
+}
+
+func (s *Service) person(r *residents.Resident) matching.Person {
+	return matching.Person{
+		Household: r.Household, Division: r.Division, Groups: r.Groups, ScoreMilli: r.ScoreMilli,
+	}
+}
+
+// describe puts the first ten misses into words.
+func (s *Service) describe(misses []matching.Miss) []NotServed {
+	out := make([]NotServed, 0, min(len(misses), 10))
+	for _, miss := range misses {
+		if len(out) == 10 {
+			break
+		}
+		n := NotServed{Offer: miss.Offer, Reason: matching.ReasonNot(miss.Why)}
+		if o, ok := s.offer(miss.Offer); ok {
+			n.TitleZH, n.TitleEN = o.TitleZH, o.TitleEN
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+func views(as []*Allocation) []AllocationView {
+	out := make([]AllocationView, len(as))
+	for i, a := range as {
+		out[i] = a.view()
+	}
+	return out
+}
+
+func (a *Allocation) view() AllocationView {
+	v := AllocationView{
+		ID: a.ID, Need: a.Need, Resident: a.Resident, Category: a.Category, Offer: a.Offer,
+		TitleZH: a.TitleZH, TitleEN: a.TitleEN, Unit: a.Unit, QtyUnits: a.QtyUnits, ValueFen: a.ValueFen,
+		ProviderName: a.ProviderName, ProviderKind: a.ProviderKind, State: a.State, Accepted: a.AcceptedMs > 0,
+		Reason: a.Reason, EndReason: a.EndReason, Handover: a.Handover,
+		PromisedMs: a.PromisedMs, ExpiresMs: a.ExpiresMs, UntilMs: a.UntilMs,
+	}
+	if a.State == HandedOver {
+		v.HandedOverMs = a.EndedMs
+	}
+	return v
+}
+
+func promisedEvent(a *Allocation) *Event {
+	return &Event{
+		Meta: store.Meta{ID: a.ID + ":promised"}, AtMs: a.PromisedMs, County: a.County, Kind: "allocation.promised",
+		Organisation: a.Organisation, Offer: a.Offer, Resident: a.Resident, Need: a.Need, Allocation: a.ID,
+		Share: a.Share, QtyUnits: a.QtyUnits, By: a.PromisedBy, Reason: a.Reason,
+	}
+}
+
+// within says whether a principal may act for a division; what lies outside is
+// audited.
+func (s *Service) within(ctx context.Context, p accounts.Principal, act, object, subject, division string) error {
+	if p.Role == accounts.Resident && p.Resident == subject && subject != "" {
+		return nil
+	}
+	if p.Sees(division) {
+		return nil
+	}
+	err := s.audit.Write(ctx, audit.Entry{
+		AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: act, Object: object,
+		Subject: subject, Division: division, Outcome: "denied",
+	})
+	if err != nil {
+		return err
+	}
+	return ErrNotYours
+}
+
+// unitText is an offer's unit in both languages; English is known where the
+// unit is the category's own.
+func unitText(unit, category string) matching.Text {
+	if c, ok := providers.CategoryByID(category); ok && (unit == "" || unit == c.UnitZH) {
+		return matching.Text{ZH: c.UnitZH, EN: c.UnitEN}
+	}
+	return matching.Text{ZH: unit}
+}

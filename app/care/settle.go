@@ -1,0 +1,359 @@
+package care
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/audit"
+	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/matching"
+	"github.com/xingfuma/happycode/providers"
+)
+
+// Allocation reads one allocation that the principal may see: a caseworker of
+// its division, the resident. Errors: [store.ErrNotFound], [ErrNotYours].
+func (s *Service) Allocation(ctx context.Context, p accounts.Principal, id string) (AllocationView, error) {
+	a, err := s.mine(ctx, p, "view_allocation", id)
+	if err != nil {
+		return AllocationView{}, err
+	}
+	return a.view(), nil
+}
+
+func (s *Service) mine(ctx context.Context, p accounts.Principal, act, id string) (*Allocation, error) {
+	a, err := s.allocations.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if a.State == Void {
+		return nil, fmt.Errorf("allocation %s: %w", id, store.ErrNotFound)
+	}
+	if err := s.within(ctx, p, act, id, a.Resident, a.Division); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Accept says that the resident wants what was promised; the promise then
+// stands until the lot ends. Accepting again changes nothing.
+// Errors: [ErrEnded], [ErrNotYours], [store.ErrNotFound].
+func (s *Service) Accept(ctx context.Context, p accounts.Principal, id string) (AllocationView, error) {
+	if _, err := s.mine(ctx, p, "accept", id); err != nil {
+		return AllocationView{}, err
+	}
+	now := s.now().UnixMilli()
+	fresh := false
+	a, err := s.allocations.Change(ctx, id, func(a *Allocation) error {
+		if a.State != Promised {
+			return ErrEnded
+		}
+		fresh = a.AcceptedMs == 0
+		if fresh {
+			a.AcceptedMs, a.ExpiresMs = now, a.UntilMs
+		}
+		return nil
+	})
+	if err != nil {
+		return AllocationView{}, fmt.Errorf("accept %s: %w", id, err)
+	}
+	if err := s.audited(ctx, p, "accept", a); err != nil {
+		return AllocationView{}, err
+	}
+	if fresh {
+		s.emit(ctx, s.allocationEvent(a, "accepted", now, p.Account, matching.Reason{}))
+	}
+	return a.view(), nil
+}
+
+// Decline gives the units back to the drip; the need ends as declined unless
+// something else is promised for it. note is the resident's reason, free text
+// without personal data, up to 200 characters. Declining again changes nothing.
+// Errors: [ErrEnded] when it was handed over or expired, [ErrNotYours],
+// [store.ErrNotFound].
+func (s *Service) Decline(ctx context.Context, p accounts.Principal, id, note string) (AllocationView, error) {
+	if _, err := s.mine(ctx, p, "decline", id); err != nil {
+		return AllocationView{}, err
+	}
+	if r := []rune(note); len(r) > 200 {
+		note = string(r[:200])
+	}
+	a, err := s.end(ctx, id, p.Account, Declined, "", matching.ReasonDeclined(note))
+	if err != nil {
+		return AllocationView{}, fmt.Errorf("decline %s: %w", id, err)
+	}
+	if err := s.audited(ctx, p, "decline", a); err != nil {
+		return AllocationView{}, err
+	}
+	return a.view(), nil
+}
+
+// HandOver records that the aid was given, and how that was proved ("scan",
+// "card_no", "pin", "photo"). Handing over again changes nothing.
+// Errors: [ErrEnded] when it was declined or expired, [ErrNotYours],
+// [store.ErrNotFound].
+func (s *Service) HandOver(ctx context.Context, p accounts.Principal, id, proof string) (AllocationView, error) {
+	if p.Role == accounts.Resident {
+		return AllocationView{}, ErrNotYours
+	}
+	if _, err := s.mine(ctx, p, "handover", id); err != nil {
+		return AllocationView{}, err
+	}
+	a, err := s.end(ctx, id, p.Account, HandedOver, proof, matching.ReasonHandedOver())
+	if err != nil {
+		return AllocationView{}, fmt.Errorf("hand over %s: %w", id, err)
+	}
+	if err := s.audited(ctx, p, "handover", a); err != nil {
+		return AllocationView{}, err
+	}
+	return a.view(), nil
+}
+
+func (s *Service) audited(ctx context.Context, p accounts.Principal, act string, a *Allocation) error {
+	return s.audit.Write(ctx, audit.Entry{
+		AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: act, Object: a.ID,
+		Subject: a.Resident, Division: a.Division, Outcome: "ok",
+	})
+}
+
+// end takes an allocation from promised to its last state: the allocation
+// decides (one compare-and-set), everything after follows from it and is
+// repeated by [Service.resettle] after a crash.
+func (s *Service) end(ctx context.Context, id, by string, to State, proof string, reason matching.Reason) (*Allocation, error) {
+	now := s.now().UnixMilli()
+	a, err := s.allocations.Change(ctx, id, func(a *Allocation) error {
+		if a.State == to {
+			return errSame
+		}
+		if a.State != Promised {
+			return ErrEnded
+		}
+		a.State, a.Unsettled, a.EndedMs, a.EndedBy, a.Proof, a.EndReason = to, true, now, by, proof, reason
+		return nil
+	})
+	if errors.Is(err, errSame) {
+		return s.allocations.Get(ctx, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	// The record has it; the rest may be late but not undone, so it does not
+	// end with the caller's patience.
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := s.settle(late, a); err != nil {
+		s.log.Warn("settle later", "allocation", id, "error", err)
+	}
+	return a, nil
+}
+
+var errSame = errors.New("nothing to change")
+
+// settle tells the share, the matcher, the events and the need that an
+// allocation has ended. Every step may be repeated.
+func (s *Service) settle(ctx context.Context, a *Allocation) error {
+	outcome := map[State]providers.Outcome{
+		HandedOver: providers.HandedOver, Declined: providers.Returned,
+		Expired: providers.Returned, Withdrawn: providers.Returned,
+	}[a.State]
+	if a.State == Expired && a.UntilMs <= a.EndedMs {
+		outcome = providers.Expired
+	}
+	share, err := s.settleShare(ctx, a, outcome)
+	if err != nil {
+		return err
+	}
+	if a.State == HandedOver {
+		err = s.engine.Finish(ctx, a.County, []matching.Hold{a.hold()})
+	} else {
+		back := !share.Closed && outcome == providers.Returned
+		err = s.engine.Release(ctx, a.County, []matching.Hold{a.hold()}, back)
+	}
+	if err != nil {
+		return fmt.Errorf("tell the matcher: %w", err)
+	}
+	s.emit(ctx, s.allocationEvent(a, string(a.State), a.EndedMs, a.EndedBy, a.EndReason))
+	if err := s.refreshNeed(ctx, a.Need, a.EndedBy, a.EndReason, a.State); err != nil {
+		return err
+	}
+	// Last, because an unsettled allocation is taken up again after a crash.
+	a.Unsettled = false
+	if err := s.allocations.Replace(ctx, a); err != nil && !errors.Is(err, store.ErrConflict) {
+		return err
+	}
+	s.suspects.settled(a.Share, a.ID)
+	if a.State != HandedOver {
+		s.worker.Kick(a.County)
+	}
+	return nil
+}
+
+// settleShare moves the units on the share, once: the share's "-" mark says
+// that it was done, and as long as the allocation is unsettled the mark stays.
+// The share is read before the allocation, so that whoever settled it in
+// between has changed the share's version.
+func (s *Service) settleShare(ctx context.Context, a *Allocation, outcome providers.Outcome) (*providers.Share, error) {
+	for try := 0; ; try++ {
+		share, err := s.shares.Get(ctx, a.Share)
+		if err != nil {
+			return nil, err
+		}
+		stored, err := s.allocations.Get(ctx, a.ID)
+		if err != nil {
+			return nil, err
+		}
+		if !stored.Unsettled {
+			return share, nil
+		}
+		if !share.Settle(a.ID, a.QtyUnits, outcome) {
+			return share, nil
+		}
+		if marks := s.committer.takeCleared(share.ID); len(marks) > 0 {
+			share.Confirmed(marks...)
+		}
+		if marks := s.suspects.takeSettled(share.ID); len(marks) > 0 {
+			share.Settled(marks...)
+		}
+		share.UpdatedMs = s.now().UnixMilli()
+		err = s.shares.Replace(ctx, share)
+		if err == nil {
+			return share, nil
+		}
+		if !errors.Is(err, store.ErrConflict) || try == 64 {
+			return nil, err
+		}
+	}
+}
+
+// unreserve gives back what a refused proposal had reserved.
+func (s *Service) unreserve(ctx context.Context, share, allocation string, qty int64) error {
+	_, err := s.shares.Change(ctx, share, func(sh *providers.Share) error {
+		sh.Undo(allocation, qty)
+		sh.UpdatedMs = s.now().UnixMilli()
+		return nil
+	})
+	return err
+}
+
+// refreshNeed brings a need's state in line with its allocations after one of
+// them ended.
+func (s *Service) refreshNeed(ctx context.Context, need, by string, reason matching.Reason, ended State) error {
+	n, err := s.needs.Get(ctx, need)
+	if err != nil {
+		return err
+	}
+	if !n.State.Live() {
+		return nil
+	}
+	var promised, given int64
+	if err := s.allocations.Each(ctx, store.Query{Index: "need", Equal: []any{need}}, func(a *Allocation) error {
+		switch a.State {
+		case Promised:
+			promised += a.QtyUnits
+		case HandedOver:
+			given += a.QtyUnits
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	to := n.State
+	switch {
+	case given >= n.QtyUnits:
+		to = residents.NeedHandedOver
+	case promised > 0:
+		return nil
+	case ended == Declined && given == 0:
+		to = residents.NeedDeclined
+	case ended == HandedOver: // the rest is still wanted
+		to = residents.NeedWaiting
+	default: // expired or withdrawn: the next scan matches it again
+		to = residents.NeedOpen
+	}
+	return s.changeNeed(ctx, n, by, to, reason)
+}
+
+// changeNeed writes a need's new state and reason, keeps n up to date, tells
+// the event, and takes an ended need off the waiting list.
+func (s *Service) changeNeed(ctx context.Context, n *residents.Need, by string, to residents.NeedState, reason matching.Reason) error {
+	if n.State == to && n.Reason.Code == reason.Code && n.Reason.ZH == reason.ZH {
+		return nil
+	}
+	from := n.State
+	now := s.now()
+	changed, err := s.residents.ChangeNeed(ctx, n.ID, by, to, reason, now)
+	if err != nil {
+		return err
+	}
+	*n = *changed
+	if !to.Live() {
+		if err := s.engine.Unwait(ctx, n.County, n.Category, n.ID); err != nil && !errors.Is(err, matching.ErrNotReady) {
+			s.log.Warn("take off the waiting list", "need", n.ID, "error", err)
+		}
+	}
+	if from != to {
+		s.emit(ctx, &Event{
+			Meta: store.Meta{ID: fmt.Sprintf("%s:%s:%d", n.ID, to, len(n.Changes))}, AtMs: now.UnixMilli(),
+			County: n.County, Kind: "need." + string(to), Resident: n.Resident, Need: n.ID,
+			QtyUnits: n.QtyUnits, By: by, Reason: reason,
+		})
+	}
+	return nil
+}
+
+// advance brings a need in line with its allocations after a match.
+func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Allocation, by string, short matching.Reason) error {
+	var promised, given int64
+	var why matching.Reason
+	for _, a := range past {
+		switch a.State {
+		case Promised:
+			promised += a.QtyUnits
+			why = a.Reason
+		case HandedOver:
+			given += a.QtyUnits
+		}
+	}
+	to, reason := n.State, n.Reason
+	switch {
+	case given >= n.QtyUnits:
+		to, reason = residents.NeedHandedOver, matching.ReasonHandedOver()
+	case promised > 0:
+		to, reason = residents.NeedPromised, why
+	case short.Code != "":
+		to, reason = residents.NeedWaiting, short
+	default:
+		return nil
+	}
+	err := s.changeNeed(ctx, n, by, to, reason)
+	if !errors.Is(err, residents.ErrTransition) {
+		return err
+	}
+	// Somebody ended the need while it was matched: what was promised to it
+	// goes back to those who wait.
+	current, err := s.needs.Get(ctx, n.ID)
+	if err != nil {
+		return err
+	}
+	if *n = *current; n.State.Live() {
+		return nil
+	}
+	for _, a := range past {
+		if a.State != Promised {
+			continue
+		}
+		if _, err := s.end(ctx, a.ID, by, Withdrawn, "", matching.ReasonWithdrawn()); err != nil && !errors.Is(err, ErrEnded) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) allocationEvent(a *Allocation, kind string, at int64, by string, reason matching.Reason) *Event {
+	e := promisedEvent(a)
+	e.ID, e.Kind, e.AtMs, e.By, e.Reason = a.ID+":"+kind, "allocation."+kind, at, by, reason
+	return e
+}

@@ -1,0 +1,226 @@
+package care
+
+import (
+	"errors"
+
+	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/matching"
+	"github.com/xingfuma/happycode/providers"
+)
+
+// Errors that callers tell apart.
+var (
+	// ErrUnknownCode says that the code opens nothing for this person: forged,
+	// revoked, expired, mistyped or of another division. It does not say which.
+	ErrUnknownCode = errors.New("no resident of yours has this code")
+	// ErrNotYours says that the thing asked for lies outside the division, the
+	// organisation or the person that the asker answers for.
+	ErrNotYours = errors.New("outside your responsibility")
+	// ErrEnded says that the allocation has ended another way already.
+	ErrEnded = errors.New("this allocation has ended")
+	// ErrNotReady is [matching.ErrNotReady].
+	ErrNotReady = matching.ErrNotReady
+)
+
+// State is where an allocation stands.
+type State string
+
+// The states: promised, then exactly one of the others, for good.
+const (
+	Promised   State = "promised"
+	HandedOver State = "handed_over"
+	Declined   State = "declined"
+	Expired    State = "expired"
+	Withdrawn  State = "withdrawn"
+	// Void marks an id that must never become an allocation: its hold was
+	// given up after a crash, see DESIGN.md, "Marks".
+	Void State = "void"
+)
+
+// Allocation is a hold that the record has confirmed: a promise.
+type Allocation struct {
+	store.Meta   `bson:",inline"`
+	Need         string `json:"need"`
+	Resident     string `json:"resident"`
+	Household    string `json:"household"`
+	County       string `json:"county"`
+	Division     string `json:"division"`
+	Category     string `json:"category"`
+	Offer        string `json:"offer"`
+	Organisation string `json:"organisation"`
+	Share        string `json:"share"`
+	QtyUnits     int64  `json:"qty_units"`
+	State        State  `json:"state"`
+	// Unsettled says that the allocation has ended but its share may not have
+	// been told yet.
+	Unsettled bool `json:"unsettled"`
+	// Claim is unique: household|category field|period|ordinal.
+	Claim       string       `json:"claim"`
+	Seq         int64        `json:"seq"`
+	CategoryCap matching.Cap `json:"category_cap"`
+	OfferCap    matching.Cap `json:"offer_cap"`
+
+	PromisedMs int64  `json:"promised_ms"`
+	PromisedBy string `json:"promised_by"`
+	AcceptedMs int64  `json:"accepted_ms"`
+	ExpiresMs  int64  `json:"expires_ms"`
+	UntilMs    int64  `json:"until_ms"` // end of the lot
+	EndedMs    int64  `json:"ended_ms"`
+	EndedBy    string `json:"ended_by"`
+	Proof      string `json:"proof"` // how the handover was proved: "scan", "card_no", "pin"…
+
+	Reason    matching.Reason `json:"reason"`
+	EndReason matching.Reason `json:"end_reason"`
+
+	// What the offer said when it was promised.
+	TitleZH      string             `json:"title_zh"`
+	TitleEN      string             `json:"title_en"`
+	Unit         string             `json:"unit"`
+	ValueFen     int64              `json:"value_fen"` // per unit; 0: not stated
+	ProviderName string             `json:"provider_name"`
+	ProviderKind providers.Kind     `json:"provider_kind"`
+	Handover     providers.Handover `json:"handover"`
+}
+
+func (a *Allocation) hold() matching.Hold {
+	return matching.Hold{
+		ID: a.ID, Need: a.Need, Household: a.Household, Offer: a.Offer, Lot: a.Share,
+		QtyUnits: a.QtyUnits, Category: a.CategoryCap, OfferCap: a.OfferCap, Seq: a.Seq,
+		DeadlineMs: a.ExpiresMs,
+	}
+}
+
+// counts says whether the units of the allocation count against caps.
+func (a *Allocation) counts() bool { return a.State == Promised || a.State == HandedOver }
+
+// Event is one thing that happened, for the ledger of events. It carries ids
+// and quantities, never a name.
+type Event struct {
+	store.Meta   `bson:",inline"`
+	AtMs         int64           `json:"at_ms"`
+	County       string          `json:"county"`
+	Kind         string          `json:"kind"` // "need.opened", "allocation.promised", …
+	Organisation string          `json:"organisation"`
+	Offer        string          `json:"offer"`
+	Resident     string          `json:"resident"`
+	Need         string          `json:"need"`
+	Allocation   string          `json:"allocation"`
+	Share        string          `json:"share"`
+	QtyUnits     int64           `json:"qty_units"`
+	By           string          `json:"by"`
+	Reason       matching.Reason `json:"reason"`
+}
+
+var (
+	allocationSchema = store.Schema{Name: "allocations", Indexes: []store.Index{
+		{Name: "claim", Fields: []string{"claim"}, Unique: true},
+		{Name: "resident", Fields: []string{"resident", "promised_ms"}},
+		{Name: "resident_state", Fields: []string{"resident", "state", "promised_ms"}},
+		{Name: "need", Fields: []string{"need"}},
+		{Name: "share", Fields: []string{"share", "state"}},
+		{Name: "unsettled", Fields: []string{"unsettled", "ended_ms"}},
+		{Name: "due", Fields: []string{"state", "expires_ms"}},
+		{Name: "county", Fields: []string{"county", "promised_ms"}},
+	}}
+	eventSchema = store.Schema{Name: "events", Indexes: []store.Index{
+		{Name: "at", Fields: []string{"at_ms"}},
+		{Name: "county", Fields: []string{"county", "at_ms"}},
+		{Name: "organisation", Fields: []string{"organisation", "at_ms"}},
+	}}
+)
+
+// Schemas are the collections of this package.
+func Schemas() []store.Schema { return []store.Schema{allocationSchema, eventSchema} }
+
+// ResidentView is what a caseworker sees of a person.
+type ResidentView struct {
+	ID         string   `json:"id"`
+	Name       string   `json:"name"`
+	IDMasked   string   `json:"id_masked"` // first four and last two characters
+	CardNo     string   `json:"card_no"`
+	Household  string   `json:"household"`
+	Division   string   `json:"division"`
+	Place      string   `json:"place"` // names of county, town and village
+	BirthYear  int      `json:"birth_year"`
+	Groups     []string `json:"groups"`
+	ScoreMilli int64    `json:"score_milli"` // 0..1000
+}
+
+// NeedView is a need with what became of it.
+type NeedView struct {
+	ID            string              `json:"id"`
+	Category      string              `json:"category"`
+	QtyUnits      int64               `json:"qty_units"`
+	PromisedUnits int64               `json:"promised_units"`
+	GivenUnits    int64               `json:"given_units"`
+	Urgency       int                 `json:"urgency"` // 1..4
+	State         residents.NeedState `json:"state"`
+	Reason        matching.Reason     `json:"reason"`
+	Position      int64               `json:"position"` // on the waiting list, from 1; 0: not waiting
+	UntilMs       int64               `json:"until_ms"`
+	CreatedMs     int64               `json:"created_ms"`
+	NotServed     []NotServed         `json:"not_served,omitempty"`
+}
+
+// NotServed says why one offer does not serve a need.
+type NotServed struct {
+	Offer   string          `json:"offer"`
+	TitleZH string          `json:"title_zh"`
+	TitleEN string          `json:"title_en"`
+	Reason  matching.Reason `json:"reason"`
+}
+
+// AllocationView is one line of the happiness list.
+type AllocationView struct {
+	ID           string             `json:"id"`
+	Need         string             `json:"need"`
+	Resident     string             `json:"resident"`
+	Category     string             `json:"category"`
+	Offer        string             `json:"offer"`
+	TitleZH      string             `json:"title_zh"`
+	TitleEN      string             `json:"title_en"`
+	Unit         string             `json:"unit"`
+	QtyUnits     int64              `json:"qty_units"`
+	ValueFen     int64              `json:"value_fen"`
+	ProviderName string             `json:"provider_name"`
+	ProviderKind providers.Kind     `json:"provider_kind"`
+	State        State              `json:"state"`
+	Accepted     bool               `json:"accepted"`
+	Reason       matching.Reason    `json:"reason"`
+	EndReason    matching.Reason    `json:"end_reason"`
+	Handover     providers.Handover `json:"handover"`
+	PromisedMs   int64              `json:"promised_ms"`
+	ExpiresMs    int64              `json:"expires_ms"`
+	UntilMs      int64              `json:"until_ms"`
+	HandedOverMs int64              `json:"handed_over_ms"` // 0: not yet
+}
+
+// ScanResult answers a scan, whole.
+type ScanResult struct {
+	Scan     string           `json:"scan"` // id of this scan in the audit log
+	AtMs     int64            `json:"at_ms"`
+	Resident ResidentView     `json:"resident"`
+	Needs    []NeedView       `json:"needs"`    // not ended
+	Offered  []AllocationView `json:"offered"`  // promised, waiting to be handed over
+	Received []AllocationView `json:"received"` // the last twenty, newest first
+}
+
+// ShareStock is one county's share of a lot, as the record and the matcher
+// have it. FreeUnits + HeldUnits is what is not promised yet.
+type ShareStock struct {
+	Share           string `json:"share"`
+	Lot             string `json:"lot"`
+	County          string `json:"county"`
+	QtyUnits        int64  `json:"qty_units"`
+	FreeUnits       int64  `json:"free_units"`
+	HeldUnits       int64  `json:"held_units"`
+	PromisedUnits   int64  `json:"promised_units"`
+	HandedOverUnits int64  `json:"handed_over_units"`
+	ExpiredUnits    int64  `json:"expired_units"`
+	WithdrawnUnits  int64  `json:"withdrawn_units"`
+	FromMs          int64  `json:"from_ms"`
+	UntilMs         int64  `json:"until_ms"`
+	Closed          bool   `json:"closed"`
+	ClosedWhy       string `json:"closed_why"` // "", "over" or "withdrawn"
+}

@@ -1,0 +1,574 @@
+package care
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/matching"
+	"github.com/xingfuma/happycode/providers"
+)
+
+// Fault is one broken promise that [Service.Verify] found.
+type Fault struct {
+	Promise int    `json:"promise"` // 1..5 of the design; 6 is the audit chain
+	What    string `json:"what"`    // ids and figures, no names
+}
+
+// Report is what [Service.Verify] counted and found.
+type Report struct {
+	AtMs        int64   `json:"at_ms"`
+	Counties    int     `json:"counties"`
+	Shares      int     `json:"shares"`
+	Allocations int     `json:"allocations"`
+	Needs       int     `json:"needs"`
+	Waiting     int     `json:"waiting"`
+	Households  int     `json:"households_with_caps"`
+	Events      int     `json:"events"`
+	AuditBlocks int     `json:"audit_blocks"`
+	QtyUnits    int64   `json:"qty_units"`
+	Free        int64   `json:"free_units"`
+	Held        int64   `json:"held_units"`
+	Promised    int64   `json:"promised_units"`
+	HandedOver  int64   `json:"handed_over_units"`
+	Expired     int64   `json:"expired_units"`
+	Withdrawn   int64   `json:"withdrawn_units"`
+	InFlight    int     `json:"in_flight"` // being written at this moment
+	Unsettled   int     `json:"unsettled"` // ended at this moment
+	Repaired    int     `json:"repaired"`
+	Faults      []Fault `json:"faults"`
+}
+
+// OK says whether no promise is broken.
+func (r *Report) OK() bool { return len(r.Faults) == 0 }
+
+func (r *Report) fault(promise int, format string, args ...any) {
+	r.Faults = append(r.Faults, Fault{promise, fmt.Sprintf(format, args...)})
+}
+
+// Verify checks promises 1 to 5 on the running system, and the audit chain. It
+// may run while the system works: what is being written at the moment is
+// counted as in flight and read again, not taken for a fault. With repair it
+// first finishes what crashes left half done, always on the safe side: a unit
+// in doubt stays promised. progress may be nil.
+func (s *Service) Verify(ctx context.Context, repair bool, progress func(done, total int)) (*Report, error) {
+	r := &Report{AtMs: s.now().UnixMilli(), Faults: []Fault{}}
+	if repair {
+		if err := s.repair(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	counties := s.counties()
+	r.Counties = len(counties)
+	for i, county := range counties {
+		if err := s.verifyCounty(ctx, county, r); err != nil {
+			return nil, fmt.Errorf("verify county %s: %w", county, err)
+		}
+		if progress != nil {
+			progress(i+1, len(counties)+1)
+		}
+	}
+	chain, err := s.audit.Verify(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.AuditBlocks = chain.Blocks
+	for _, f := range chain.Faults {
+		r.fault(6, "audit block %d, entry %s: %s", f.Sequence, f.EntryID, f.What)
+	}
+	if progress != nil {
+		progress(len(counties)+1, len(counties)+1)
+	}
+	return r, nil
+}
+
+// repair finishes what is half done.
+func (s *Service) repair(ctx context.Context, r *Report) error {
+	for _, step := range []func(context.Context) error{
+		s.tellHolds, s.resettle, s.expirePromises, s.closeLots, s.expireNeeds,
+		func(ctx context.Context) error { return s.resolveMarks(ctx, 0) },
+		func(ctx context.Context) error { return s.retell(ctx, r) },
+	} {
+		if err := step(ctx); err != nil && !errors.Is(err, matching.ErrNotReady) {
+			return fmt.Errorf("repair: %w", err)
+		}
+	}
+	written, err := s.audit.Repair(ctx, nil)
+	r.Repaired += written
+	return err
+}
+
+// retell brings needs in line with their allocations and writes events that
+// are missing.
+func (s *Service) retell(ctx context.Context, r *Report) error {
+	for _, county := range s.counties() {
+		missing, err := s.missingEvents(ctx, county)
+		if err != nil {
+			return err
+		}
+		if len(missing) > 0 {
+			s.emit(ctx, missing...)
+			r.Repaired += len(missing)
+		}
+		for _, state := range []residents.NeedState{residents.NeedOpen, residents.NeedWaiting, residents.NeedPromised} {
+			var all []*residents.Need
+			if err := s.needs.Each(ctx, store.Query{Index: "state", Equal: []any{county, string(state)}}, func(n *residents.Need) error {
+				all = append(all, n)
+				return nil
+			}); err != nil {
+				return err
+			}
+			for _, n := range all {
+				changed, err := s.realign(ctx, n)
+				if err != nil {
+					return err
+				}
+				if changed {
+					r.Repaired++
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// realign sets a need's state from its allocations where a crash kept the
+// state behind.
+func (s *Service) realign(ctx context.Context, n *residents.Need) (bool, error) {
+	past, err := s.pastOf(ctx, n.ID)
+	if err != nil {
+		return false, err
+	}
+	want, reason := expectedState(n, past)
+	if want == n.State {
+		return false, nil
+	}
+	err = s.changeNeed(ctx, n, byWorker, want, reason)
+	if errors.Is(err, residents.ErrTransition) {
+		return false, nil // it changed meanwhile
+	}
+	return err == nil, err
+}
+
+func (s *Service) pastOf(ctx context.Context, need string) ([]*Allocation, error) {
+	var past []*Allocation
+	err := s.allocations.Each(ctx, store.Query{Index: "need", Equal: []any{need}}, func(a *Allocation) error {
+		if a.State != Void {
+			past = append(past, a)
+		}
+		return nil
+	})
+	return past, err
+}
+
+// expectedState is what a live need's allocations make of it.
+func expectedState(n *residents.Need, past []*Allocation) (residents.NeedState, matching.Reason) {
+	var promised, given int64
+	reason := n.Reason
+	for _, a := range past {
+		switch a.State {
+		case Promised:
+			promised += a.QtyUnits
+			reason = a.Reason
+		case HandedOver:
+			given += a.QtyUnits
+		}
+	}
+	switch {
+	case given >= n.QtyUnits:
+		return residents.NeedHandedOver, matching.ReasonHandedOver()
+	case promised > 0:
+		return residents.NeedPromised, reason
+	case n.State == residents.NeedPromised:
+		return residents.NeedOpen, matching.ReasonExpired(time.UnixMilli(n.UpdatedMs))
+	}
+	return n.State, reason
+}
+
+func (s *Service) missingEvents(ctx context.Context, county string) ([]*Event, error) {
+	var missing, batch []*Event
+	flush := func() error {
+		ids := make([]string, len(batch))
+		for i, e := range batch {
+			ids[i] = e.ID
+		}
+		found, err := s.events.GetAll(ctx, ids)
+		if err != nil {
+			return err
+		}
+		there := make(map[string]bool, len(found))
+		for _, e := range found {
+			there[e.ID] = true
+		}
+		for _, e := range batch {
+			if !there[e.ID] {
+				missing = append(missing, e)
+			}
+		}
+		batch = batch[:0]
+		return nil
+	}
+	// What was written a moment ago may not have its event yet.
+	settled := s.now().Add(-5 * time.Second).UnixMilli()
+	err := s.allocations.Each(ctx, store.Query{Index: "county", Equal: []any{county}}, func(a *Allocation) error {
+		if a.State == Void {
+			return nil
+		}
+		if a.PromisedMs < settled {
+			batch = append(batch, promisedEvent(a))
+		}
+		if a.State != Promised && !a.Unsettled && a.EndedMs < settled {
+			batch = append(batch, s.allocationEvent(a, string(a.State), a.EndedMs, a.EndedBy, a.EndReason))
+		}
+		if len(batch) >= 200 {
+			return flush()
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return missing, flush()
+}
+
+func (s *Service) verifyCounty(ctx context.Context, county string, r *Report) error {
+	// Promise 4: the matcher is rebuilt.
+	ready, err := s.engine.Ready(ctx, county)
+	if err != nil {
+		return err
+	}
+	if !ready {
+		r.fault(4, "county %s is not rebuilt from the record", county)
+	}
+	for _, closed := range []bool{false, true} {
+		var ids []string
+		if err := s.shares.Each(ctx, store.Query{Index: "county", Equal: []any{county, closed}}, func(sh *providers.Share) error {
+			ids = append(ids, sh.ID)
+			return nil
+		}); err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := s.verifyShare(ctx, county, id, ready, r); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.verifyCaps(ctx, county, r); err != nil {
+		return err
+	}
+	missing, err := s.missingEvents(ctx, county)
+	if err != nil {
+		return err
+	}
+	for _, e := range missing {
+		r.fault(3, "event %s was never written", e.ID)
+	}
+	return s.verifyNeeds(ctx, county, ready, r)
+}
+
+// verifyShare checks promise 1 on one share: in the record, and between the
+// record and the matcher.
+func (s *Service) verifyShare(ctx context.Context, county, id string, ready bool, r *Report) error {
+	var c *shareCount
+	var drift string
+	// The matcher hears of each change a moment after the record: a
+	// difference is a fault only if it stays while the share does not change.
+	for try := range 20 {
+		var err error
+		if c, err = s.countShare(ctx, id); err != nil {
+			return err
+		}
+		drift = ""
+		if !ready {
+			break
+		}
+		if drift, err = s.drift(ctx, county, c); err != nil || drift == "" {
+			if err != nil {
+				return err
+			}
+			break
+		}
+		if err := pause(ctx, time.Duration(try+1)*10*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	sh := c.share
+	var promised int64
+	for aid, a := range c.active {
+		if !c.settling[aid] {
+			promised += a.QtyUnits
+		}
+	}
+	handed := c.handed
+	for aid, a := range c.active {
+		if c.settling[aid] && a.State == HandedOver {
+			handed += a.QtyUnits
+		}
+		if a.Unsettled {
+			r.Unsettled++
+		}
+	}
+	r.Shares++
+	r.InFlight += len(c.inFlight)
+	r.QtyUnits += sh.QtyUnits
+	r.Free += sh.FreeUnits()
+	r.Promised += sh.Promised
+	r.HandedOver += sh.HandedOver
+	r.Expired += sh.Expired
+	r.Withdrawn += sh.Withdrawn
+	if !sh.Balanced() {
+		r.fault(1, "share %s does not add up: %d units, %d promised, %d handed over, %d expired, %d withdrawn",
+			id, sh.QtyUnits, sh.Promised, sh.HandedOver, sh.Expired, sh.Withdrawn)
+	}
+	if promised+c.inFlightUnits != sh.Promised {
+		r.fault(1, "share %s counts %d promised units, its allocations %d and %d in flight",
+			id, sh.Promised, promised, c.inFlightUnits)
+	}
+	if handed != sh.HandedOver {
+		r.fault(1, "share %s counts %d units handed over, its allocations %d", id, sh.HandedOver, handed)
+	}
+	if promised+handed > sh.QtyUnits {
+		r.fault(1, "share %s of %d units has given %d", id, sh.QtyUnits, promised+handed)
+	}
+	if drift != "" {
+		r.fault(5, "%s", drift)
+	}
+	return nil
+}
+
+// drift says how the matcher's free units differ from the record's, or "".
+func (s *Service) drift(ctx context.Context, county string, c *shareCount) (string, error) {
+	stocks, err := s.engine.Stock(ctx, county, []string{c.share.ID})
+	if err != nil {
+		if errors.Is(err, matching.ErrNotReady) {
+			return fmt.Sprintf("county %s stopped being ready", county), nil
+		}
+		return "", err
+	}
+	if len(stocks) == 0 || !stocks[0].Known {
+		if c.share.Closed {
+			return "", nil
+		}
+		return fmt.Sprintf("the matcher does not know share %s with %d free units", c.share.ID, c.share.FreeUnits()), nil
+	}
+	st := stocks[0]
+	if c.share.Closed {
+		if st.FreeUnits > 0 {
+			return fmt.Sprintf("share %s is closed, the matcher still has %d units free", c.share.ID, st.FreeUnits), nil
+		}
+		return "", nil
+	}
+	want, have := c.share.FreeUnits()+c.inFlightUnits, st.FreeUnits+st.HeldUnits
+	if want != have {
+		// A scan that died before it told the matcher: the sweeper does, when
+		// the hold's deadline passes.
+		late, err := s.recordedHolds(ctx, county)
+		if err != nil {
+			return "", err
+		}
+		for _, h := range late {
+			if h.Lot == c.share.ID {
+				have -= h.QtyUnits
+			}
+		}
+	}
+	if want != have {
+		return fmt.Sprintf("share %s: the record has %d units to give, the matcher %d (%d of them held)",
+			c.share.ID, want, have, st.HeldUnits), nil
+	}
+	return "", nil
+}
+
+// recordedHolds are live holds that the record has already.
+func (s *Service) recordedHolds(ctx context.Context, county string) ([]matching.Hold, error) {
+	live, err := s.engine.Holds(ctx, county)
+	if errors.Is(err, matching.ErrNotReady) || err == nil && len(live) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(live))
+	for i, h := range live {
+		ids[i] = h.ID
+	}
+	known, err := ledger{s}.Recorded(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := live[:0]
+	for _, h := range live {
+		if known[h.ID] {
+			out = append(out, h)
+		}
+	}
+	return out, nil
+}
+
+// tellHolds tells the matcher of promises that it still takes for holds.
+func (s *Service) tellHolds(ctx context.Context) error {
+	for _, county := range s.counties() {
+		late, err := s.recordedHolds(ctx, county)
+		if err != nil {
+			return err
+		}
+		if err := s.engine.Promise(ctx, county, late); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pause waits, or ends with ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// verifyCaps checks promise 2 over everything the record has.
+func (s *Service) verifyCaps(ctx context.Context, county string, r *Report) error {
+	type use struct{ used, limit int64 }
+	uses := map[string]*use{}
+	households := map[string]bool{}
+	if err := s.allocations.Each(ctx, store.Query{Index: "county", Equal: []any{county}}, func(a *Allocation) error {
+		if a.State == Void {
+			return nil
+		}
+		r.Allocations++
+		if !a.counts() {
+			return nil
+		}
+		households[a.Household] = true
+		for _, c := range []matching.Cap{a.CategoryCap, a.OfferCap} {
+			if c.Field == "" || c.Limit == 0 {
+				continue
+			}
+			key := a.Household + " " + c.Field + " " + c.Period
+			u := uses[key]
+			if u == nil {
+				u = &use{}
+				uses[key] = u
+			}
+			u.used += a.QtyUnits
+			u.limit = max(u.limit, c.Limit)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	r.Households += len(households)
+	var over []string
+	for key, u := range uses {
+		if u.used > u.limit {
+			over = append(over, fmt.Sprintf("household, cap and period %s: %d of %d units", key, u.used, u.limit))
+		}
+	}
+	sort.Strings(over)
+	for _, o := range over {
+		r.fault(2, "%s", o)
+	}
+	return nil
+}
+
+// verifyNeeds checks promise 5: every waiting need is on the waiting list and
+// has a reason, no promise or hold is past its deadline for long, and every
+// need is what its allocations say.
+func (s *Service) verifyNeeds(ctx context.Context, county string, ready bool, r *Report) error {
+	late := s.now().Add(-2 * s.lease).UnixMilli()
+	held := map[string]bool{} // needs with units held: the sweeper puts them back on the list
+	if ready {
+		holds, err := s.engine.Due(ctx, county, 1000)
+		if err != nil && !errors.Is(err, matching.ErrNotReady) {
+			return err
+		}
+		for _, h := range holds {
+			if h.DeadlineMs < late {
+				r.fault(5, "hold %s is past its deadline and nobody released it", h.ID)
+			}
+		}
+		live, err := s.engine.Holds(ctx, county)
+		if err != nil && !errors.Is(err, matching.ErrNotReady) {
+			return err
+		}
+		for _, h := range live {
+			r.Held += h.QtyUnits
+			held[h.Need] = true
+		}
+	}
+	if err := s.allocations.Each(ctx, store.Query{
+		Index: "due", Equal: []any{string(Promised)}, To: late,
+	}, func(a *Allocation) error {
+		if a.County == county {
+			r.fault(5, "promise %s is past its deadline and nobody released it", a.ID)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, state := range []residents.NeedState{residents.NeedOpen, residents.NeedWaiting, residents.NeedPromised} {
+		if err := s.needs.Each(ctx, store.Query{Index: "state", Equal: []any{county, string(state)}}, func(n *residents.Need) error {
+			r.Needs++
+			if state == residents.NeedWaiting {
+				r.Waiting++
+				if n.Reason.Code == "" {
+					r.fault(6, "need %s waits without a reason", n.ID)
+				}
+			}
+			return s.verifyNeed(ctx, n, ready && !held[n.ID], r)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) verifyNeed(ctx context.Context, n *residents.Need, listable bool, r *Report) error {
+	for try := 0; ; try++ {
+		past, err := s.pastOf(ctx, n.ID)
+		if err != nil {
+			return err
+		}
+		want, _ := expectedState(n, past)
+		listed := true
+		if listable && n.State == residents.NeedWaiting {
+			position, err := s.engine.Position(ctx, n.County, n.Category, n.ID)
+			if err != nil && !errors.Is(err, matching.ErrNotReady) {
+				return err
+			}
+			listed = position > 0 || err != nil
+		}
+		if want == n.State && listed {
+			return nil
+		}
+		if try == 10 {
+			if want != n.State {
+				r.fault(5, "need %s is %q, its allocations make it %q", n.ID, n.State, want)
+			}
+			if !listed {
+				r.fault(5, "need %s waits but is not on the waiting list", n.ID)
+			}
+			return nil
+		}
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+		again, err := s.needs.Get(ctx, n.ID)
+		if err != nil {
+			return err
+		}
+		if n = again; !n.State.Live() {
+			return nil
+		}
+	}
+}

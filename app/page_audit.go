@@ -1,0 +1,145 @@
+package app
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/pages"
+	"github.com/xingfuma/happycode/app/store"
+)
+
+// actorNames turns the actors of audit entries into names, once each.
+type actorNames map[string]string
+
+func (a *App) actorName(c *fiber.Ctx, known actorNames, actor string) (string, error) {
+	if name, ok := known[actor]; ok {
+		return name, nil
+	}
+	ctx, name := c.UserContext(), actor
+	page := a.site.Page(langOf(c), pages.User{}, "", "")
+	var err error
+	switch {
+	case strings.HasPrefix(actor, "resident:"):
+		name = page.T("role.resident")
+	case strings.HasPrefix(actor, "token:"):
+		var t *accounts.ServiceToken
+		if t, err = a.Accounts.Token(ctx, strings.TrimPrefix(actor, "token:")); err == nil {
+			name = t.Label
+		}
+	default:
+		var x *accounts.Account
+		if x, err = a.Accounts.Get(ctx, actor); err == nil {
+			if name = x.DisplayName; name == "" {
+				name = x.Username
+			}
+		}
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		name, err = page.T("role.other"), nil
+	}
+	known[actor] = name
+	return name, err
+}
+
+// actText says in the reader's language what an audit entry's act is: the
+// summary of the route that does it.
+func (a *App) actText(c *fiber.Ctx, act string) string {
+	for _, r := range a.routes {
+		if r.Purpose == act || r.Name == act {
+			return words{r.ZH, r.EN}.in(langOf(c))
+		}
+	}
+	return act
+}
+
+// roleKey is the role as the catalogue knows it.
+func roleKey(role string) string {
+	if accounts.Role(role).Valid() {
+		return role
+	}
+	return "other"
+}
+
+// outcomeText says what came of an act.
+func outcomeText(c *fiber.Ctx, outcome string) string {
+	switch outcome {
+	case "ok", "":
+		return words{"完成", "Done"}.in(langOf(c))
+	case "denied":
+		return words{"已拒绝", "Denied"}.in(langOf(c))
+	}
+	return outcome
+}
+
+// looks are the last times somebody looked at a resident.
+func (a *App) looks(c *fiber.Ctx, resident string) ([]pages.Viewing, error) {
+	entries, _, err := a.Audit.Of(c.UserContext(), resident, "", 30)
+	if err != nil {
+		return nil, err
+	}
+	names := actorNames{}
+	var out []pages.Viewing
+	for _, e := range entries {
+		who, err := a.actorName(c, names, e.Actor)
+		if err != nil {
+			return nil, err
+		}
+		v := pages.Viewing{AtMs: e.AtMs, Who: who, Role: roleKey(e.Role), What: a.actText(c, e.Act)}
+		if e.Outcome == "denied" {
+			v.Purpose = outcomeText(c, e.Outcome)
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+func (a *App) showAudit(c *fiber.Ctx) error {
+	f, err := a.form(c, "/audit")
+	if err != nil {
+		return err
+	}
+	subject := typed(c.Query("subject"))
+	f.Values["subject"] = []string{subject}
+	v := pages.Audit{Form: f}
+	ctx := c.UserContext()
+	entries, next, err := a.Audit.Recent(ctx, c.Query("after"), rowsPerPage)
+	if subject != "" {
+		r, findErr := a.Residents.Get(ctx, subject)
+		if errors.Is(findErr, store.ErrNotFound) || findErr == nil && !principalOf(c).Sees(r.Division) {
+			return a.show(c, fiber.StatusOK, v)
+		}
+		if findErr != nil {
+			return findErr
+		}
+		concerns(c, subject, subject, r.Division)
+		entries, next, err = a.Audit.Of(ctx, subject, c.Query("after"), rowsPerPage)
+	}
+	if err != nil {
+		return err
+	}
+	names := actorNames{}
+	for _, e := range entries {
+		who, err := a.actorName(c, names, e.Actor)
+		if err != nil {
+			return err
+		}
+		v.Rows = append(v.Rows, pages.AuditRow{
+			AtMs: e.AtMs, Who: who, Role: roleKey(e.Role), Act: a.actText(c, e.Act), Object: e.Object, Outcome: outcomeText(c, e.Outcome),
+		})
+	}
+	v.Next = nextLink("/audit", next, "subject", subject)
+	if c.Query("check") != "" {
+		report, err := a.Audit.Verify(ctx, func(int, int) {})
+		if err != nil {
+			return err
+		}
+		v.Check = &pages.AuditCheck{Blocks: report.Blocks, Entries: report.Entries}
+		for _, fault := range report.Faults {
+			v.Check.Faults = append(v.Check.Faults, fault.EntryID+" "+fault.What)
+		}
+	}
+	return a.show(c, fiber.StatusOK, v)
+}

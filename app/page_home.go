@@ -1,0 +1,57 @@
+package app
+
+import (
+	"errors"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/pages"
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/providers"
+)
+
+// showHome is where everybody begins, by role.
+func (a *App) showHome(c *fiber.Ctx) error {
+	p := principalOf(c)
+	switch p.Role {
+	case "":
+		return to(c, "/signin", "")
+	case accounts.Resident:
+		return to(c, "/me", "")
+	}
+	page, err := a.page(c, "/")
+	if err != nil {
+		return err
+	}
+	v := pages.Home{Page: page}
+	switch p.Role {
+	case accounts.Provider:
+		org, err := a.Providers.Get(c.UserContext(), p.Organisation)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if err == nil && org.Status != providers.Approved {
+			v.Status = string(org.Status)
+		}
+	case accounts.Admin:
+		waiting, _, err := a.Providers.List(c.UserContext(), providers.Pending, "", 100)
+		if err != nil {
+			return err
+		}
+		for _, o := range waiting {
+			if p.Sees(o.Division) {
+				v.Pending++
+			}
+		}
+	}
+	return a.show(c, fiber.StatusOK, v)
+}
+
+// saveLang changes the language and returns to where it was changed.
+func (a *App) saveLang(c *fiber.Ctx) error {
+	if err := a.setLang(c, c.FormValue("lang")); err != nil {
+		return err
+	}
+	return to(c, localPath(c.FormValue("back")), "")
+}

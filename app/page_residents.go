@@ -1,0 +1,347 @@
+package app
+
+import (
+	"net/url"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/pages"
+	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/residents"
+)
+
+const (
+	rowsPerPage = 50
+	badRowsMost = 200 // listed of an import
+)
+
+// residentsPage is the list of a division, the asker's own if none is named.
+func (a *App) residentsPage(c *fiber.Ctx) (pages.Residents, error) {
+	p := principalOf(c)
+	f, err := a.form(c, "/residents")
+	if err != nil {
+		return pages.Residents{}, err
+	}
+	division := c.Query("division", p.Division)
+	if err := a.within(p, division); err != nil {
+		return pages.Residents{}, err
+	}
+	page, next, err := a.Residents.List(c.UserContext(), division, c.Query("after"), rowsPerPage)
+	if err != nil {
+		return pages.Residents{}, err
+	}
+	v := pages.Residents{Form: f, Divisions: a.below(p.Division, regions.Village)}
+	if division != p.Division {
+		v.Values["division"] = []string{division}
+	}
+	for _, r := range page {
+		person, err := a.Residents.Open(c.UserContext(), r)
+		if err != nil {
+			return v, err
+		}
+		v.Rows = append(v.Rows, pages.ResidentRow{
+			ID: r.ID, Name: person.Name, Place: a.placeName(r.Division), CardNo: r.CardNo, Groups: groupTexts(r.Groups),
+		})
+	}
+	v.Next = nextLink("/residents", next, "division", c.Query("division"))
+	concerns(c, division, "", division)
+	return v, nil
+}
+
+// nextLink is the address of the next page of a list; "" at the end.
+func nextLink(path, next string, query ...string) string {
+	if next == "" {
+		return ""
+	}
+	q := url.Values{"after": {next}}
+	for i := 0; i+1 < len(query); i += 2 {
+		if query[i+1] != "" {
+			q.Set(query[i], query[i+1])
+		}
+	}
+	return path + "?" + q.Encode()
+}
+
+func (a *App) showResidents(c *fiber.Ctx) error {
+	v, err := a.residentsPage(c)
+	if err != nil {
+		return err
+	}
+	return a.show(c, fiber.StatusOK, v)
+}
+
+func (a *App) registerPage(c *fiber.Ctx) (pages.Register, error) {
+	f, err := a.form(c, "/residents/new")
+	if err != nil {
+		return pages.Register{}, err
+	}
+	v := pages.Register{Form: f, Villages: a.villages(principalOf(c).Division), Groups: groupChoices()}
+	if len(v.Villages) == 1 && len(v.Villages[0].Choices) == 1 && v.Value("division") == "" {
+		v.Values["division"] = []string{v.Villages[0].Choices[0].Value}
+	}
+	return v, nil
+}
+
+func (a *App) showRegister(c *fiber.Ctx) error {
+	v, err := a.registerPage(c)
+	if err != nil {
+		return err
+	}
+	return a.show(c, fiber.StatusOK, v)
+}
+
+func (a *App) saveRegister(c *fiber.Ctx) error {
+	v, err := a.registerPage(c)
+	if err != nil {
+		return err
+	}
+	in := residents.Registration{
+		Name: v.Value("name"), IDNumber: v.Value("id_number"), Phone: v.Value("phone"), Division: v.Value("division"),
+		Groups: v.Values["groups"], ScoreMilli: whole(&v.Form, "score"), Household: v.Value("household"),
+		PIN: typed(c.FormValue("pin")), Consent: v.Values["consent"],
+	}
+	for _, field := range []string{"name", "id_number", "division"} {
+		if v.Value(field) == "" {
+			wrong(&v.Form, field, "form.required")
+		}
+	}
+	status := fiber.StatusBadRequest
+	if len(v.Errors) == 0 {
+		r, err := a.register(c, in)
+		if err == nil {
+			return to(c, "/residents/"+r.ID, "registered")
+		}
+		if status, err = a.refill(c, err, &v.Form, map[string]string{"score_milli": "score"}, nil); err != nil {
+			return err
+		}
+	}
+	return a.show(c, status, v)
+}
+
+// needForm is the form for a need, filled with what is usual.
+func (a *App) needForm(c *fiber.Ctx, path string) (pages.NeedForm, error) {
+	f, err := a.form(c, path)
+	if err != nil {
+		return pages.NeedForm{}, err
+	}
+	for field, usual := range map[string]string{"qty": "1", "urgency": "2"} {
+		if _, sent := f.Values[field]; !sent {
+			f.Values[field] = []string{usual}
+		}
+	}
+	return pages.NeedForm{Form: f, Categories: categoryChoices(), Today: a.Now().In(chinaTime).Format("2006-01-02")}, nil
+}
+
+// addNeed records the need that stands in the form. When something is wrong
+// with the form it is marked, and the status says so; 0 means recorded.
+func (a *App) addNeed(c *fiber.Ctx, f *pages.NeedForm, resident, source string) (status int, err error) {
+	in := residents.NewNeed{
+		Resident: resident, Category: f.Value("category"), QtyUnits: units(&f.Form, "qty", f.Value("category")),
+		Urgency: int(whole(&f.Form, "urgency")), UntilMs: dayEnd(&f.Form, "until"), Source: source, Note: f.Value("note"),
+	}
+	if len(f.Errors) > 0 {
+		return fiber.StatusBadRequest, nil
+	}
+	if _, err := a.Care.AddNeed(c.UserContext(), principalOf(c), in); err != nil {
+		return a.refill(c, err, &f.Form, map[string]string{"qty_units": "qty", "until_ms": "until"}, nil)
+	}
+	return 0, nil
+}
+
+// residentPage is everything about one person.
+func (a *App) residentPage(c *fiber.Ctx, r *residents.Resident) (pages.Resident, error) {
+	ctx, path := c.UserContext(), "/residents/"+r.ID
+	f, err := a.needForm(c, path)
+	if err != nil {
+		return pages.Resident{}, err
+	}
+	person, err := a.Residents.Open(ctx, r)
+	if err != nil {
+		return pages.Resident{}, err
+	}
+	v := pages.Resident{
+		NeedForm: f, ID: r.ID, Name: person.Name, Place: a.placeName(r.Division), CardNo: r.CardNo,
+		IDMasked: masked(person.IDNumber), Household: r.Household, BirthYear: r.BirthYear,
+		ScoreMilli: r.ScoreMilli, Groups: groupTexts(r.Groups),
+	}
+	if v.Promises, v.Needs, err = a.standing(c, r.ID, true); err != nil {
+		return v, err
+	}
+	received, next, err := a.Care.List(ctx, r.ID, c.Query("after"), 20)
+	if err != nil {
+		return v, err
+	}
+	v.Received = ended(received)
+	v.NextReceived = nextLink(path, next)
+	v.Views, err = a.looks(c, r.ID)
+	return v, err
+}
+
+// standing is what a resident is promised and still needs.
+func (a *App) standing(c *fiber.Ctx, resident string, mayHandOver bool) ([]pages.Aid, []pages.Need, error) {
+	ctx := c.UserContext()
+	offered, err := a.Care.Offered(ctx, resident)
+	if err != nil {
+		return nil, nil, err
+	}
+	var promises []pages.Aid
+	for _, x := range offered {
+		aid := aidOf(x)
+		aid.Open, aid.MayHandOver = true, mayHandOver
+		promises = append(promises, aid)
+	}
+	views, err := a.Care.Needs(ctx, resident)
+	if err != nil {
+		return nil, nil, err
+	}
+	notes, err := a.Residents.Needs(ctx, resident)
+	if err != nil {
+		return nil, nil, err
+	}
+	var needs []pages.Need
+	for _, n := range views {
+		need := pages.Need{
+			ID: n.ID, Category: categoryText(n.Category), Amount: amount(n.Category, n.QtyUnits, ""),
+			Promised: amount(n.Category, n.PromisedUnits, ""), Given: amount(n.Category, n.GivenUnits, ""),
+			Urgency: n.Urgency, State: string(n.State), Reason: reasonText(n.Reason), Position: n.Position,
+			CreatedMs: n.CreatedMs, UntilMs: n.UntilMs, MayWithdraw: true,
+		}
+		for _, o := range n.NotServed {
+			need.NotServed = append(need.NotServed, pages.NotServed{Title: text(o.TitleZH, o.TitleEN), Reason: reasonText(o.Reason)})
+		}
+		for _, stored := range notes {
+			if stored.ID == n.ID {
+				if need.Note, err = a.Residents.NeedNote(stored); err != nil {
+					return nil, nil, err
+				}
+			}
+		}
+		needs = append(needs, need)
+	}
+	return promises, needs, nil
+}
+
+func aidOf(x care.AllocationView) pages.Aid {
+	return pages.Aid{
+		ID: x.ID, Title: text(x.TitleZH, x.TitleEN), Category: categoryText(x.Category),
+		Amount: amount(x.Category, x.QtyUnits, x.Unit), Provider: x.ProviderName, Kind: string(x.ProviderKind),
+		State: string(x.State), Accepted: x.Accepted, Reason: reasonText(x.Reason), EndReason: reasonText(x.EndReason),
+		How: string(x.Handover.How), Place: text(x.Handover.Place, x.Handover.PlaceEN), Note: x.Handover.Note,
+		ExpiresMs: x.ExpiresMs, HandedOverMs: x.HandedOverMs,
+	}
+}
+
+// ended leaves out what is still promised, which stands elsewhere.
+func ended(list []care.AllocationView) []pages.Aid {
+	var out []pages.Aid
+	for _, x := range list {
+		if x.State != care.Promised && x.State != care.Void {
+			out = append(out, aidOf(x))
+		}
+	}
+	return out
+}
+
+func (a *App) showResident(c *fiber.Ctx) error {
+	v, err := a.residentPage(c, residentOf(c))
+	if err != nil {
+		return err
+	}
+	return a.show(c, fiber.StatusOK, v)
+}
+
+func (a *App) saveNeed(c *fiber.Ctx) error {
+	r := residentOf(c)
+	f, err := a.needForm(c, "/residents/"+r.ID)
+	if err != nil {
+		return err
+	}
+	status, err := a.addNeed(c, &f, r.ID, "scan")
+	if err != nil {
+		return err
+	}
+	if status == 0 {
+		return to(c, "/residents/"+r.ID, "need")
+	}
+	v, err := a.residentPage(c, r)
+	if err != nil {
+		return err
+	}
+	v.NeedForm = f
+	return a.show(c, status, v)
+}
+
+func (a *App) saveNeedWithdrawn(c *fiber.Ctx) error {
+	n := needOf(c)
+	if _, err := a.Care.WithdrawNeed(c.UserContext(), principalOf(c), n.ID); err != nil {
+		return err
+	}
+	return to(c, personPath(c, n.Resident), "need_withdrawn")
+}
+
+// personPath is where the one who asks sees a resident: their own page for
+// residents.
+func personPath(c *fiber.Ctx, resident string) string {
+	if principalOf(c).Resident != "" {
+		return "/me"
+	}
+	return "/residents/" + resident
+}
+
+func (a *App) showCard(c *fiber.Ctx) error {
+	r := residentOf(c)
+	page, err := a.page(c, "/residents/"+r.ID+"/card")
+	if err != nil {
+		return err
+	}
+	person, err := a.Residents.Open(c.UserContext(), r)
+	if err != nil {
+		return err
+	}
+	initial := ""
+	for _, first := range person.Name {
+		initial = string(first) + "＊＊"
+		break
+	}
+	return a.show(c, fiber.StatusOK, pages.Card{Page: page, ID: r.ID, Initial: initial, CardNo: r.CardNo})
+}
+
+func (a *App) saveReissue(c *fiber.Ctx) error {
+	if _, err := a.reissue(c); err != nil {
+		return err
+	}
+	return to(c, "/residents/"+residentOf(c).ID, "reissued")
+}
+
+func (a *App) showImport(c *fiber.Ctx) error {
+	f, err := a.form(c, "/residents/import")
+	if err != nil {
+		return err
+	}
+	return a.show(c, fiber.StatusOK, pages.Import{Form: f})
+}
+
+func (a *App) saveImport(c *fiber.Ctx) error {
+	f, err := a.form(c, "/residents/import")
+	if err != nil {
+		return err
+	}
+	res, err := a.takeResidents(c)
+	if err != nil {
+		status, err := a.refill(c, err, &f, nil, nil)
+		if err != nil {
+			return err
+		}
+		return a.show(c, status, pages.Import{Form: f})
+	}
+	return a.show(c, fiber.StatusOK, pages.Import{Form: f, Outcome: outcomeOf(res.Taken, res.Known, res.Bad)})
+}
+
+func outcomeOf(taken, known int, bad []regions.BadRow) *pages.Outcome {
+	out := &pages.Outcome{Taken: int64(taken), Known: int64(known), BadCount: int64(len(bad))}
+	for _, b := range bad[:min(len(bad), badRowsMost)] {
+		out.Bad = append(out.Bad, pages.BadRow{Row: b.Row, Column: b.Column, Reason: text(b.ReasonZH, b.ReasonEN)})
+	}
+	return out
+}

@@ -1,0 +1,89 @@
+package app
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/pages"
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/qrcode"
+)
+
+func (a *App) scanPage(c *fiber.Ctx) (pages.Scan, error) {
+	f, err := a.form(c, "/scan")
+	if err != nil {
+		return pages.Scan{}, err
+	}
+	v := pages.Scan{Form: f, Groups: groupChoices()}
+	for _, x := range providers.Categories() {
+		v.Categories = append(v.Categories, pages.ScanCategory{
+			ID: x.ID, Name: text(x.ZH, x.EN), Unit: text(x.UnitZH, x.UnitEN), Money: x.ID == providers.Cash,
+		})
+	}
+	return v, nil
+}
+
+func (a *App) showScan(c *fiber.Ctx) error {
+	v, err := a.scanPage(c)
+	if err != nil {
+		return err
+	}
+	return a.show(c, fiber.StatusOK, v)
+}
+
+// saveScan scans a typed code for browsers without scripts: what was matched
+// shows on the resident's page.
+func (a *App) saveScan(c *fiber.Ctx) error {
+	v, err := a.scanPage(c)
+	if err != nil {
+		return err
+	}
+	result, err := a.Care.Scan(c.UserContext(), principalOf(c), strings.ReplaceAll(v.Value("code"), " ", ""))
+	a.metrics.scanned(result, err)
+	if err == nil {
+		concerns(c, result.Resident.ID, result.Resident.ID, result.Resident.Division)
+		return to(c, "/residents/"+result.Resident.ID, "")
+	}
+	if !errors.Is(err, care.ErrUnknownCode) && !errors.Is(err, qrcode.ErrToken) {
+		return err
+	}
+	a.limits.failed(LimitScan, a.limitKeys(c)...)
+	p := a.problemOf(c, err)
+	v.Failure = p.Detail
+	return a.show(c, p.Status, v)
+}
+
+// saveFind opens the page of the resident with a card number. It matches
+// nothing. Another division's resident is not found.
+func (a *App) saveFind(c *fiber.Ctx) error {
+	p := principalOf(c)
+	card := strings.ReplaceAll(typed(c.FormValue("card")), " ", "")
+	err := error(store.ErrNotFound)
+	if qrcode.ValidCardNumber(card) {
+		r, _, findErr := a.Residents.ByCardNumber(c.UserContext(), card)
+		if findErr == nil && p.Sees(r.Division) {
+			return to(c, "/residents/"+r.ID, "")
+		}
+		if findErr == nil {
+			if err := a.denied(c, p, routeOf(c), r.ID, r.ID, r.Division); err != nil {
+				return err
+			}
+		} else {
+			err = findErr
+		}
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	a.limits.failed(LimitScan, a.limitKeys(c)...)
+	v, err := a.residentsPage(c)
+	if err != nil {
+		return err
+	}
+	wrong(&v.Form, "card", "residents.find_none")
+	return a.show(c, fiber.StatusNotFound, v)
+}

@@ -1,0 +1,78 @@
+package pages
+
+// Need is a need as people see it.
+type Need struct {
+	ID                      string
+	Category                Text
+	Amount, Promised, Given Amount
+	Urgency                 int    // 1..4
+	State                   string // open, held, promised, handed_over, waiting, declined, expired, withdrawn
+	Reason                  Text
+	Position                int64 // on the waiting list, from 1; 0: not waiting
+	Note                    string
+	CreatedMs, UntilMs      int64
+	NotServed               []NotServed
+	MayWithdraw             bool
+}
+
+// NotServed says why an offer does not serve a need.
+type NotServed struct{ Title, Reason Text }
+
+// Aid is one allocation: something promised, or given.
+type Aid struct {
+	ID                string
+	Title             Text
+	Category          Text
+	Amount            Amount
+	Provider          string
+	Kind              string // government, charity, enterprise
+	State             string
+	Accepted          bool
+	Reason, EndReason Text
+	How               string // pickup, delivery, onsite, transfer, voucher
+	Place             Text
+	Note              string
+	ExpiresMs         int64
+	HandedOverMs      int64
+	Open              bool // promised: may be accepted or declined
+	MayHandOver       bool // by the one who looks at it
+}
+
+// Viewing is one look at a person's record.
+type Viewing struct {
+	AtMs          int64
+	Who, Role     string
+	What, Purpose string
+}
+
+// Part is a page together with one value of it, for templates that are shared.
+type Part struct {
+	Page
+	V any
+}
+
+// With puts a value beside the page.
+func (p Page) With(v any) Part { return Part{Page: p, V: v} }
+
+// DeclineReasons are the reasons to choose from, keys below "decline.".
+func (p Page) DeclineReasons() []string {
+	return []string{"no_need", "have", "unsuitable", "too_far", "other"}
+}
+
+// EmptyState says that there is nothing yet, and what to do.
+type EmptyState struct{ Icon, Title, Text, Href, Action string }
+
+// Empty makes an empty state out of keys of the catalogue.
+func (p Page) Empty(icon, title, text, href, action string) EmptyState {
+	return EmptyState{icon, p.T(title), p.T(text), href, p.T(action)}
+}
+
+// NeedForm is the form in which a need is recorded.
+type NeedForm struct {
+	Form
+	Categories []Choice
+	Today      string // 2006-01-02
+}
+
+// Urgencies are the four grades, as form values.
+func (NeedForm) Urgencies() []string { return []string{"1", "2", "3", "4"} }

@@ -1,0 +1,53 @@
+package pages
+
+// Home is what a person can do, by role.
+type Home struct {
+	Page
+	Status  string // of the provider's own organisation: pending, approved, suspended; or ""
+	Pending int    // organisations that wait for the administrator
+}
+
+func (Home) template() string { return "home" }
+
+// Tile leads somewhere.
+type Tile struct{ Href, Icon, Title, Text string }
+
+// StatusIcons are the icons of the statuses of an organisation.
+func (Home) StatusIcons() map[string]string {
+	return map[string]string{"pending": "clock", "approved": "check", "suspended": "warn"}
+}
+
+// First is what the role does most; nil for none.
+func (h Home) First() *Tile {
+	switch h.User.Role {
+	case "admin", "caseworker":
+		return &Tile{"/scan", "scan", "home.scan", "home.scan_text"}
+	case "provider":
+		return &Tile{"/offers/new", "gift", "home.offer_new", "home.offer_new_text"}
+	}
+	return nil
+}
+
+// Tiles are the other things the role does.
+func (h Home) Tiles() []Tile {
+	register := Tile{"/residents/new", "plus", "home.register", "home.register_text"}
+	people := Tile{"/residents", "people", "home.residents", "home.residents_text"}
+	load := Tile{"/residents/import", "upload", "home.import", "home.import_text"}
+	offers := Tile{"/offers", "gift", "home.offers", "home.offers_text"}
+	switch h.User.Role {
+	case "admin":
+		return []Tile{
+			people, register, load, offers,
+			{"/organisations", "house", "home.organisations", "home.organisations_text"},
+			{"/accounts", "person", "home.accounts", "home.accounts_text"},
+			{"/tokens", "key", "home.tokens", "home.tokens_text"},
+			{"/divisions", "map", "home.divisions", "home.divisions_text"},
+			{"/audit", "eye", "home.audit", "home.audit_text"},
+		}
+	case "caseworker":
+		return []Tile{people, register, load, offers}
+	case "provider":
+		return []Tile{{"/offers", "list", "home.own_offers", "home.own_offers_text"}}
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package pages
+
+import "strconv"
+
+// Offer is one offer with its stock.
+type Offer struct {
+	Page
+	ID, Kind, Status, Provider, How string
+	Title, Category, Place          Text
+	Note                            string
+	ValueFen                        int64
+	Places                          []string
+	Groups                          []Text
+	MinScoreMilli                   int64
+	Cap                             Amount
+	CapPeriod                       string
+	CreatedMs                       int64
+	Money                           bool
+	Live                            bool // stock is asked for again and again
+	Stock                           []Share
+	MayWithdraw                     bool
+}
+
+func (Offer) template() string { return "offer" }
+
+// Yuan writes fen as yuan.
+func (Offer) Yuan(fen int64) string { return Yuan(fen) }
+
+// Share is one county's share of a lot.
+type Share struct {
+	ID, Place                                   string
+	FromMs, UntilMs                             int64
+	Closed                                      string // "", over, withdrawn
+	Qty, Free, Held, Promised, HandedOver, Gone int64
+	Money                                       bool
+}
+
+// Bar is a stretch of the bar, of a width of 100.
+type Bar struct{ Class, X, W string }
+
+// Count is one figure of a share.
+type Count struct{ Class, Text string }
+
+func (s Share) parts() []struct {
+	class string
+	n     int64
+} {
+	return []struct {
+		class string
+		n     int64
+	}{{"free", s.Free}, {"held", s.Held}, {"promised", s.Promised}, {"handed_over", s.HandedOver}, {"gone", s.Gone}}
+}
+
+// Bars are the stretches from left to right.
+func (s Share) Bars() []Bar {
+	total := max(s.Qty, 1)
+	out, x := []Bar{}, 0.0
+	for _, p := range s.parts() {
+		w := 100 * float64(p.n) / float64(total)
+		out = append(out, Bar{p.class, strconv.FormatFloat(x, 'f', 3, 64), strconv.FormatFloat(w, 'f', 3, 64)})
+		x += w
+	}
+	return out
+}
+
+// Counts are the figures below the bar.
+func (s Share) Counts() []Count {
+	say := func(n int64) string {
+		if s.Money {
+			return Yuan(n)
+		}
+		return Number(n)
+	}
+	out := []Count{{"qty", say(s.Qty)}}
+	for _, p := range s.parts() {
+		out = append(out, Count{p.class, say(p.n)})
+	}
+	return out
+}

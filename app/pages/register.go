@@ -1,0 +1,19 @@
+package pages
+
+// Register is the form in which a resident is registered.
+type Register struct {
+	Form
+	Villages []ChoiceGroup
+	Groups   []Choice
+}
+
+// ChoiceGroup is choices under a common label.
+type ChoiceGroup struct {
+	Label   string
+	Choices []Choice
+}
+
+// Consents are what a resident may agree to, keys below "consent.".
+func (Register) Consents() []string { return []string{"matching", "provider_handover"} }
+
+func (Register) template() string { return "register" }

@@ -1,0 +1,152 @@
+package pages
+
+const (
+	sampleNow  = 1_764_036_000_000 // 2025-11-25 10:00 in China
+	sampleHour = 3_600_000
+	sampleDay  = 24 * sampleHour
+)
+
+type sample struct {
+	name string
+	view View
+}
+
+func samplePage(s *Site, lang, role, path string) Page {
+	users := map[string]User{
+		"admin":      {"沈静", "admin", "湖州市"},
+		"caseworker": {"陈立群", "caseworker", "吴兴区 · 月河街道"},
+		"provider":   {"王芳", "provider", "湖州市慈善总会"},
+		"resident":   {"李秀英", "resident", ""},
+		"":           {},
+	}
+	return s.Page(lang, users[role], "csrf-of-the-session", path)
+}
+
+func sampleForm(p Page, values map[string][]string) Form {
+	if values == nil {
+		values = map[string][]string{}
+	}
+	return Form{Page: p, Values: values, Errors: map[string]string{}}
+}
+
+func samples(s *Site, lang string) []sample {
+	portion := Text{"份", "meal"}
+	groups := []Choice{
+		{Value: "elderly", Text: Text{"老年人", "Elderly"}}, {Value: "child", Text: Text{"儿童", "Child"}}, {Value: "disabled", Text: Text{"残疾人", "Disabled"}},
+		{Value: "low_income", Text: Text{"低保", "Low income"}}, {Value: "serious_illness", Text: Text{"大病", "Serious illness"}},
+	}
+	categories := []Choice{{Value: "meal", Text: Text{"助餐", "Meals"}}, {Value: "homecare", Text: Text{"居家照护", "Home care"}}, {Value: "cash", Text: Text{"救助金", "Cash aid"}}}
+	areas := []ChoiceGroup{
+		{"吴兴区 · 月河街道", []Choice{{Value: "330502001006", Text: Text{"马军巷社区居委会", ""}}, {Value: "330502001016", Text: Text{"月河社区居委会", ""}}}},
+		{"吴兴区 · 朝阳街道", []Choice{{Value: "330502002010", Text: Text{"潮音社区居委会", ""}}}},
+	}
+	lunch := Aid{
+		ID: "n1-0", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Category: Text{"助餐", "Meals"}, Amount: Amount{Units: 1, Unit: portion},
+		Provider: "湖州市慈善总会", Kind: "charity", State: "promised", How: "pickup", Place: Text{"月河街道敬老食堂", "Yuehe canteen"},
+		Note: "凭幸福码领取", ExpiresMs: sampleNow + sampleHour, Open: true,
+		Reason: Text{"已匹配：“社区食堂午餐”有余量，按需派发 1 份。", "Matched: “Lunch at the community canteen” has stock; 1 given."},
+	}
+	grant := Aid{
+		ID: "n3-0", Title: Text{"冬季取暖补助", "Winter heating grant"}, Category: Text{"救助金", "Cash aid"}, Amount: Amount{Units: 60000, Money: true},
+		Provider: "吴兴区民政局", Kind: "government", State: "promised", Accepted: true, How: "transfer", ExpiresMs: sampleNow + 9*sampleDay, Open: true,
+	}
+	received := []Aid{
+		{ID: "a1", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Amount: Amount{Units: 1, Unit: portion}, Provider: "湖州市慈善总会", Kind: "charity", State: "handed_over", HandedOverMs: sampleNow - sampleDay},
+		{ID: "a2", Title: Text{"爱心粮油", "Groceries"}, Amount: Amount{Units: 2, Unit: Text{"份", "pack"}}, Provider: "浙北大厦集团", Kind: "enterprise", State: "handed_over", HandedOverMs: sampleNow - 6*sampleDay},
+		{ID: "a3", Title: Text{"上门理发", "Haircut at home"}, Amount: Amount{Units: 1, Unit: Text{"次", "visit"}}, Provider: "月河街道助联体", Kind: "government", State: "declined", EndReason: Text{"已谢绝，份额已退回继续派发。", "Declined; the units went back."}},
+	}
+	needs := []Need{
+		{ID: "n1", Category: Text{"助餐", "Meals"}, Amount: Amount{Units: 3, Unit: portion}, Promised: Amount{Units: 1, Unit: portion}, Given: Amount{Units: 1, Unit: portion}, Urgency: 3, State: "promised",
+			Reason: Text{"已匹配：“社区食堂午餐”有余量，按需派发 1 份。", "Matched: “Lunch at the community canteen” has stock; 1 given."}, CreatedMs: sampleNow - 2*sampleDay, MayWithdraw: true},
+		{ID: "n2", Category: Text{"居家照护", "Home care"}, Amount: Amount{Units: 4, Unit: Text{"小时", "hours"}}, Urgency: 2, State: "waiting", Position: 7,
+			Reason: Text{"合适的资源目前已派完，排在第 7 位，有余量时自动安排。", "Everything suitable is given out at present (number 7 on the list); you are served as soon as there is more."},
+			Note:   "腿脚不便，希望上午来", CreatedMs: sampleNow - 4*sampleDay, UntilMs: sampleNow + 20*sampleDay, MayWithdraw: true,
+			NotServed: []NotServed{{Text{"城东护理站上门服务", "Home nursing, east side"}, Text{"该资源不覆盖您所在的村（社区）。", "The offer does not reach your village or community."}}}},
+	}
+	views := []Viewing{
+		{AtMs: sampleNow - sampleHour, Who: "陈立群", Role: "caseworker", What: Page{Lang: lang}.Say(Text{"扫码", "Scan a code"})},
+		{AtMs: sampleNow - sampleDay, Who: "沈静", Role: "admin", What: Page{Lang: lang}.Say(Text{"居民档案", "A resident"}), Purpose: Page{Lang: lang}.Say(Text{"已拒绝", "Denied"})},
+	}
+	own := received[0]
+	own.MayHandOver = false
+	lunchHere := lunch
+	lunchHere.MayHandOver = true
+	needForm := func(p Page, wrong bool) NeedForm {
+		f := NeedForm{Form: sampleForm(p, map[string][]string{"qty": {"1"}, "urgency": {"2"}}), Categories: categories, Today: "2025-11-25"}
+		if wrong {
+			f.Values["qty"], f.Failure, f.Errors["qty"] = []string{"很多"}, f.T("form.check"), f.T("form.number")
+		}
+		return f
+	}
+	outcome := &Outcome{Taken: 9874, Known: 112, BadCount: 14, Bad: []BadRow{
+		{17, "身份证号", Text{"校验码不正确，请核对第 18 位。", "The check digit is wrong; look at character 18."}},
+		{203, "区划代码", Text{"没有这个村（社区）。", "There is no such village."}},
+	}}
+	if lang == English {
+		outcome.Bad[0].Column, outcome.Bad[1].Column = "id_number", "division"
+	}
+	admin := func(path string) Page { return samplePage(s, lang, "admin", path) }
+	worker := func(path string) Page { return samplePage(s, lang, "caseworker", path) }
+	giver := func(path string) Page { return samplePage(s, lang, "provider", path) }
+	visitor := func(path string) Page { return samplePage(s, lang, "", path) }
+
+	done := worker("/residents/r1")
+	done.Done = "handed_over"
+	signin := SignIn{Form: sampleForm(visitor("/signin"), map[string][]string{"username": {"chenlq"}}), Next: "/scan"}
+	signin.Failure = signin.T("signin.failed")
+	register := Register{Form: sampleForm(worker("/residents/new"), map[string][]string{"name": {"李秀英"}, "id_number": {"330502194803120025"}, "groups": {"elderly"}, "consent": {"matching"}}), Villages: areas, Groups: groups}
+	register.Failure, register.Errors["id_number"] = register.T("form.check"), Page{Lang: lang}.Say(Text{"校验码不正确，请核对最后一位。", "The check digit is wrong; look at the last character."})
+	offerNew := OfferNew{Form: sampleForm(giver("/offers/new"), map[string][]string{
+		"title_zh": {"社区食堂午餐"}, "lot_qty": {"200"}, "lot_from": {"2025-11-25T10:30"}, "lot_until": {"2025-11-25T09:30"}, "divisions": {"330502001000"}, "cap_period": {"day"}}),
+		Categories: categories, Groups: groups, Counties: []CountyTowns{
+			{"330502000000", "吴兴区", []Town{{"330502001000", "月河街道"}, {"330502002000", "朝阳街道"}, {"330502003000", "爱山街道"}}},
+			{"330503000000", "南浔区", []Town{{"330503100000", "南浔镇"}}}}}
+	offerNew.Failure, offerNew.Errors["lots[0]"] = offerNew.T("form.check"), Page{Lang: lang}.Say(Text{"结束时间要晚于开始时间。", "It must end after it begins."})
+	organisations := Organisations{Form: sampleForm(admin("/organisations"), nil), Rows: []OrganisationRow{
+		{ID: "o1", Kind: "enterprise", Status: "pending", CreditCode: "91330500MA2B3C4D5X", Place: "吴兴区", Contact: "0572-2030405", Name: Text{"浙北大厦集团", "Zhebei Group"}, CreatedMs: sampleNow - sampleDay},
+		{ID: "o2", Kind: "charity", Status: "approved", CreditCode: "53330500MJ8760123B", Place: "南浔区", Name: Text{"湖州市慈善总会", "Huzhou Charity Federation"}, CreatedMs: sampleNow - 40*sampleDay, Note: "材料齐全"}}}
+
+	return []sample{
+		{"signin", signin},
+		{"home_admin", Home{Page: admin("/"), Pending: 2}},
+		{"home_caseworker", Home{Page: worker("/")}},
+		{"home_provider", Home{Page: giver("/"), Status: "pending"}},
+		{"scan", Scan{Form: sampleForm(worker("/scan"), nil), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
+		{"residents", Residents{Form: sampleForm(worker("/residents"), nil), Divisions: areas, Rows: []ResidentRow{
+			{"r1", "李秀英", "吴兴区 · 月河街道 · 马军巷社区居委会", "734118205569", []Text{{"老年人", "Elderly"}, {"低保", "Low income"}}},
+			{"r2", "张国强", "吴兴区 · 月河街道 · 月河社区居委会", "120094337186", []Text{{"残疾人", "Disabled"}}}}, Next: "/residents?after=x"}},
+		{"residents_empty", Residents{Form: sampleForm(worker("/residents"), nil), Divisions: areas}},
+		{"register", register},
+		{"resident", Resident{NeedForm: needForm(done, false), ID: "r1", Name: "李秀英", Place: "吴兴区 · 月河街道 · 马军巷社区居委会", CardNo: "734118205569", IDMasked: "3305************25", Household: "019ab3f2-77aa-7c10-9e50-0a6b5f0e1d22",
+			BirthYear: 1948, ScoreMilli: 640, Groups: []Text{{"老年人", "Elderly"}, {"低保", "Low income"}}, Promises: []Aid{lunchHere, grant}, Needs: needs, Received: received, Views: views}},
+		{"resident_new", Resident{NeedForm: needForm(worker("/residents/r2"), true), ID: "r2", Name: "张国强", Place: "吴兴区 · 月河街道 · 月河社区居委会", CardNo: "120094337186", IDMasked: "3305************18", ScoreMilli: 300}},
+		{"import", Import{Form: sampleForm(worker("/residents/import"), nil), Outcome: outcome}},
+		{"card", Card{Page: worker("/residents/r1/card"), ID: "r1", Initial: "李＊＊", CardNo: "734118205569"}},
+		{"offers", Offers{Page: giver("/offers"), MayPost: true, Rows: []OfferRow{
+			{ID: "f1", Kind: "charity", Status: "open", Provider: "湖州市慈善总会", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Category: Text{"助餐", "Meals"}, Total: Amount{Units: 12000, Unit: portion}, FromMs: sampleNow, UntilMs: sampleNow + 30*sampleDay},
+			{ID: "f2", Kind: "government", Status: "withdrawn", Provider: "吴兴区民政局", Title: Text{"冬季取暖补助", "Winter heating grant"}, Category: Text{"救助金", "Cash aid"}, Total: Amount{Units: 5000000, Money: true}, FromMs: sampleNow, UntilMs: sampleNow + 60*sampleDay}}}},
+		{"offers_empty", Offers{Page: giver("/offers"), MayPost: true}},
+		{"offer_new", offerNew},
+		{"offer", Offer{Page: giver("/offers/f1"), ID: "f1", Kind: "charity", Status: "open", Provider: "湖州市慈善总会", How: "pickup", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Category: Text{"助餐", "Meals"},
+			Place: Text{"月河街道敬老食堂", "Yuehe canteen"}, Note: "每天 10:30 到 12:30", ValueFen: 1250, Places: []string{"吴兴区", "南浔区 · 南浔镇"}, Groups: []Text{{"老年人", "Elderly"}}, MinScoreMilli: 400,
+			Cap: Amount{Units: 1, Unit: portion}, CapPeriod: "day", CreatedMs: sampleNow - sampleDay, Live: true, MayWithdraw: true, Stock: []Share{
+				{ID: "f1-1@330502", Place: "吴兴区", FromMs: sampleNow, UntilMs: sampleNow + 2*sampleHour, Qty: 120, Free: 41, Held: 3, Promised: 28, HandedOver: 46, Gone: 2},
+				{ID: "f1-1@330503", Place: "南浔区", FromMs: sampleNow - sampleDay, UntilMs: sampleNow - sampleHour, Qty: 80, HandedOver: 71, Gone: 9, Closed: "over"}}}},
+		{"organisations", organisations},
+		{"organisations_empty", Organisations{Form: sampleForm(admin("/organisations"), nil), Status: "pending"}},
+		{"join", Join{Form: sampleForm(visitor("/join"), nil), Divisions: areas}},
+		{"accounts", Accounts{Form: sampleForm(admin("/accounts"), nil), Divisions: areas, Organisations: categories[:1], Rows: []AccountRow{
+			{"u1", "沈静", "shenj", "admin", "湖州市", false, true}, {"u2", "陈立群", "chenlq", "caseworker", "吴兴区 · 月河街道", true, false}}}},
+		{"tokens", Tokens{Form: sampleForm(admin("/tokens"), map[string][]string{"days": {"90"}}), Fresh: "hc_3f9c2b7e8d1a4c60b5e7f9a2", Divisions: areas, Organisations: categories[:1], Rows: []TokenRow{
+			{"t1", "民政数据接口", "caseworker", "湖州市", sampleNow + 80*sampleDay, false}, {"t2", "旧接口", "provider", "湖州市慈善总会", sampleNow - sampleDay, true}}}},
+		{"divisions", Divisions{Form: sampleForm(admin("/divisions"), nil), Trail: []Division{{"330500000000", "湖州市", 5}, {"330502000000", "吴兴区", 19}}, Rows: []Division{{"330502001000", "月河街道", 14}, {"330502001006", "马军巷社区居委会", 0}}, Outcome: &Outcome{Taken: 1378, Known: 1}}},
+		{"me", Me{NeedForm: needForm(samplePage(s, lang, "resident", "/me"), false), ID: "r1", CardNo: "734118205569", Promises: []Aid{lunch, grant}, Needs: needs,
+			List: []ListGroup{{Text{"助餐", "Meals"}, []Aid{own}}, {Text{"米面粮油", "Groceries"}, received[1:2]}}, Ends: []EndCount{{"government", 2}, {"charity", 9}, {"enterprise", 3}}, Views: views}},
+		{"me_empty", Me{NeedForm: needForm(samplePage(s, lang, "resident", "/me"), true), ID: "r2", CardNo: "120094337186", Ends: []EndCount{{"government", 0}, {"charity", 0}, {"enterprise", 0}}}},
+		{"code", s.Code()},
+		{"audit", Audit{Form: sampleForm(admin("/audit"), nil), Check: &AuditCheck{Blocks: 411, Entries: 9120}, Rows: []AuditRow{
+			{sampleNow, "陈立群", "caseworker", Page{Lang: lang}.Say(Text{"扫码", "Scan a code"}), "019ab3f2-77aa-7c10-9e50-0a6b5f0e1d22", Page{Lang: lang}.Say(Text{"完成", "Done"})}}}},
+		{"audit_bad", Audit{Form: sampleForm(admin("/audit"), nil), Check: &AuditCheck{Blocks: 3, Entries: 8, Faults: []string{"019ab3f2 changed"}}}},
+		{"error", Error{Page: worker("/"), Status: 500, Heading: Page{Lang: lang}.Say(Text{"系统出错", "Something went wrong"}), Detail: Page{Lang: lang}.Say(Text{"系统出错，已记录；请稍后重试。", "It was recorded; try again later."}), RequestID: "5f0e1d22"}},
+	}
+}

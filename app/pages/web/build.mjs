@@ -1,0 +1,52 @@
+// Builds the styles and scripts into ../dist: names carry a hash of the
+// content, manifest.json maps source names to them, and each file has a
+// compressed copy beside it.
+import { build } from "esbuild";
+import { createHash } from "node:crypto";
+import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { basename, extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const dist = join(here, "..", "dist");
+
+const out = await build({
+  absWorkingDir: here,
+  entryPoints: ["src/app.ts", "src/scan.ts", "src/code.ts", "src/styles.css"],
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: ["es2020"],
+  charset: "utf8",
+  legalComments: "none",
+  outdir: dist,
+  entryNames: "[name]-[hash]",
+  write: false,
+  metafile: true,
+  logLevel: "warning",
+});
+
+const files = new Map(); // source name → [built name, content]
+for (const file of out.outputFiles) {
+  const built = basename(file.path);
+  files.set(built.replace(/-[A-Z0-9]{8}(\.[a-z]+)$/, "$1"), [built, Buffer.from(file.contents)]);
+}
+for (const path of ["src/icon.svg", "node_modules/zxing-wasm/dist/reader/zxing_reader.wasm"]) {
+  const content = await readFile(join(here, path));
+  const hash = createHash("sha256").update(content).digest("hex").slice(0, 8).toUpperCase();
+  const ext = extname(path);
+  files.set(basename(path), [`${basename(path, ext)}-${hash}${ext}`, content]);
+}
+
+await mkdir(dist, { recursive: true });
+for (const old of await readdir(dist)) {
+  if (old !== ".keep") await rm(join(dist, old));
+}
+const manifest = {};
+for (const [name, [built, content]] of [...files].sort()) {
+  manifest[name] = built;
+  await writeFile(join(dist, built), content);
+  await writeFile(join(dist, built + ".gz"), gzipSync(content, { level: 9 }));
+}
+await writeFile(join(dist, "manifest.json"), JSON.stringify(manifest, null, 2) + "\n");

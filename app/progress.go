@@ -1,0 +1,60 @@
+package app
+
+import (
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+const (
+	progressKept = 10 * time.Minute
+	progressMost = 1000 // imports remembered at once
+	progressID   = 64   // characters of an import's id
+)
+
+// imports is how far the imports under way have come, so that a page can show
+// a bar. In memory: after a restart there is none under way.
+type imports struct {
+	mu sync.Mutex
+	at map[string]importView
+}
+
+type importView struct {
+	Done      int   `json:"done" description:"Rows worked on."`
+	Total     int   `json:"total" description:"Rows of the file; 0 while it is not known."`
+	UpdatedMs int64 `json:"updated_ms"`
+}
+
+// progress returns what an import reports its rows to, under the id that the
+// sender chose (form field import_id) for [App.getImport].
+func (a *App) progress(c *fiber.Ctx) func(done, total int) {
+	id := c.FormValue("import_id")
+	if id == "" || len(id) > progressID {
+		return func(int, int) {}
+	}
+	key := actor(principalOf(c)) + "|" + id
+	return func(done, total int) {
+		now := a.Now()
+		a.imports.mu.Lock()
+		defer a.imports.mu.Unlock()
+		if len(a.imports.at) >= progressMost {
+			for k, v := range a.imports.at {
+				if now.Sub(time.UnixMilli(v.UpdatedMs)) > progressKept || len(a.imports.at) >= 2*progressMost {
+					delete(a.imports.at, k)
+				}
+			}
+		}
+		a.imports.at[key] = importView{done, total, now.UnixMilli()}
+	}
+}
+
+func (a *App) getImport(c *fiber.Ctx) error {
+	a.imports.mu.Lock()
+	v, ok := a.imports.at[actor(principalOf(c))+"|"+c.Params("id")]
+	a.imports.mu.Unlock()
+	if !ok {
+		return faultNotFound
+	}
+	return c.JSON(v)
+}

@@ -1,0 +1,158 @@
+package app
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/store"
+)
+
+const (
+	replayKept = 24 * time.Hour // how long an answer is repeated
+	// replayStale is after how long a request without an answer is taken for
+	// one whose process died; longer than any request may run.
+	replayStale = requestTime + 30*time.Second
+	replayKey   = 128 // characters of an Idempotency-Key
+)
+
+var replaySchema = store.Schema{Name: "idempotency", Indexes: []store.Index{{Name: "at", Fields: []string{"at_ms"}}}}
+
+// replay is the answer to a request with an Idempotency-Key, kept in the
+// record so that a repeat gets it again. The id is made from account, route
+// and key: nobody gets another's answer. The answer may name people, so it is
+// sealed.
+type replay struct {
+	store.Meta  `bson:",inline"`
+	AtMs        int64  `json:"at_ms"`
+	RequestHash string `json:"request_hash"` // hex SHA-256 of path and body
+	Status      int    `json:"status"`       // 0: being worked on
+	ContentType string `json:"content_type"`
+	Body        string `json:"body"` // sealed
+}
+
+// once runs a request that carries an Idempotency-Key once, and answers its
+// repeats with the first answer. Answers that promise nothing (401, 429, 5xx)
+// are not kept. Errors: faultReused, faultInFlight.
+func (a *App) once(c *fiber.Ctx, r *Route, p accounts.Principal, handle func() error) error {
+	key := c.Get("Idempotency-Key")
+	if key == "" {
+		return handle()
+	}
+	if len(key) > replayKey || p.Role == "" || strings.ContainsFunc(key, func(r rune) bool { return r < 0x21 || r > 0x7e }) {
+		return faultField.with(fieldFault{"Idempotency-Key", words{"应为 1 至 128 个可见 ASCII 字符,并须登录", "is 1 to 128 visible ASCII characters, and needs a sign-in"}})
+	}
+	ctx := c.UserContext()
+	mine := &replay{
+		Meta: store.Meta{ID: hash(p.Account, r.Name, key)}, AtMs: store.Millis(a.Now()),
+		RequestHash: hash(c.Path(), string(c.Body())),
+	}
+	err := a.replays.Insert(ctx, mine)
+	switch {
+	case errors.Is(err, store.ErrDuplicate):
+		kept, err := a.replays.Get(ctx, mine.ID)
+		if errors.Is(err, store.ErrNotFound) {
+			return faultInFlight // it was dropped a moment ago
+		}
+		if err != nil {
+			return err
+		}
+		age := time.Duration(mine.AtMs-kept.AtMs) * time.Millisecond
+		switch {
+		case age > replayKept || kept.Status == 0 && age > replayStale:
+			mine.V = kept.V // take it over, if nobody else does
+			if err := a.replays.Replace(ctx, mine); errors.Is(err, store.ErrConflict) {
+				return faultInFlight
+			} else if err != nil {
+				return err
+			}
+		case kept.RequestHash != mine.RequestHash:
+			return faultReused
+		case kept.Status == 0:
+			return faultInFlight
+		default:
+			return a.again(c, kept)
+		}
+	case err != nil:
+		return err
+	default:
+		a.forgetReplays(c)
+	}
+	return a.first(c, mine, handle)
+}
+
+// first runs the request and keeps its answer.
+func (a *App) first(c *fiber.Ctx, mine *replay, handle func() error) (err error) {
+	ctx := c.UserContext()
+	kept := false
+	defer func() { // also when the handler panics
+		if !kept {
+			if drop := a.replays.Delete(ctx, mine.ID); drop != nil {
+				a.Logger.Error("drop idempotency key", "request", requestID(c), "error", drop)
+			}
+		}
+	}()
+	failed := handle()
+	if failed != nil {
+		if f := faultOf(failed); f.status >= 500 || f.status == http.StatusUnauthorized || f.status == http.StatusTooManyRequests {
+			return failed
+		}
+		if err := a.refuse(c, failed); err != nil {
+			return err
+		}
+	}
+	mine.Status = c.Response().StatusCode()
+	mine.ContentType = string(c.Response().Header.ContentType())
+	if mine.Body, err = a.Vault.Seal("idempotency", mine.ID, string(c.Response().Body())); err != nil {
+		return fmt.Errorf("keep answer %s: %w", mine.ID, err)
+	}
+	if err := a.replays.Replace(ctx, mine); err != nil {
+		return fmt.Errorf("keep answer %s: %w", mine.ID, err)
+	}
+	kept = true
+	return failed
+}
+
+// again sends a kept answer.
+func (a *App) again(c *fiber.Ctx, kept *replay) error {
+	body, err := a.Vault.OpenField("idempotency", kept.ID, kept.Body)
+	if err != nil {
+		return fmt.Errorf("open answer %s: %w", kept.ID, err)
+	}
+	c.Set("Idempotent-Replayed", "true")
+	c.Set(fiber.HeaderContentType, kept.ContentType)
+	return c.Status(kept.Status).SendString(body)
+}
+
+// forgetReplays deletes some of the answers whose day has passed.
+func (a *App) forgetReplays(c *fiber.Ctx) {
+	old, _, err := a.replays.Find(c.UserContext(), store.Query{
+		Index: "at", To: store.Millis(a.Now().Add(-replayKept)), Limit: 20,
+	})
+	if err == nil {
+		ids := make([]string, len(old))
+		for i, r := range old {
+			ids[i] = r.ID
+		}
+		err = a.replays.Delete(c.UserContext(), ids...)
+	}
+	if err != nil {
+		a.Logger.Warn("forget old idempotency keys", "error", err)
+	}
+}
+
+// hash is the hex SHA-256 of parts, each with its length before it.
+func hash(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s", len(p), p)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,165 @@
+package residents
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/qrcode"
+)
+
+// maxDraws is how often another code id is drawn when a card number is taken
+// already: with ten million cards one draw in 10,000 is.
+const maxDraws = 16
+
+// errNoCardNumber says that maxDraws in a row were taken, which does not happen.
+var errNoCardNumber = errors.New("no free card number")
+
+// order asks for the issue-th code of a resident.
+type order struct {
+	resident string
+	issue    int64
+}
+
+// issue writes the codes that are not there yet and returns them in the order
+// of the orders. A code id is a keyed fingerprint of the resident and the
+// issue: as good as random to whoever has not the vault, and the same when a
+// crash makes us do it again.
+func (s *Service) issue(ctx context.Context, by string, orders []order) ([]*Code, error) {
+	out := make([]*Code, len(orders))
+	open := make([]int, len(orders)) // positions without a code yet
+	for i := range orders {
+		open[i] = i
+	}
+	for draw := 0; len(open) > 0; draw++ {
+		if draw == maxDraws {
+			return nil, errNoCardNumber
+		}
+		position := make(map[string]int, len(open))
+		codes := make([]*Code, len(open))
+		for i, p := range open {
+			codes[i] = s.newCode(by, orders[p], draw)
+			out[p], position[codes[i].ID] = codes[i], p
+		}
+		duplicates, err := s.codes.InsertAll(ctx, codes)
+		if err != nil {
+			return nil, err
+		}
+		ids := make([]string, len(duplicates))
+		for i, d := range duplicates {
+			ids[i] = d.ID
+			out[position[d.ID]] = nil
+		}
+		there, err := s.codes.GetAll(ctx, ids)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range there {
+			if p := position[c.ID]; c.Resident == orders[p].resident {
+				out[p] = c
+			}
+		}
+		open = open[:0]
+		for p := range out {
+			if out[p] == nil {
+				open = append(open, p)
+			}
+		}
+	}
+	return out, nil
+}
+
+func (s *Service) newCode(by string, o order, draw int) *Code {
+	id := s.cfg.Vault.BlindIndex("code", o.resident+"\x00"+strconv.FormatInt(o.issue, 10)+"\x00"+strconv.Itoa(draw))[:20]
+	keyID, _ := s.cfg.Vault.Signer()
+	return &Code{
+		Meta: store.Meta{ID: id}, Resident: o.resident, CardNo: qrcode.CardNumber(codeBytes(id)), Status: CodeActive,
+		IssuedMinute: uint32(s.cfg.Now().Unix() / 60), IssuedBy: by, SigningKey: keyID,
+	}
+}
+
+// codeBytes is the code id as a token carries it; ids are 20 hex digits.
+func codeBytes(id string) (b [10]byte) {
+	_, _ = hex.Decode(b[:], []byte(id[:min(len(id), 2*len(b))]))
+	return b
+}
+
+// CodeByID reads a code as stored: its Status says nothing of a newer code,
+// unlike [Service.ByCode]. Errors: [store.ErrNotFound].
+func (s *Service) CodeByID(ctx context.Context, id string) (*Code, error) {
+	return s.codes.Get(ctx, id)
+}
+
+// Token returns the card's token, signed with the key the code was issued
+// under, or the current one where that key is gone.
+func (s *Service) Token(code *Code) qrcode.Token {
+	return s.sign(qrcode.Card, code, code.IssuedMinute)
+}
+
+// ScreenToken returns the token that a resident's own page shows at this
+// moment; it stands for [qrcode.ScreenStep].
+func (s *Service) ScreenToken(code *Code, now time.Time) qrcode.Token {
+	return s.sign(qrcode.Screen, code, uint32(qrcode.ScreenStamp(now)))
+}
+
+func (s *Service) sign(kind qrcode.Kind, code *Code, stamp uint32) qrcode.Token {
+	keyID := code.SigningKey
+	key, ok := s.cfg.Vault.SignerOf(keyID)
+	if !ok {
+		keyID, key = s.cfg.Vault.Signer()
+	}
+	return qrcode.Sign(kind, keyID, key, codeBytes(code.ID), stamp)
+}
+
+// Reissue gives a resident a new code; from the moment it returns, and for
+// everybody, the one before is revoked.
+//
+// Errors: [store.ErrNotFound].
+func (s *Service) Reissue(ctx context.Context, by, residentID string) (*Code, error) {
+	var before string
+	var code *Code
+	_, err := s.residents.Change(ctx, residentID, func(r *Resident) error {
+		codes, err := s.issue(ctx, by, []order{{r.ID, r.Codes + 1}})
+		if err != nil {
+			return err
+		}
+		before, code = r.Code, codes[0]
+		r.Code, r.CardNo = code.ID, code.CardNo
+		r.Codes++
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reissue code of %s: %w", residentID, err)
+	}
+	// The resident names the new code, so that the old one is dead already;
+	// this only writes down who did it.
+	if err := s.Revoke(ctx, by, before); err != nil {
+		return nil, err
+	}
+	return code, nil
+}
+
+// Revoke makes a code unusable; a resident whose current code it is has none
+// until [Service.Reissue]. Revoking again changes nothing.
+//
+// Errors: [store.ErrNotFound].
+func (s *Service) Revoke(ctx context.Context, by, codeID string) error {
+	_, err := s.codes.Change(ctx, codeID, func(c *Code) error {
+		if c.Status == CodeRevoked {
+			return errUnchanged
+		}
+		c.Status, c.RevokedMs, c.RevokedBy = CodeRevoked, store.Millis(s.cfg.Now()), by
+		return nil
+	})
+	if err != nil && !errors.Is(err, errUnchanged) {
+		return fmt.Errorf("revoke code %s: %w", codeID, err)
+	}
+	return nil
+}
+
+// errUnchanged stops a Change that has nothing to write.
+var errUnchanged = errors.New("nothing to change")

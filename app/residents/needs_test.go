@@ -1,0 +1,179 @@
+package residents_test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/matching"
+)
+
+func newNeed(resident string) residents.NewNeed {
+	return residents.NewNeed{Resident: resident, Category: "meal", QtyUnits: 2, Urgency: 3, UntilMs: start.Add(time.Hour).UnixMilli(), Source: "scan", Note: "不吃辣"}
+}
+
+func reason(code string) matching.Reason {
+	return matching.Reason{Code: code, ZH: "因为" + code, EN: "because " + code}
+}
+
+func TestAddNeed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	r := b.register(1)
+	n, err := b.AddNeed(b.ctx(), "worker", newNeed(r.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.State != residents.NeedOpen || n.Household != r.Household || n.County != wuxing || n.Division != village || n.CreatedMs != start.UnixMilli() || n.CreatedBy != "worker" || strings.Contains(n.NoteSealed, "辣") {
+		t.Errorf("%+v", n)
+	}
+	if note, err := b.NeedNote(n); err != nil || note != "不吃辣" {
+		t.Errorf("note %q, %v", note, err)
+	}
+	b.clock.add(time.Second)
+	keyed := newNeed(r.ID)
+	keyed.Key = "row 5"
+	one, err1 := b.AddNeed(b.ctx(), "worker", keyed)
+	two, err2 := b.AddNeed(b.ctx(), "worker", keyed)
+	if err := errors.Join(err1, err2); err != nil || one.ID != two.ID {
+		t.Errorf("with a key: %v", err)
+	}
+	all, err := b.Needs(b.ctx(), r.ID)
+	if err != nil || len(all) != 2 || all[0].ID != n.ID || all[1].ID != one.ID {
+		t.Errorf("needs %v, %v; want the oldest first", all, err)
+	}
+	if got, err := b.NeedByID(b.ctx(), n.ID); err != nil || got.Category != "meal" {
+		t.Error(err)
+	}
+	seen := 0
+	if err := b.EachNeed(b.ctx(), wuxing, residents.NeedOpen, func(*residents.Need) error { seen++; return nil }); err != nil || seen != 2 {
+		t.Errorf("EachNeed: %d, %v", seen, err)
+	}
+	if _, err := b.AddNeed(b.ctx(), "worker", newNeed("r0")); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("nobody's: %v", err)
+	}
+	for field, change := range map[string]func(*residents.NewNeed){
+		"category":  func(n *residents.NewNeed) { n.Category = "Meal!" },
+		"qty_units": func(n *residents.NewNeed) { n.QtyUnits = 0 },
+		"urgency":   func(n *residents.NewNeed) { n.Urgency = 5 },
+		"until_ms":  func(n *residents.NewNeed) { n.UntilMs = 1 },
+		"source":    func(n *residents.NewNeed) { n.Source = "dream" },
+		"note":      func(n *residents.NewNeed) { n.Note = strings.Repeat("长", 501) },
+		"key":       func(n *residents.NewNeed) { n.Key = strings.Repeat("k", 201) },
+	} {
+		bad := newNeed(r.ID)
+		change(&bad)
+		var f *residents.FieldError
+		if _, err := b.AddNeed(b.ctx(), "worker", bad); !errors.As(err, &f) || f.Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestNeedStates(t *testing.T) {
+	t.Parallel()
+	states := []residents.NeedState{residents.NeedOpen, residents.NeedHeld, residents.NeedPromised, residents.NeedHandedOver, residents.NeedWaiting, residents.NeedDeclined, residents.NeedExpired, residents.NeedWithdrawn, "dreamt"}
+	for _, from := range states {
+		for _, to := range states {
+			var want bool
+			switch from {
+			case residents.NeedOpen, residents.NeedHeld, residents.NeedPromised, residents.NeedWaiting:
+				want = from != to && to != "dreamt"
+			case residents.NeedDeclined, residents.NeedExpired:
+				want = to == residents.NeedOpen || to == residents.NeedWithdrawn
+			}
+			if got := from.May(to); got != want {
+				t.Errorf("%s to %s: %v, want %v", from, to, got, want)
+			}
+		}
+	}
+}
+
+func TestChangeNeed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	n, err := b.AddNeed(b.ctx(), "worker", newNeed(b.register(1).ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(to residents.NeedState, why matching.Reason) (*residents.Need, error) {
+		b.clock.add(time.Second)
+		return b.ChangeNeed(b.ctx(), n.ID, "matcher", to, why, b.clock.now())
+	}
+	got, err := change(residents.NeedWaiting, reason("stock"))
+	if err != nil || got.State != residents.NeedWaiting || len(got.Changes) != 1 || got.UpdatedMs != store.Millis(b.clock.now()) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if c := got.Changes[0]; c.From != residents.NeedOpen || c.To != residents.NeedWaiting || c.By != "matcher" || c.AtMs != got.UpdatedMs || c.Reason.Code != "stock" {
+		t.Errorf("%+v", c)
+	}
+	version := got.V
+	if got, err = change(residents.NeedWaiting, reason("stock")); err != nil || got.V != version {
+		t.Errorf("saying it again: version %d, %v; want %d", got.V, err, version)
+	}
+	other := reason("stock")
+	other.ZH = "因为别的数"
+	if got, err = change(residents.NeedWaiting, other); err != nil || len(got.Changes) != 1 || got.Reason.ZH != other.ZH {
+		t.Errorf("other figures: %+v, %v", got, err)
+	}
+	if got, err = change(residents.NeedWaiting, reason("cap")); err != nil || len(got.Changes) != 2 || got.Reason.Code != "cap" {
+		t.Errorf("another reason: %+v, %v", got, err)
+	}
+	if got, err = change(residents.NeedHandedOver, reason("done")); err != nil || got.State != residents.NeedHandedOver {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err = change(residents.NeedOpen, reason("x")); !errors.Is(err, residents.ErrTransition) {
+		t.Errorf("from an end: %v", err)
+	}
+	if got, err = change(residents.NeedHandedOver, reason("x")); err != nil || got.Reason.Code != "done" {
+		t.Errorf("the end again: %+v, %v", got, err)
+	}
+	if _, err := b.ChangeNeed(b.ctx(), "n0", "x", residents.NeedOpen, reason("x"), start); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("no such need: %v", err)
+	}
+}
+
+func TestChangeNeedAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	n, err := b.AddNeed(b.ctx(), "worker", newNeed(b.register(1).ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := []residents.NeedState{residents.NeedHandedOver, residents.NeedWithdrawn}
+	var won atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 10 {
+		wg.Go(func() {
+			switch _, err := b.ChangeNeed(b.ctx(), n.ID, "x", ends[i%2], reason("x"), start); {
+			case err == nil:
+				won.Add(1)
+			case !errors.Is(err, residents.ErrTransition):
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	n, _ = b.NeedByID(b.ctx(), n.ID)
+	if len(n.Changes) != 1 || won.Load() != 5 {
+		t.Errorf("%d changes, %d were told so; want 1, and 5 that asked for the end that came", len(n.Changes), won.Load())
+	}
+}
+
+func TestWeightMilli(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		score   int64
+		urgency int
+		want    int64
+	}{{0, 1, 250}, {1000, 1, 1250}, {0, 2, 375}, {600, 2, 1275}, {600, 3, 1913}, {1000, 4, 4219}, {0, 4, 844}, {1, 2, 377}, {500, 0, 750}, {500, 9, 2531}} {
+		if got := (&residents.Need{Urgency: c.urgency}).WeightMilli(c.score); got != c.want {
+			t.Errorf("score %d, urgency %d: %d, want %d", c.score, c.urgency, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,146 @@
+//go:build integration
+
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/xingfuma/happycode/app/care"
+)
+
+const (
+	city    = "330500000000"
+	county  = "330502000000"
+	village = "330502001005"
+)
+
+// town is a small world made over the API: one organisation, its offers, and
+// residents with needs.
+type town struct {
+	admin, worker, giver *caller
+	organisation         string
+	offers               []string
+	residents            []townResident
+}
+
+type townResident struct {
+	ID     string `json:"id"`
+	CardNo string `json:"card_no"`
+}
+
+type lotRequest struct {
+	QtyUnits int64 `json:"qty_units"`
+	FromMs   int64 `json:"from_ms"`
+	UntilMs  int64 `json:"until_ms"`
+}
+
+func newTown(t testing.TB, s settingsOf, base string) *town {
+	t.Helper()
+	w := &town{admin: newCaller(base, token(t, s, "--role", "admin"))}
+	w.worker = newCaller(base, token(t, s, "--role", "caseworker", "--division", county))
+	var o struct{ ID string }
+	w.admin.must(t, http.MethodPost, "organisations", map[string]any{
+		"organisation": map[string]string{
+			"name": "测试慈善会", "name_en": "Test charity", "kind": "charity", "credit_code": "53330500MJ9D000322", "division": city,
+		},
+		"account": map[string]string{"username": "giver", "password": "a long password"},
+	}, &o)
+	w.organisation = o.ID
+	w.admin.must(t, http.MethodPost, "organisations/"+o.ID+"/decision", map[string]any{"status": "approved", "note": "test"}, nil)
+	w.giver = newCaller(base, token(t, s, "--role", "provider", "--organisation", o.ID))
+	return w
+}
+
+// post posts an offer with one lot that is usable for thirty days from now.
+func (w *town) post(t testing.TB, title, category string, qty int64, more map[string]any) string {
+	t.Helper()
+	now := time.Now()
+	body := map[string]any{
+		"title_zh": title, "title_en": title, "category": category, "divisions": []string{county},
+		"handover": map[string]string{"how": "delivery"},
+		"lots":     []lotRequest{{qty, now.Add(-time.Minute).UnixMilli(), now.Add(30 * 24 * time.Hour).UnixMilli()}},
+	}
+	for k, v := range more {
+		body[k] = v
+	}
+	var o struct{ ID string }
+	w.giver.must(t, http.MethodPost, "offers", body, &o)
+	w.offers = append(w.offers, o.ID)
+	return o.ID
+}
+
+// register registers one more resident, in a household of their own, with
+// one need for each of the quantities.
+func (w *town) register(t testing.TB, needs map[string]int64) townResident {
+	t.Helper()
+	var r townResident
+	n := len(w.residents)
+	w.worker.must(t, http.MethodPost, "residents", map[string]any{
+		"name": fmt.Sprintf("测试%d", n), "id_number": idNumber(n), "division": village,
+		"groups": []string{"elderly"}, "score_milli": 500 + n%500, "consent": []string{"matching", "provider_handover"},
+	}, &r)
+	for category, qty := range needs {
+		w.worker.must(t, http.MethodPost, "residents/"+r.ID+"/needs", map[string]any{
+			"category": category, "qty_units": qty, "urgency": 1 + n%4, "source": "report",
+		}, nil)
+	}
+	w.residents = append(w.residents, r)
+	return r
+}
+
+// idNumber invents the n-th ID number, with its check digit (GB 11643).
+func idNumber(n int) string {
+	weights := []int{7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2}
+	digits := fmt.Sprintf("330502%s%03d", time.Date(1940, 1, 1+n/900, 0, 0, 0, 0, time.UTC).Format("20060102"), 100+n%900)
+	sum := 0
+	for i, w := range weights {
+		sum += w * int(digits[i]-'0')
+	}
+	return digits + string("10X98765432"[sum%11])
+}
+
+// stock sums an offer's shares.
+func (w *town) stock(t testing.TB, offer string) care.ShareStock {
+	t.Helper()
+	var page struct{ Items []care.ShareStock }
+	w.giver.must(t, http.MethodGet, "offers/"+offer+"/stock", nil, &page)
+	var sum care.ShareStock
+	for _, s := range page.Items {
+		sum.QtyUnits += s.QtyUnits
+		sum.FreeUnits += s.FreeUnits
+		sum.HeldUnits += s.HeldUnits
+		sum.PromisedUnits += s.PromisedUnits
+		sum.HandedOverUnits += s.HandedOverUnits
+		sum.ExpiredUnits += s.ExpiredUnits
+		sum.WithdrawnUnits += s.WithdrawnUnits
+	}
+	return sum
+}
+
+// list reads a resident's whole happiness list.
+func (w *town) list(t testing.TB, resident string) []care.AllocationView {
+	t.Helper()
+	var all []care.AllocationView
+	for after := ""; ; {
+		var page struct {
+			Items []care.AllocationView
+			Next  string
+		}
+		w.worker.must(t, http.MethodGet, "residents/"+resident+"/list?limit=100&after="+after, nil, &page)
+		all = append(all, page.Items...)
+		if after = page.Next; after == "" {
+			return all
+		}
+	}
+}
+
+// needs reads a resident's needs.
+func (w *town) needs(t testing.TB, resident string) []care.NeedView {
+	t.Helper()
+	var page struct{ Items []care.NeedView }
+	w.worker.must(t, http.MethodGet, "residents/"+resident+"/needs", nil, &page)
+	return page.Items
+}

@@ -1,0 +1,217 @@
+package matching
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Catalogue knows what the offers say: whom they are for, where, when, and
+// their own caps. It lives in each process's memory. Readers see one
+// unchanging state; it is safe for concurrent use.
+type Catalogue struct {
+	mu      sync.Mutex // one writer at a time
+	current atomic.Pointer[listing]
+}
+
+// listing is one state of the catalogue; it never changes.
+type listing struct {
+	offers  map[string]Offer
+	shelves map[shelf][]entry
+}
+
+// shelf is where a scan looks: one category in one county.
+type shelf struct{ county, category string }
+
+// entry is one lot on a shelf.
+type entry struct {
+	offer    *Offer
+	lot      Lot
+	prefixes []string // of the divisions served
+}
+
+// NewCatalogue makes an empty catalogue.
+func NewCatalogue() *Catalogue {
+	c := &Catalogue{}
+	c.current.Store(&listing{offers: map[string]Offer{}, shelves: map[shelf][]entry{}})
+	return c
+}
+
+// Put adds offers, or replaces them where the version known is not newer.
+func (c *Catalogue) Put(offers ...Offer) {
+	c.change(func(l *listing, touched map[shelf]bool) {
+		for _, o := range offers {
+			if old, ok := l.offers[o.ID]; ok {
+				if old.Version > o.Version {
+					continue
+				}
+				touch(touched, old)
+			}
+			o.Divisions, o.Groups, o.Lots = slices.Clone(o.Divisions), slices.Clone(o.Groups), slices.Clone(o.Lots)
+			l.offers[o.ID] = o
+			touch(touched, o)
+		}
+	})
+}
+
+// Remove takes an offer out; it was withdrawn or has ended.
+func (c *Catalogue) Remove(id string) {
+	c.change(func(l *listing, touched map[shelf]bool) {
+		if old, ok := l.offers[id]; ok {
+			touch(touched, old)
+			delete(l.offers, id)
+		}
+	})
+}
+
+func touch(touched map[shelf]bool, o Offer) {
+	for _, lot := range o.Lots {
+		touched[shelf{lot.County, o.Category}] = true
+	}
+}
+
+// change makes the next state: a copy of the maps, with the shelves of the
+// offers that changed filled anew.
+func (c *Catalogue) change(alter func(*listing, map[shelf]bool)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.current.Load()
+	next := &listing{offers: maps.Clone(old.offers), shelves: maps.Clone(old.shelves)}
+	touched := map[shelf]bool{}
+	alter(next, touched)
+	for s := range touched {
+		next.shelves[s] = nil
+	}
+	for _, o := range next.offers {
+		var prefixes []string
+		for _, lot := range o.Lots {
+			s := shelf{lot.County, o.Category}
+			if !touched[s] {
+				continue
+			}
+			if prefixes == nil {
+				prefixes = make([]string, len(o.Divisions))
+				for i, d := range o.Divisions {
+					prefixes[i] = divisionPrefix(d)
+				}
+			}
+			next.shelves[s] = append(next.shelves[s], entry{&o, lot, prefixes})
+		}
+	}
+	for s := range touched {
+		slices.SortFunc(next.shelves[s], compareEntries)
+		if len(next.shelves[s]) == 0 {
+			delete(next.shelves, s)
+		}
+	}
+	c.current.Store(next)
+}
+
+// compareEntries orders a shelf: what ends first is given first, so that
+// nothing spoils; then what fewest people may have, so that the rest stays
+// for the many; then by id.
+func compareEntries(a, b entry) int {
+	return cmp.Or(
+		cmp.Compare(a.lot.UntilMs, b.lot.UntilMs),
+		cmp.Compare(reach(b.prefixes), reach(a.prefixes)),
+		cmp.Compare(groupCount(a.offer), groupCount(b.offer)),
+		cmp.Compare(b.offer.MinScoreMilli, a.offer.MinScoreMilli),
+		cmp.Compare(a.lot.ID, b.lot.ID),
+	)
+}
+
+// reach is the length of the shortest prefix: the longer, the narrower.
+func reach(prefixes []string) int {
+	shortest := 12
+	for _, p := range prefixes {
+		shortest = min(shortest, len(p))
+	}
+	return shortest
+}
+
+// groupCount is how many groups may have it; none means everybody.
+func groupCount(o *Offer) int {
+	if len(o.Groups) == 0 {
+		return int(^uint(0) >> 1)
+	}
+	return len(o.Groups)
+}
+
+// divisionPrefix cuts the empty levels off a 12-digit code: province, city and
+// county have two digits each, town and village three.
+func divisionPrefix(code string) string {
+	for _, to := range []int{9, 6, 4, 2, 0} {
+		if to >= len(code) || strings.Trim(code[to:], "0") != "" {
+			continue
+		}
+		code = code[:to]
+	}
+	return code
+}
+
+// Offer returns one offer.
+func (c *Catalogue) Offer(id string) (Offer, bool) {
+	o, ok := c.current.Load().offers[id]
+	return o, ok
+}
+
+// Candidates returns the lots of a category that may serve the person in the
+// county now: what ends first comes first, then what fewest people may have,
+// then by id. The misses say, by offer, why the county's other offers of the
+// category do not serve.
+func (c *Catalogue) Candidates(county, category string, p Person, now time.Time) ([]Candidate, []Miss) {
+	ms := now.UnixMilli()
+	var candidates []Candidate
+	why := map[*Offer]string{}
+	for _, e := range c.current.Load().shelves[shelf{county, category}] {
+		miss := e.miss(p, ms)
+		if miss == "" {
+			candidates = append(candidates, Candidate{Offer: e.offer.ID, Lot: e.lot.ID, Cap: e.offer.cap(now)})
+		}
+		// One lot that serves is enough; one that is still to come says more
+		// than one that is over.
+		if was, ok := why[e.offer]; !ok || was == MissOver || miss == "" {
+			why[e.offer] = miss
+		}
+	}
+	var misses []Miss
+	for o, w := range why {
+		if w != "" {
+			misses = append(misses, Miss{Offer: o.ID, Why: w})
+		}
+	}
+	sort.Slice(misses, func(i, j int) bool { return misses[i].Offer < misses[j].Offer })
+	return candidates, misses
+}
+
+// miss says why the lot does not serve the person now; "" when it does.
+func (e entry) miss(p Person, ms int64) string {
+	serves := func(prefix string) bool { return strings.HasPrefix(p.Division, prefix) }
+	in := func(group string) bool { return slices.Contains(p.Groups, group) }
+	switch {
+	case !slices.ContainsFunc(e.prefixes, serves):
+		return MissDivision
+	case len(e.offer.Groups) > 0 && !slices.ContainsFunc(e.offer.Groups, in):
+		return MissGroup
+	case p.ScoreMilli < e.offer.MinScoreMilli:
+		return MissScore
+	case ms < e.lot.FromMs:
+		return MissNotYet
+	case ms >= e.lot.UntilMs:
+		return MissOver
+	}
+	return ""
+}
+
+// cap is the offer's own cap, for a claim at t.
+func (o *Offer) cap(t time.Time) Cap {
+	if o.CapUnits == 0 {
+		return Cap{}
+	}
+	return Cap{Field: "o:" + o.ID, Period: o.CapPeriod.Label(t), Limit: o.CapUnits}
+}

@@ -1,0 +1,94 @@
+package matching
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// MaxBacklog is maxBacklog.
+const MaxBacklog = maxBacklog
+
+// ShardKey is shardKey.
+func ShardKey(county, name string) string { return shardKey(county, name) }
+
+// Behind is how many changes Redis has still to be told.
+func (e *Engine) Behind(county string) int { return e.behind(county) }
+
+// ServerRun is the run id of the county's server.
+func (e *Engine) ServerRun(ctx context.Context, county string) (string, error) {
+	return e.server(ctx, county)
+}
+
+// Pack is pack.
+func (h Hold) Pack() string { return h.pack() }
+
+// Dump reads everything a county's current generation has, one line per
+// entry, sorted.
+func (e *Engine) Dump(ctx context.Context, county string) ([]string, error) {
+	gen, err := e.redis.Get(ctx, shardKey(county, "gen")).Result()
+	if err != nil {
+		return nil, err
+	}
+	s := shard{county, gen}
+	var out []string
+	for _, name := range []string{keyLots, keyHolds, keyCaps} {
+		m, err := e.redis.HGetAll(ctx, s.key(name)).Result()
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			out = append(out, name+" "+k+" = "+m[k])
+		}
+	}
+	sets := map[string]string{keyDue: s.key(keyDue), keySeen: s.key(keySeen)}
+	waits, err := e.redis.SMembers(ctx, s.key(keyWaits)).Result()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range waits {
+		sets["wait:"+c] = s.wait(c)
+		out = append(out, "waits "+c)
+	}
+	for name, key := range sets {
+		z, err := e.redis.ZRangeWithScores(ctx, key, 0, -1).Result()
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range z {
+			out = append(out, fmt.Sprintf("%s %s = %.0f", name, m.Member, m.Score))
+		}
+	}
+	freed, err := e.redis.SMembers(ctx, s.key(keyFreed)).Result()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range freed {
+		out = append(out, "freed "+c)
+	}
+	slices.SortFunc(out, strings.Compare)
+	return out, nil
+}
+
+// Keys lists all keys of a county.
+func (e *Engine) Keys(ctx context.Context, county string) ([]string, error) {
+	pattern := shardKey(county, "*")
+	cluster, ok := e.redis.(*redis.ClusterClient)
+	if !ok {
+		return e.redis.Keys(ctx, pattern).Result()
+	}
+	master, err := cluster.MasterForKey(ctx, shardKey(county, "gen"))
+	if err != nil {
+		return nil, err
+	}
+	return master.Keys(ctx, pattern).Result()
+}
+
+// Eval runs one script.
+func (e *Engine) Eval(ctx context.Context, name string, keys []string, args ...any) (any, error) {
+	return e.scripts[name].Run(ctx, e.redis, keys, args...).Result()
+}

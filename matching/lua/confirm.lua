@@ -1,0 +1,129 @@
+-- confirm.lua: the record has these allocations, as promised or handed over.
+--
+-- A live hold becomes taken. An id that is not known here (Redis lost it, the
+-- shard was rebuilt meanwhile, the hold was released) is adopted: its units
+-- leave what is free, below zero if need be, and count against the caps. A
+-- live hold of the same id with another claim is undone first: the record
+-- has the last word.
+--
+-- Atomic:     one script, one hash slot; every check precedes every write.
+-- Idempotent: an allocation that was seen changes no stock again.
+--
+-- KEYS[1] gen     string
+-- KEYS[2] lots    hash   <lot>:f|h|t|x -> free, held, taken, closed
+-- KEYS[3] holds   hash   hold id -> packed hold
+-- KEYS[4] due     zset   hold id -> deadline, Unix ms
+-- KEYS[5] seen    zset   allocation id -> 0 promised, else when it ended
+-- KEYS[6] caps    hash   <household>|<field> -> period|used|next seq
+-- KEYS[7] freed   set    categories in which units became free
+-- ARGV[1] generation
+-- ARGV[2] 0 for promised; for handed over the time, Unix ms
+-- then per allocation: id, packed hold
+--
+-- Returns {"ok"} or {"gen", current or ""}.
+
+local current = redis.call('GET', KEYS[1])
+if current ~= ARGV[1] then return {'gen', current or ''} end
+
+local mark = ARGV[2]
+local function parse(packed)
+  local h = {}
+  for part in string.gmatch(packed .. '|', '([^|]*)|') do h[#h + 1] = part end
+  return {
+    household = h[2], lot = h[4], qty = tonumber(h[5]), field = h[6], period = h[7],
+    ownField = h[9], ownPeriod = h[10], seq = tonumber(h[12]),
+  }
+end
+
+local lots, caps, live, seen = {}, {}, {}, {}
+local function learn(h)
+  if not lots[h.lot] then
+    local v = redis.call('HMGET', KEYS[2], h.lot .. ':f', h.lot .. ':h', h.lot .. ':t', h.lot .. ':x')
+    lots[h.lot] = {known = v[1], f = tonumber(v[1] or 0), h = tonumber(v[2] or 0), t = tonumber(v[3] or 0), closed = v[4] or not v[1]}
+  end
+  for _, field in ipairs({h.field, h.ownField}) do
+    local key = h.household .. '|' .. field
+    if field ~= '' and not caps[key] then
+      local value = redis.call('HGET', KEYS[6], key)
+      local period, used, seq = string.match(value or '|0|0', '^([^|]*)|(%d+)|(%d+)$')
+      caps[key] = {period = period, used = tonumber(used), seq = tonumber(seq)}
+    end
+  end
+end
+
+local items = {}
+for i = 3, #ARGV, 2 do
+  local id, h = ARGV[i], parse(ARGV[i + 1])
+  local packed = redis.call('HGET', KEYS[3], id)
+  if packed then
+    live[id] = parse(packed)
+    learn(live[id])
+  end
+  learn(h)
+  seen[id] = redis.call('ZSCORE', KEYS[5], id)
+  items[#items + 1] = {id = id, h = h}
+end
+
+-- claim counts units against a cap. An older period is over, so it counts no
+-- more; of two kinds of period the one already counted stays.
+local function claim(key, period, qty, seq)
+  local cap = caps[key]
+  if cap.period == period then
+    cap.used = cap.used + qty
+  elseif cap.period == '' or string.sub(cap.period, 1, 1) == string.sub(period, 1, 1) and cap.period < period then
+    cap.period, cap.used = period, qty
+  end
+  cap.seq = math.max(cap.seq, seq)
+  cap.changed = true
+end
+
+local function unclaim(key, period, qty)
+  local cap = caps[key]
+  if cap.period == period then
+    cap.used = math.max(0, cap.used - qty)
+    cap.changed = true
+  end
+end
+
+local freed = {}
+for _, item in ipairs(items) do
+  local id, h = item.id, item.h
+  local lot, was = lots[h.lot], live[id]
+  local same = was and was.lot == h.lot and was.qty == h.qty and was.seq == h.seq
+  if not seen[id] and same then
+    lot.h, lot.t = lot.h - h.qty, lot.t + h.qty
+  elseif not seen[id] then
+    if was then
+      local old = lots[was.lot]
+      old.h = old.h - was.qty
+      if not old.closed then
+        old.f = old.f + was.qty
+        freed[#freed + 1] = string.sub(was.field, 3)
+      end
+      unclaim(was.household .. '|' .. was.field, was.period, was.qty)
+      if was.ownField ~= '' then unclaim(was.household .. '|' .. was.ownField, was.ownPeriod, was.qty) end
+    end
+    if not lot.closed then lot.f = lot.f - h.qty end
+    lot.t = lot.t + h.qty
+    claim(h.household .. '|' .. h.field, h.period, h.qty, h.seq + 1)
+    if h.ownField ~= '' then claim(h.household .. '|' .. h.ownField, h.ownPeriod, h.qty, 0) end
+  end
+  item.new = not seen[id] or mark ~= '0' and tonumber(seen[id]) == 0
+  if item.new then seen[id] = mark end
+end
+
+for name, lot in pairs(lots) do
+  if lot.known then redis.call('HSET', KEYS[2], name .. ':f', lot.f, name .. ':h', lot.h, name .. ':t', lot.t) end
+end
+for key, cap in pairs(caps) do
+  if cap.changed then redis.call('HSET', KEYS[6], key, cap.period .. '|' .. cap.used .. '|' .. cap.seq) end
+end
+for _, item in ipairs(items) do
+  if item.new then
+    redis.call('HDEL', KEYS[3], item.id)
+    redis.call('ZREM', KEYS[4], item.id)
+    redis.call('ZADD', KEYS[5], mark, item.id)
+  end
+end
+if #freed > 0 then redis.call('SADD', KEYS[7], unpack(freed)) end
+return {'ok'}

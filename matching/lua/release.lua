@@ -1,0 +1,99 @@
+-- release.lua: these units are not given after all: a hold that the record
+-- refused or nobody confirmed, or an allocation that was declined, expired or
+-- withdrawn.
+--
+-- Units of a closed lot do not come back, and neither do those that the
+-- caller says are lost; the caps are eased either way. A hold that was made
+-- anew under the same id (another claim) is somebody else's and stays.
+--
+-- Atomic:     one script, one hash slot; every check precedes every write.
+-- Idempotent: what was released, ended or never known changes nothing.
+--
+-- KEYS[1] gen     string
+-- KEYS[2] lots    hash   <lot>:f|h|t|x -> free, held, taken, closed
+-- KEYS[3] holds   hash   hold id -> packed hold
+-- KEYS[4] due     zset   hold id -> deadline, Unix ms
+-- KEYS[5] seen    zset   allocation id -> 0 promised, else when it ended
+-- KEYS[6] caps    hash   <household>|<field> -> period|used|next seq
+-- KEYS[7] freed   set    categories in which units became free
+-- ARGV[1] generation
+-- ARGV[2] now, Unix ms, by the caller's clock
+-- ARGV[3] "1": the units go back to the lot; "0": they are lost
+-- then per hold or allocation: id, packed hold
+--
+-- Returns {"ok"} or {"gen", current or ""}.
+
+local current = redis.call('GET', KEYS[1])
+if current ~= ARGV[1] then return {'gen', current or ''} end
+
+local now, back = ARGV[2], ARGV[3] == '1'
+local function parse(packed)
+  local h = {}
+  for part in string.gmatch(packed .. '|', '([^|]*)|') do h[#h + 1] = part end
+  return {
+    household = h[2], lot = h[4], qty = tonumber(h[5]), field = h[6], period = h[7],
+    ownField = h[9], ownPeriod = h[10], seq = tonumber(h[12]),
+  }
+end
+
+local lots, caps, items, done = {}, {}, {}, {}
+for i = 4, #ARGV, 2 do
+  local id, h = ARGV[i], parse(ARGV[i + 1])
+  local packed, score = redis.call('HGET', KEYS[3], id), redis.call('ZSCORE', KEYS[5], id)
+  local from
+  if packed then
+    local was = parse(packed)
+    if was.lot == h.lot and was.qty == h.qty and was.seq == h.seq then from = 'h' end
+  elseif score and tonumber(score) == 0 then
+    from = 't'
+  end
+  if from and not done[id] then
+    done[id] = true
+    items[#items + 1] = {id = id, h = h, from = from}
+    if not lots[h.lot] then
+      local v = redis.call('HMGET', KEYS[2], h.lot .. ':f', h.lot .. ':h', h.lot .. ':t', h.lot .. ':x')
+      lots[h.lot] = {known = v[1], f = tonumber(v[1] or 0), h = tonumber(v[2] or 0), t = tonumber(v[3] or 0), closed = v[4] or not v[1]}
+    end
+    for _, field in ipairs({h.field, h.ownField}) do
+      local key = h.household .. '|' .. field
+      local value = field ~= '' and not caps[key] and redis.call('HGET', KEYS[6], key)
+      if value then
+        local period, used, seq = string.match(value, '^([^|]*)|(%d+)|(%d+)$')
+        caps[key] = {period = period, used = tonumber(used), seq = seq}
+      end
+    end
+  end
+end
+
+local freed = {}
+local function unclaim(key, period, qty)
+  local cap = caps[key]
+  if cap and cap.period == period then cap.used = math.max(0, cap.used - qty) end
+end
+for _, item in ipairs(items) do
+  local h, lot = item.h, lots[item.h.lot]
+  lot[item.from] = lot[item.from] - h.qty
+  if back and not lot.closed then
+    lot.f = lot.f + h.qty
+    freed[#freed + 1] = string.sub(h.field, 3)
+  end
+  unclaim(h.household .. '|' .. h.field, h.period, h.qty)
+  unclaim(h.household .. '|' .. h.ownField, h.ownPeriod, h.qty)
+end
+
+for name, lot in pairs(lots) do
+  if lot.known then redis.call('HSET', KEYS[2], name .. ':f', lot.f, name .. ':h', lot.h, name .. ':t', lot.t) end
+end
+for key, cap in pairs(caps) do
+  redis.call('HSET', KEYS[6], key, cap.period .. '|' .. cap.used .. '|' .. cap.seq)
+end
+for _, item in ipairs(items) do
+  if item.from == 'h' then
+    redis.call('HDEL', KEYS[3], item.id)
+    redis.call('ZREM', KEYS[4], item.id)
+  else
+    redis.call('ZADD', KEYS[5], now, item.id)
+  end
+end
+if #freed > 0 then redis.call('SADD', KEYS[7], unpack(freed)) end
+return {'ok'}

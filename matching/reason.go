@@ -1,0 +1,215 @@
+package matching
+
+import (
+	"strconv"
+	"time"
+)
+
+// Reason says why something was decided: in words for the resident and the
+// caseworker (ZH, EN), and as a code with its facts for machines. It holds
+// nothing that identifies a person.
+type Reason struct {
+	Code  string            `json:"code"`
+	ZH    string            `json:"zh"`
+	EN    string            `json:"en"`
+	Facts map[string]string `json:"facts,omitempty"`
+}
+
+// The codes of reasons; stored, so they never change their meaning.
+const (
+	CodeGiven           = "given"
+	CodeWaitingStock    = "waiting_stock"
+	CodeWaitingNone     = "waiting_none"
+	CodeWaitingCap      = "waiting_cap"
+	CodeWaitingOfferCap = "waiting_offer_cap"
+	CodeWaitingRebuild  = "waiting_rebuild"
+	CodeNotDivision     = "not_division"
+	CodeNotGroup        = "not_group"
+	CodeNotScore        = "not_score"
+	CodeNotYet          = "not_yet"
+	CodeOver            = "over"
+	CodeUnlisted        = "unlisted"
+	CodeDeclined        = "declined"
+	CodeExpired         = "expired"
+	CodeHandedOver      = "handed_over"
+	CodeWithdrawn       = "withdrawn"
+	CodeRecordFull      = "record_full"
+	CodeRecordClaimed   = "record_claimed"
+)
+
+// Text is a word or name in both languages; an empty EN falls back to ZH.
+type Text struct{ ZH, EN string }
+
+func (t Text) en() string {
+	if t.EN == "" {
+		return t.ZH
+	}
+	return t.EN
+}
+
+// ReasonGiven: units of the offer are kept for the need; unit is the word for
+// one, such as 份.
+func ReasonGiven(offer, unit Text, units int64) Reason {
+	n := strconv.FormatInt(units, 10)
+	return Reason{
+		CodeGiven,
+		"已匹配：“" + offer.ZH + "”有余量，按需派发 " + n + " " + unit.ZH + "。",
+		"Matched: “" + offer.en() + "” has stock; given: " + n + " " + unit.en() + ".",
+		map[string]string{"units": n},
+	}
+}
+
+// ReasonWaitingStock: offers fit, but none has units left. position counts
+// from 1; 0 leaves it out.
+func ReasonWaitingStock(position int64) Reason {
+	zh, en, facts := place(position)
+	return Reason{
+		CodeWaitingStock,
+		"合适的资源目前已派完" + zh + "，有余量时自动安排。",
+		"Everything suitable is given out at present" + en + "; you are served as soon as there is more.",
+		facts,
+	}
+}
+
+// ReasonWaitingNone: no offer of the category reaches this person now.
+func ReasonWaitingNone(category Text, position int64) Reason {
+	zh, en, facts := place(position)
+	return Reason{
+		CodeWaitingNone,
+		"目前没有适合您的“" + category.ZH + "”类资源" + zh + "，有新资源时自动安排。",
+		"No offer in “" + category.en() + "” reaches you now" + en + "; you are served when one does.",
+		facts,
+	}
+}
+
+// ReasonWaitingCap: the household has had what the category allows in this
+// period. next is when the following period begins; zero: it never does.
+func ReasonWaitingCap(used, limit int64, period Period, next time.Time) Reason {
+	zh, en, facts := capped(used, limit, period, next)
+	return Reason{
+		CodeWaitingCap,
+		"本户" + zh,
+		"The household " + en,
+		facts,
+	}
+}
+
+// ReasonWaitingOfferCap: every offer that still has units has given this
+// household what it allows in its period. next as in [ReasonWaitingCap].
+func ReasonWaitingOfferCap(next time.Time) Reason {
+	zh, en, facts := nextDay(next)
+	return Reason{
+		CodeWaitingOfferCap,
+		"有余量的资源对本户均已达到该资源的限额，" + zh,
+		"Every offer with stock has already given this household all it allows; " + en,
+		facts,
+	}
+}
+
+// ReasonWaitingRebuild: the matcher is being restored and decides nothing.
+func ReasonWaitingRebuild() Reason {
+	return Reason{
+		CodeWaitingRebuild,
+		"系统正在从档案恢复匹配数据，需求已登记，恢复后自动安排。",
+		"The matcher is being restored from the record; the need is noted and served afterwards.",
+		nil,
+	}
+}
+
+// ReasonNot turns the Why of a [Miss] into words.
+func ReasonNot(why string) Reason {
+	switch why {
+	case MissDivision:
+		return Reason{CodeNotDivision, "该资源不覆盖您所在的村（社区）。", "The offer does not reach your village or community.", nil}
+	case MissGroup:
+		return Reason{CodeNotGroup, "该资源面向其他人群。", "The offer is for other groups of people.", nil}
+	case MissScore:
+		return Reason{CodeNotScore, "该资源优先面向困难程度更高的家庭。", "The offer is kept for households in greater need.", nil}
+	case MissNotYet:
+		return Reason{CodeNotYet, "该资源尚未开始发放。", "The offer has not begun yet.", nil}
+	case MissOver:
+		return Reason{CodeOver, "该资源已结束发放。", "The offer has ended.", nil}
+	}
+	return Reason{CodeUnlisted, "该资源目前未上架。", "The offer is not listed at present.", nil}
+}
+
+// ReasonDeclined: the resident, or the caseworker for them, said no. note is
+// what they gave as the reason; it may be empty.
+func ReasonDeclined(note string) Reason {
+	r := Reason{Code: CodeDeclined, ZH: "已谢绝，份额已退回继续派发。", EN: "Declined; the units went back to be given to others."}
+	if note != "" {
+		r.Facts = map[string]string{"note": note}
+	}
+	return r
+}
+
+// ReasonExpired: nobody collected it in time.
+func ReasonExpired(deadline time.Time) Reason {
+	day := deadline.In(cst).Format("2006-01-02 15:04")
+	return Reason{
+		CodeExpired,
+		"截至 " + day + " 未领取，份额已退回继续派发。",
+		"Not collected by " + day + " (China time); the units went back to be given to others.",
+		map[string]string{"deadline_ms": strconv.FormatInt(deadline.UnixMilli(), 10)},
+	}
+}
+
+// ReasonNeedExpired: the need's own time passed before anything was found.
+func ReasonNeedExpired() Reason {
+	return Reason{CodeExpired, "需求的有效期已过。", "The time within which it was needed has passed.", nil}
+}
+
+// ReasonHandedOver: the aid was given.
+func ReasonHandedOver() Reason {
+	return Reason{CodeHandedOver, "已交付。", "Handed over.", nil}
+}
+
+// ReasonWithdrawn: the need was taken back.
+func ReasonWithdrawn() Reason {
+	return Reason{CodeWithdrawn, "需求已撤回。", "The need was withdrawn.", nil}
+}
+
+// ReasonOfferWithdrawn: the provider took the offer back.
+func ReasonOfferWithdrawn() Reason {
+	return Reason{CodeWithdrawn, "资源方已撤回该资源，需求将另行安排。", "The provider withdrew the offer; the need is matched again.", nil}
+}
+
+// ReasonRecordFull: the record has promised the last unit to others already.
+func ReasonRecordFull() Reason {
+	return Reason{CodeRecordFull, "档案显示该资源已派完，将重新匹配。", "The record shows that this offer is given out; the need is matched again.", nil}
+}
+
+// ReasonRecordClaimed: the record knows the household's claim for this
+// period already.
+func ReasonRecordClaimed() Reason {
+	return Reason{CodeRecordClaimed, "档案显示本户本期已有同类派发，不重复发放。", "The record shows that the household already has this kind of aid for the period; it is not given twice.", nil}
+}
+
+func place(position int64) (zh, en string, facts map[string]string) {
+	if position <= 0 {
+		return "", "", nil
+	}
+	n := strconv.FormatInt(position, 10)
+	return "，排在第 " + n + " 位", " (number " + n + " on the list)", map[string]string{"position": n}
+}
+
+func capped(used, limit int64, period Period, next time.Time) (zh, en string, facts map[string]string) {
+	u, l := strconv.FormatInt(used, 10), strconv.FormatInt(limit, 10)
+	span := map[Period]Text{
+		Day: {"今日", "today"}, Week: {"本周", "this week"}, Month: {"本月", "this month"},
+		Year: {"今年", "this year"}, Ever: {"累计", "in all"},
+	}[period]
+	zh, en, facts = nextDay(next)
+	facts["used"], facts["limit"], facts["period"] = u, l, string(period)
+	return span.ZH + "同类帮扶已用 " + u + "/" + l + "，" + zh,
+		"has used " + u + " of " + l + " of this kind " + span.EN + "; " + en, facts
+}
+
+func nextDay(next time.Time) (zh, en string, facts map[string]string) {
+	if next.IsZero() {
+		return "不再重复发放。", "it is not given again.", map[string]string{}
+	}
+	day := next.In(cst).Format("2006-01-02")
+	return day + " 起可再次安排。", "next possible from " + day + ".",
+		map[string]string{"next_ms": strconv.FormatInt(next.UnixMilli(), 10)}
+}

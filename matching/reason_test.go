@@ -1,0 +1,131 @@
+package matching_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/xingfuma/happycode/matching"
+)
+
+func TestReasonsInWords(t *testing.T) {
+	t.Parallel()
+	next := time.Date(2026, 11, 25, 0, 0, 0, 0, time.FixedZone("CST", 8*3600))
+	soup := matching.Text{ZH: "热汤面", EN: "Noodle soup"}
+	meal := matching.Text{ZH: "助餐"}
+	for _, c := range []struct {
+		got          matching.Reason
+		code, zh, en string
+	}{
+		{matching.ReasonGiven(soup, matching.Text{ZH: "份", EN: "meals"}, 2), "given", "已匹配：“热汤面”有余量，按需派发 2 份。", "Matched: “Noodle soup” has stock; given: 2 meals."},
+		{matching.ReasonWaitingStock(0), "waiting_stock", "合适的资源目前已派完，有余量时自动安排。", "Everything suitable is given out at present; you are served as soon as there is more."},
+		{matching.ReasonWaitingStock(14), "waiting_stock", "合适的资源目前已派完，排在第 14 位，有余量时自动安排。", "Everything suitable is given out at present (number 14 on the list); you are served as soon as there is more."},
+		{matching.ReasonWaitingNone(meal, 3), "waiting_none", "目前没有适合您的“助餐”类资源，排在第 3 位，有新资源时自动安排。", "No offer in “助餐” reaches you now (number 3 on the list); you are served when one does."},
+		{matching.ReasonWaitingCap(3, 3, matching.Day, next), "waiting_cap", "本户今日同类帮扶已用 3/3，2026-11-25 起可再次安排。", "The household has used 3 of 3 of this kind today; next possible from 2026-11-25."},
+		{matching.ReasonWaitingCap(1, 1, matching.Ever, time.Time{}), "waiting_cap", "本户累计同类帮扶已用 1/1，不再重复发放。", "The household has used 1 of 1 of this kind in all; it is not given again."},
+		{matching.ReasonWaitingOfferCap(next), "waiting_offer_cap", "有余量的资源对本户均已达到该资源的限额，2026-11-25 起可再次安排。", "Every offer with stock has already given this household all it allows; next possible from 2026-11-25."},
+		{matching.ReasonExpired(next), "expired", "截至 2026-11-25 00:00 未领取，份额已退回继续派发。", "Not collected by 2026-11-25 00:00 (China time); the units went back to be given to others."},
+	} {
+		if diff := cmp.Diff([]string{c.code, c.zh, c.en}, []string{c.got.Code, c.got.ZH, c.got.EN}); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestReasonsAreComplete(t *testing.T) {
+	t.Parallel()
+	next := epoch
+	all := map[string]matching.Reason{
+		"given":             matching.ReasonGiven(matching.Text{}, matching.Text{}, 1),
+		"waiting_stock":     matching.ReasonWaitingStock(1),
+		"waiting_none":      matching.ReasonWaitingNone(matching.Text{}, 1),
+		"waiting_cap":       matching.ReasonWaitingCap(1, 1, matching.Week, next),
+		"waiting_offer_cap": matching.ReasonWaitingOfferCap(next),
+		"waiting_rebuild":   matching.ReasonWaitingRebuild(),
+		"not_division":      matching.ReasonNot(matching.MissDivision),
+		"not_group":         matching.ReasonNot(matching.MissGroup),
+		"not_score":         matching.ReasonNot(matching.MissScore),
+		"not_yet":           matching.ReasonNot(matching.MissNotYet),
+		"over":              matching.ReasonNot(matching.MissOver),
+		"unlisted":          matching.ReasonNot(""),
+		"declined":          matching.ReasonDeclined("too far"),
+		"expired":           matching.ReasonNeedExpired(),
+		"handed_over":       matching.ReasonHandedOver(),
+		"withdrawn":         matching.ReasonWithdrawn(),
+		"record_full":       matching.ReasonRecordFull(),
+		"record_claimed":    matching.ReasonRecordClaimed(),
+	}
+	all["offer"] = matching.ReasonOfferWithdrawn()
+	for code, r := range all {
+		if r.Code != code && code != "offer" {
+			t.Errorf("got code %q, want %q", r.Code, code)
+		}
+		if !strings.HasSuffix(r.ZH, "。") || !strings.ContainsFunc(r.ZH, func(c rune) bool { return unicode.Is(unicode.Han, c) }) {
+			t.Errorf("%s: %q is no Chinese sentence", code, r.ZH)
+		}
+		if strings.ContainsAny(r.ZH, ",:;()") {
+			t.Errorf("%s: %q has half-width punctuation", code, r.ZH)
+		}
+		if !strings.HasSuffix(r.EN, ".") {
+			t.Errorf("%s: %q is no sentence", code, r.EN)
+		}
+	}
+	b, err := json.Marshal(matching.ReasonWaitingCap(2, 3, matching.Month, next))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back map[string]any
+	if err := json.Unmarshal(b, &back); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"used": "2", "limit": "3", "period": "month", "next_ms": "1795492800000"}
+	if diff := cmp.Diff(want, back["facts"]); diff != "" {
+		t.Errorf("facts (-want +got):\n%s", diff)
+	}
+}
+
+func TestPeriods(t *testing.T) {
+	t.Parallel()
+	cst := time.FixedZone("CST", 8*3600)
+	at := func(s string) time.Time {
+		v, err := time.ParseInLocation("2006-01-02 15:04", s, cst)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.UTC()
+	}
+	for _, c := range []struct {
+		period         matching.Period
+		at, label, end string
+	}{
+		{matching.Day, "2026-11-24 00:00", "D20261124", "2026-11-25 00:00"},
+		{matching.Day, "2026-11-24 23:59", "D20261124", "2026-11-25 00:00"},
+		{matching.Day, "2026-12-31 12:00", "D20261231", "2027-01-01 00:00"},
+		{matching.Week, "2026-11-23 00:00", "W202648", "2026-11-30 00:00"},
+		{matching.Week, "2026-11-29 23:59", "W202648", "2026-11-30 00:00"},
+		{matching.Week, "2027-01-03 12:00", "W202653", "2027-01-04 00:00"},
+		{matching.Month, "2026-02-28 12:00", "M202602", "2026-03-01 00:00"},
+		{matching.Month, "2026-12-01 00:00", "M202612", "2027-01-01 00:00"},
+		{matching.Year, "2026-01-01 00:00", "Y2026", "2027-01-01 00:00"},
+	} {
+		if got := c.period.Label(at(c.at)); got != c.label {
+			t.Errorf("%s of %s: got %s, want %s", c.period, c.at, got, c.label)
+		}
+		if got := c.period.End(at(c.at)); !got.Equal(at(c.end)) {
+			t.Errorf("end of %s of %s: got %s, want %s", c.period, c.at, got, c.end)
+		}
+		if !c.period.Valid() {
+			t.Errorf("%s is not valid", c.period)
+		}
+	}
+	if matching.Ever.Label(epoch) != "E" || !matching.Ever.End(epoch).IsZero() || !matching.Ever.Valid() {
+		t.Error("ever has a label E and no end")
+	}
+	if matching.Period("fortnight").Valid() {
+		t.Error("a fortnight is no period")
+	}
+}

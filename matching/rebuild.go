@@ -1,0 +1,252 @@
+package matching
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// rebuildLock is how long a rebuild may fall silent before another begins.
+	rebuildLock = 30 * time.Second
+	// chunk is how many entries one command of a rebuild writes.
+	chunk = 500
+)
+
+// Rebuild restores the county from the record. From the start of it until the
+// end the shard answers [ErrNotReady]; load is called in between, so that
+// nothing is given by what it has read already. What was held and not yet in
+// the record is forgotten; if the record takes it after all, [Engine.Promise]
+// adopts it.
+//
+// Errors: [ErrBusy] when somebody else is rebuilding the county, the error of
+// load, [ErrRequest]; anything else is Redis. After an error the shard is not
+// ready, and Rebuild may be called again.
+func (e *Engine) Rebuild(ctx context.Context, county string, load func(context.Context) (Snapshot, error)) error {
+	if err := checkCounty(county); err != nil {
+		return err
+	}
+	lock := lock{e, shardKey(county, "rebuilding"), rand.Text()}
+	if mine, err := lock.take(ctx, rebuildLock); err != nil || !mine {
+		return errors.Join(err, busyUnless(mine || err != nil, county))
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		lock.hold(ctx, rebuildLock, cancel)
+	}()
+	err := e.rebuild(ctx, shard{county, rand.Text()}, lock.token, load)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	cancel(nil)
+	<-done
+	if err != nil {
+		lock.giveBack(context.WithoutCancel(ctx))
+		return fmt.Errorf("rebuild county %s: %w", county, err)
+	}
+	return nil
+}
+
+func busyUnless(ok bool, county string) error {
+	if ok {
+		return nil
+	}
+	return fmt.Errorf("rebuild county %s: %w", county, ErrBusy)
+}
+
+func (e *Engine) rebuild(ctx context.Context, s shard, token string, load func(context.Context) (Snapshot, error)) error {
+	gen, lock, gens := shardKey(s.county, "gen"), shardKey(s.county, "rebuilding"), shardKey(s.county, "gens")
+	if err := e.guarded(ctx, "begin", []string{gen, lock, gens}, token, s.gen); err != nil {
+		return err
+	}
+	e.gens.Delete(s.county)
+	e.forget(s.county)
+	snap, err := load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := e.fill(ctx, s, snap); err != nil {
+		return err
+	}
+	server, err := e.server(ctx, s.county)
+	if err != nil {
+		return err
+	}
+	keys := []string{gen, lock, shardKey(s.county, "server")}
+	if err := e.guarded(ctx, "publish", keys, token, s.gen, server); err != nil {
+		return err
+	}
+	return e.clear(ctx, s)
+}
+
+// guarded runs a script that does nothing once the rebuild's lock is lost.
+func (e *Engine) guarded(ctx context.Context, name string, keys []string, args ...any) error {
+	reply, err := e.scripts[name].Run(ctx, e.redis, keys, args...).Slice()
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if text(reply[0]) != "ok" {
+		return fmt.Errorf("%s: %w", name, ErrBusy)
+	}
+	return nil
+}
+
+// fill writes the snapshot under a generation that nobody reads yet.
+func (e *Engine) fill(ctx context.Context, s shard, snap Snapshot) error {
+	lots := newWriter("HSET", s.key(keyLots))
+	waits := newWriter("SADD", s.key(keyWaits))
+	seen := newWriter("ZADD", s.key(keySeen))
+	caps := newWriter("HSET", s.key(keyCaps))
+	writers := []*writer{lots, waits, seen, caps}
+	for _, l := range snap.Lots {
+		if err := l.check(); err != nil {
+			return err
+		}
+		free := l.FreeUnits
+		if l.Closed {
+			free = 0
+			lots.add(l.ID+":x", 1)
+		}
+		lots.add(l.ID+":f", free, l.ID+":h", 0, l.ID+":t", l.TakenUnits)
+	}
+	for _, id := range snap.Live {
+		seen.add(0, id)
+	}
+	now := e.now().UnixMilli()
+	for _, id := range snap.Done {
+		seen.add(now, id)
+	}
+	for _, c := range snap.Caps {
+		if err := c.check(); err != nil {
+			return err
+		}
+		caps.add(c.Household+"|"+c.Field, fmt.Sprintf("%s|%d|%d", c.Period, c.Used, c.Seq))
+	}
+	lists := map[string]*writer{}
+	for _, w := range snap.Waiters {
+		if err := errors.Join(checkName("need", w.Need), checkName("category", w.Category)); err != nil {
+			return err
+		}
+		list := lists[w.Category]
+		if list == nil {
+			list = newWriter("ZADD", s.wait(w.Category))
+			lists[w.Category] = list
+			writers = append(writers, list)
+			waits.add(w.Category)
+		}
+		list.add(-w.WeightMilli, w.Need)
+	}
+	for _, w := range writers {
+		if err := w.write(ctx, e.redis); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clear removes the keys of all other generations.
+func (e *Engine) clear(ctx context.Context, s shard) error {
+	gens := shardKey(s.county, "gens")
+	all, err := e.redis.SMembers(ctx, gens).Result()
+	if err != nil {
+		return fmt.Errorf("list generations: %w", err)
+	}
+	for _, gen := range all {
+		if gen == s.gen {
+			continue
+		}
+		old := shard{s.county, gen}
+		keys := old.all()
+		categories, err := e.redis.SMembers(ctx, old.key(keyWaits)).Result()
+		if err != nil {
+			return fmt.Errorf("list generation %s: %w", gen, err)
+		}
+		for _, c := range categories {
+			keys = append(keys, old.wait(c))
+		}
+		if err := e.redis.Unlink(ctx, keys...).Err(); err != nil {
+			return fmt.Errorf("clear generation %s: %w", gen, err)
+		}
+		if err := e.redis.SRem(ctx, gens, gen).Err(); err != nil {
+			return fmt.Errorf("forget generation %s: %w", gen, err)
+		}
+	}
+	return nil
+}
+
+func (c CapState) check() error {
+	if err := errors.Join(checkName("household", c.Household), checkName("cap", c.Field)); err != nil {
+		return err
+	}
+	if strings.ContainsRune(c.Period, '|') || c.Used < 0 || c.Used > MaxUnits || c.Seq < 0 {
+		return fmt.Errorf("cap %s of household %s: %w", c.Field, c.Household, ErrRequest)
+	}
+	return nil
+}
+
+// writer collects the arguments of one command.
+type writer struct {
+	head []any
+	args []any
+}
+
+func newWriter(command, key string) *writer { return &writer{head: []any{command, key}} }
+
+func (w *writer) add(args ...any) { w.args = append(w.args, args...) }
+
+// write sends the command in chunks; an even number keeps pairs together.
+func (w *writer) write(ctx context.Context, r redis.UniversalClient) error {
+	for from := 0; from < len(w.args); from += 2 * chunk {
+		part := w.args[from:min(from+2*chunk, len(w.args))]
+		if err := r.Do(ctx, append(w.head[:2:2], part...)...).Err(); err != nil {
+			return fmt.Errorf("%s %s: %w", w.head[0], w.head[1], err)
+		}
+	}
+	return nil
+}
+
+// server names the run of the Redis server that has the county: a server that
+// was started again, perhaps from an old snapshot of its own, or another one
+// after a failover, has a new name. Empty when the server has none.
+func (e *Engine) server(ctx context.Context, county string) (string, error) {
+	var node redis.Cmdable = e.redis
+	if cluster, ok := e.redis.(*redis.ClusterClient); ok {
+		master, err := cluster.MasterForKey(ctx, shardKey(county, "gen"))
+		if err != nil {
+			return "", fmt.Errorf("find the master of county %s: %w", county, err)
+		}
+		node = master
+	}
+	info, err := node.Info(ctx, "server").Result()
+	if err != nil {
+		if strings.Contains(err.Error(), "not supported") { // the embedded one
+			return "", nil
+		}
+		return "", fmt.Errorf("ask redis for its run id: %w", err)
+	}
+	for line := range strings.Lines(info) {
+		if id, ok := strings.CutPrefix(line, "run_id:"); ok {
+			return strings.TrimSpace(id), nil
+		}
+	}
+	return "", nil
+}
+
+// sameServer says whether the county still lies on the server run that it was
+// rebuilt on.
+func (e *Engine) sameServer(ctx context.Context, county string) (bool, error) {
+	was, err := e.redis.Get(ctx, shardKey(county, "server")).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return false, fmt.Errorf("county %s: %w", county, err)
+	}
+	is, err := e.server(ctx, county)
+	return was == is, err
+}

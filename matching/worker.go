@@ -1,0 +1,333 @@
+package matching
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Ledger is what the worker asks of the record.
+type Ledger interface {
+	// Recorded says which of these allocations the record has as promised or
+	// handed over.
+	Recorded(ctx context.Context, ids []string) (map[string]bool, error)
+	// Serve tries a waiting need again; served says whether it got something.
+	Serve(ctx context.Context, county, need string) (served bool, err error)
+	// Snapshot reads what the county is rebuilt from.
+	Snapshot(ctx context.Context, county string) (Snapshot, error)
+	// Opens names the categories of lots whose time begins in (since, until].
+	Opens(ctx context.Context, county string, since, until time.Time) (categories []string, err error)
+}
+
+const (
+	// dueAtOnce is how many expired holds one question to the record covers.
+	dueAtOnce = 100
+	// servesPerTick is how many waiting needs one tick tries, so that one long
+	// list does not hold up what else is due.
+	servesPerTick = 200
+	// fruitless is how many needs in a row may get nothing before the rest of
+	// a list, which weighs less, is left for the next full round.
+	fruitless = 20
+	// fullRound is how often everybody who waits is tried again: caps roll
+	// over at midnight without anything becoming free.
+	fullRound = time.Minute
+)
+
+// Worker keeps the counties moving: it rebuilds those that Redis has lost,
+// settles holds that nobody confirmed, and serves the waiting lists when
+// something can be had. Any number of processes may run one; a lock per
+// county keeps them from doubling work, and nothing depends on it.
+type Worker struct {
+	engine   *Engine
+	ledger   Ledger
+	counties func() []string
+	every    time.Duration
+	log      *slog.Logger
+	token    string
+	kicks    chan string
+
+	mu    sync.Mutex
+	rooms map[string]*room
+}
+
+// room is what the worker remembers of a county between ticks.
+type room struct {
+	mu     sync.Mutex // one tick of a county at a time
+	opened time.Time  // lots that begin until then are dealt with
+	full   time.Time  // when the last full round began
+	freed  []list     // to be walked because something can be had
+	rounds []list     // to be walked in the full round
+}
+
+// list is how far the walk along a waiting list has come.
+type list struct {
+	category string
+	from     int64 // offset to go on from: those before it got nothing
+	inVain   int   // how many in a row got nothing
+	patience int   // how many in a row may; 0: all
+}
+
+// NewWorker makes a worker that looks at each county every so often; 0 means
+// once a second. Nil logger: the engine's.
+func NewWorker(e *Engine, l Ledger, counties func() []string, every time.Duration, log *slog.Logger) *Worker {
+	if every <= 0 {
+		every = time.Second
+	}
+	if log == nil {
+		log = e.log
+	}
+	return &Worker{
+		engine: e, ledger: l, counties: counties, every: every, log: log,
+		token: rand.Text(), kicks: make(chan string, 64), rooms: map[string]*room{},
+	}
+}
+
+// Run works until the context ends.
+func (w *Worker) Run(ctx context.Context) {
+	tick := time.NewTicker(w.every)
+	defer tick.Stop()
+	w.round(ctx, w.counties())
+	for {
+		select {
+		case <-ctx.Done():
+			w.leave(context.WithoutCancel(ctx))
+			return
+		case county := <-w.kicks:
+			w.round(ctx, []string{county})
+		case <-tick.C:
+			w.round(ctx, w.counties())
+		}
+	}
+}
+
+// Kick has the worker look at a county at once.
+func (w *Worker) Kick(county string) {
+	select {
+	case w.kicks <- county:
+	default: // it is busy and comes by within a tick
+	}
+}
+
+// round looks at the counties side by side, a few at a time, so that a slow
+// one does not hold up the others.
+func (w *Worker) round(ctx context.Context, counties []string) {
+	var wg sync.WaitGroup
+	places := make(chan struct{}, 4)
+	for _, county := range counties {
+		wg.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			err := w.Tick(ctx, county)
+			if err != nil && ctx.Err() == nil && !errors.Is(err, ErrBusy) {
+				w.log.Error("the matcher's worker failed and tries again", "county", county, "error", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// leave gives the counties to other processes.
+func (w *Worker) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for county := range w.rooms {
+		w.lock(county).giveBack(ctx)
+	}
+}
+
+func (w *Worker) lock(county string) lock {
+	return lock{w.engine, shardKey(county, "worker"), w.token}
+}
+
+func (w *Worker) room(county string) *room {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.rooms[county]
+	if r == nil {
+		r = &room{opened: w.engine.now().Add(-fullRound)}
+		w.rooms[county] = r
+	}
+	return r
+}
+
+// Tick does once what is to be done in a county. [Worker.Run] calls it; tests
+// and tools may.
+func (w *Worker) Tick(ctx context.Context, county string) error {
+	if err := checkCounty(county); err != nil {
+		return err
+	}
+	r := w.room(county)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	// What nobody else can do: the backlog and the doubts are this process's
+	// own, and a county that refuses must not wait for a dead process's lock.
+	if err := w.restore(ctx, county, r); err != nil {
+		return err
+	}
+	if err := w.engine.Flush(ctx, county); err != nil {
+		return err
+	}
+	if mine, err := w.lock(county).take(ctx, max(5*w.every, 5*time.Second)); err != nil || !mine {
+		return err
+	}
+	if err := w.sweep(ctx, county); err != nil {
+		return err
+	}
+	return w.serve(ctx, county, r)
+}
+
+// restore rebuilds the county if Redis does not have it, if it lies on another
+// run of the server than it was written to, or if somebody doubts it.
+func (w *Worker) restore(ctx context.Context, county string, r *room) error {
+	ready, err := w.engine.Ready(ctx, county)
+	if err != nil {
+		return err
+	}
+	if ready && !w.engine.doubted(county) {
+		same, err := w.engine.sameServer(ctx, county)
+		if err != nil || same {
+			return err
+		}
+	}
+	w.log.Info("rebuilding a county's matcher from the record", "county", county)
+	err = w.engine.Rebuild(ctx, county, func(ctx context.Context) (Snapshot, error) {
+		return w.ledger.Snapshot(ctx, county)
+	})
+	if err != nil {
+		return err
+	}
+	r.full = time.Time{} // everybody who waits is tried
+	return nil
+}
+
+// sweep settles the holds whose deadline has passed. The record is asked
+// first: what it has becomes a promise, and only what it does not know goes
+// back, and its need is tried again.
+func (w *Worker) sweep(ctx context.Context, county string) error {
+	for {
+		due, err := w.engine.Due(ctx, county, dueAtOnce)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		ids := make([]string, len(due))
+		for i, h := range due {
+			ids[i] = h.ID
+		}
+		recorded, err := w.ledger.Recorded(ctx, ids)
+		if err != nil {
+			return fmt.Errorf("ask the record about %d holds: %w", len(ids), err)
+		}
+		var promised, dropped []Hold
+		for _, h := range due {
+			if recorded[h.ID] {
+				promised = append(promised, h)
+			} else {
+				dropped = append(dropped, h)
+			}
+		}
+		if err := w.engine.Promise(ctx, county, promised); err != nil {
+			return err
+		}
+		if err := w.engine.Release(ctx, county, dropped, true); err != nil {
+			return err
+		}
+		for _, h := range dropped {
+			if _, err := w.ledger.Serve(ctx, county, h.Need); err != nil {
+				return fmt.Errorf("serve need %s: %w", h.Need, err)
+			}
+		}
+		if len(due) < dueAtOnce {
+			return nil
+		}
+	}
+}
+
+// serve walks the waiting lists of categories in which something can be had,
+// and now and then all of them.
+func (w *Worker) serve(ctx context.Context, county string, r *room) error {
+	now := w.engine.now()
+	opened, err := w.ledger.Opens(ctx, county, r.opened, now)
+	if err != nil {
+		return fmt.Errorf("ask the record for lots that begin: %w", err)
+	}
+	freed, err := w.engine.Freed(ctx, county, true)
+	if err != nil {
+		return err
+	}
+	r.opened = now
+	for _, category := range slices.Concat(opened, freed) {
+		r.freed = again(r.freed, category, fruitless)
+	}
+	if now.Sub(r.full) >= fullRound {
+		all, err := w.engine.WaitingCategories(ctx, county)
+		if err != nil {
+			return err
+		}
+		for _, category := range all {
+			if !slices.ContainsFunc(r.rounds, func(l list) bool { return l.category == category }) {
+				r.rounds = append(r.rounds, list{category: category})
+			}
+		}
+		r.full = now
+	}
+	budget := servesPerTick
+	for _, lists := range []*[]list{&r.freed, &r.rounds} {
+		for len(*lists) > 0 && budget > 0 {
+			tried, more, err := w.walk(ctx, county, &(*lists)[0], budget)
+			budget -= tried
+			if err != nil {
+				return err
+			}
+			if !more {
+				*lists = (*lists)[1:]
+			}
+		}
+	}
+	return nil
+}
+
+// again has a category's list walked from its head.
+func again(lists []list, category string, patience int) []list {
+	for i := range lists {
+		if lists[i].category == category {
+			lists[i] = list{category: category, patience: patience}
+			return lists
+		}
+	}
+	return append(lists, list{category: category, patience: patience})
+}
+
+// walk tries at most budget needs of a waiting list, heaviest first; more says
+// whether the list goes on.
+func (w *Worker) walk(ctx context.Context, county string, l *list, budget int) (tried int, more bool, err error) {
+	waiters, err := w.engine.Waiting(ctx, county, l.category, l.from, int64(budget))
+	if err != nil {
+		return 0, true, err
+	}
+	for _, waiter := range waiters {
+		served, err := w.ledger.Serve(ctx, county, waiter.Need)
+		if ctx.Err() != nil || errors.Is(err, ErrNotReady) {
+			return tried, true, err
+		}
+		if err != nil {
+			w.log.Warn("a waiting need could not be tried", "county", county, "need", waiter.Need, "error", err)
+		}
+		tried++
+		if served {
+			l.inVain = 0
+			continue // it has left the list
+		}
+		l.from++
+		if l.inVain++; l.inVain == l.patience {
+			return tried, false, nil
+		}
+	}
+	return tried, len(waiters) == budget, nil
+}

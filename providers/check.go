@@ -1,0 +1,258 @@
+package providers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/store"
+)
+
+const (
+	maxDivisions = 2000
+	maxGroups    = 50
+	maxValueFen  = 1_000_000_000     // ten million yuan
+	maxUntilMs   = 4_102_444_800_000 // 2100-01-01
+)
+
+// text trims a text and checks its length in characters.
+func text(field, zh, en, s string, least, most int) (string, error) {
+	s = strings.TrimSpace(s)
+	n := utf8.RuneCountInString(s)
+	switch {
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }):
+		return "", FieldError{field, zh + "含有无法显示的字符,请删去。", en + " contains characters that cannot be shown: remove them.", nil}
+	case n < least && s == "":
+		return "", FieldError{field, "请填写" + zh + "。", en + " is missing: fill it in.", nil}
+	case n < least:
+		return "", FieldError{field, fmt.Sprintf("%s至少 %d 个字,请补充。", zh, least), fmt.Sprintf("%s has at least %d characters: add some.", en, least), nil}
+	case n > most:
+		return "", FieldError{field, fmt.Sprintf("%s最多 %d 个字,请缩短。", zh, most), fmt.Sprintf("%s has at most %d characters: shorten it.", en, most), nil}
+	}
+	return s, nil
+}
+
+func (s *Service) known(code string) bool {
+	return regions.Valid(code) && (s.config.Known == nil || s.config.Known(code))
+}
+
+// checkOrganisation makes an organisation of what was filled in.
+func (s *Service) checkOrganisation(n NewOrganisation) (*Organisation, error) {
+	o := &Organisation{Kind: n.Kind, Division: n.Division}
+	var err error
+	if o.Name, err = text("name", "组织名称", "The name", n.Name, 2, 100); err != nil {
+		return nil, err
+	}
+	if o.NameEN, err = text("name_en", "英文名称", "The English name", n.NameEN, 0, 200); err != nil {
+		return nil, err
+	}
+	if !n.Kind.Valid() {
+		return nil, FieldError{"kind", "请选择政府(government)、社会(charity)或企业(enterprise)。",
+			"Choose government, charity or enterprise.", nil}
+	}
+	if o.CreditCode, err = ParseCreditCode(n.CreditCode); err != nil {
+		return nil, err
+	}
+	if !s.known(n.Division) {
+		return nil, FieldError{"division", "找不到该区划,请从列表中选择。", "There is no such division: choose one from the list.", nil}
+	}
+	if o.Contact, err = text("contact", "联系电话", "The contact", n.Contact, 0, 50); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// checkOffer makes an offer of what was filled in, and finds the counties that
+// it serves, in order.
+func (s *Service) checkOffer(n NewOffer) (*Offer, []string, error) {
+	o := &Offer{
+		Category: n.Category, ValueFen: n.ValueFen, MinScoreMilli: n.MinScoreMilli,
+		CapUnits: n.CapUnits, CapPeriod: n.CapPeriod, Handover: n.Handover,
+	}
+	for _, check := range []func() error{
+		func() error { return s.checkWords(o, n) },
+		func() error { return s.checkEligible(o, n) },
+		func() error { return checkHandover(&o.Handover) },
+		func() error { return s.checkLots(o, n.Lots) },
+	} {
+		if err := check(); err != nil {
+			return nil, nil, err
+		}
+	}
+	counties, err := s.countiesOf(o.Divisions)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(counties)*len(o.Lots) > maxSharesPerOffer {
+		return nil, nil, ErrOffer{"lots", fmt.Sprintf("服务 %d 个区县时最多 %d 个批次,请分成多个资源发布。", len(counties), maxSharesPerOffer/len(counties)),
+			fmt.Sprintf("An offer for %d counties has at most %d lots: post several offers.", len(counties), maxSharesPerOffer/len(counties)), nil}
+	}
+	return o, counties, nil
+}
+
+func (s *Service) checkWords(o *Offer, n NewOffer) (err error) {
+	if o.TitleZH, err = text("title_zh", "资源名称", "The title", n.TitleZH, 2, 100); err != nil {
+		return err
+	}
+	if o.TitleEN, err = text("title_en", "英文名称", "The English title", n.TitleEN, 0, 200); err != nil {
+		return err
+	}
+	category, ok := CategoryByID(n.Category)
+	if !ok {
+		return ErrOffer{"category", "没有这一类资源,请从列表中选择。", "There is no such kind of aid: choose one from the list.", nil}
+	}
+	if o.Unit, err = text("unit", "单位", "The unit", n.Unit, 0, 20); err != nil {
+		return err
+	}
+	switch {
+	case o.Unit == "":
+		o.Unit = category.UnitZH
+	case category.ID == Cash && o.Unit != category.UnitZH && o.Unit != category.UnitEN:
+		return ErrOffer{"unit", "救助金以分计,单位请留空。", "Cash aid counts in fen: leave the unit empty.", nil}
+	}
+	if n.ValueFen < 0 || n.ValueFen > maxValueFen {
+		return ErrOffer{"value_fen", "单价应为 0 至 10 亿分,请改正。", "The value of a unit is 0 to 1,000,000,000 fen: correct it.", nil}
+	}
+	return nil
+}
+
+func (s *Service) checkEligible(o *Offer, n NewOffer) error {
+	if len(n.Divisions) == 0 || len(n.Divisions) > maxDivisions {
+		return ErrOffer{"divisions", fmt.Sprintf("请选择 1 至 %d 个服务区划。", maxDivisions),
+			fmt.Sprintf("Choose 1 to %d divisions to serve.", maxDivisions), nil}
+	}
+	for i, code := range n.Divisions {
+		if !s.known(code) {
+			return ErrOffer{fmt.Sprintf("divisions[%d]", i), "找不到该区划,请从列表中选择。", "There is no such division: choose one from the list.", nil}
+		}
+	}
+	o.Divisions = widest(n.Divisions)
+	if len(n.Groups) > maxGroups {
+		return ErrOffer{"groups", fmt.Sprintf("最多选择 %d 个人群。", maxGroups), fmt.Sprintf("Choose at most %d groups.", maxGroups), nil}
+	}
+	for i, group := range n.Groups {
+		if group == "" || s.config.Group != nil && !s.config.Group(group) {
+			return ErrOffer{fmt.Sprintf("groups[%d]", i), "没有这一人群,请从列表中选择。", "There is no such group: choose one from the list.", nil}
+		}
+	}
+	o.Groups = slices.Compact(slices.Sorted(slices.Values(n.Groups)))
+	if n.MinScoreMilli < 0 || n.MinScoreMilli > 1000 {
+		return ErrOffer{"min_score_milli", "最低分应为 0 至 1000,请改正。", "The least score is 0 to 1000: correct it.", nil}
+	}
+	if n.CapUnits < 0 || n.CapUnits > maxQtyUnits {
+		return ErrOffer{"cap_units", "每户上限应为 0(不限)至 1000 万,请改正。",
+			"The cap per household is 0 (none) to 10,000,000: correct it.", nil}
+	}
+	if n.CapPeriod == "" {
+		category, _ := CategoryByID(o.Category)
+		o.CapPeriod = category.CapPeriod
+	} else if !n.CapPeriod.Valid() {
+		return ErrOffer{"cap_period", "周期应为 day、week、month、year 或 ever,请改正。",
+			"The period is day, week, month, year or ever: correct it.", nil}
+	}
+	return nil
+}
+
+// widest sorts codes and leaves out those that lie in another one.
+func widest(codes []string) []string {
+	sorted := slices.Compact(slices.Sorted(slices.Values(codes)))
+	set := make(map[string]bool, len(sorted))
+	for _, code := range sorted {
+		set[code] = true
+	}
+	return slices.DeleteFunc(sorted, func(code string) bool {
+		for _, cut := range [...]int{9, 6, 4, 2} {
+			above := code[:cut] + strings.Repeat("0", 12-cut)
+			if above != code && set[above] {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// countiesOf finds the counties that divisions lie in or contain, in order.
+func (s *Service) countiesOf(divisions []string) ([]string, error) {
+	found := map[string]bool{}
+	for _, code := range divisions {
+		if county := regions.County(code); county != "" {
+			found[county] = true
+			continue
+		}
+		below := 0
+		if s.config.Counties != nil {
+			for _, county := range s.config.Counties() {
+				if regions.Within(county, code) {
+					found[county] = true
+					below++
+				}
+			}
+		}
+		if below == 0 {
+			return nil, ErrOffer{"divisions", "所选区划之下没有区县,请改选区县或乡镇。",
+				"A division you chose has no counties: choose counties or towns instead.", nil}
+		}
+	}
+	counties := make([]string, 0, len(found))
+	for county := range found {
+		counties = append(counties, county)
+	}
+	slices.Sort(counties)
+	return counties, nil
+}
+
+func checkHandover(h *Handover) (err error) {
+	if !h.How.Valid() {
+		return ErrOffer{"handover.how", "请选择交付方式:自取、配送、上门、转账或代金券。",
+			"Choose how it is handed over: pickup, delivery, onsite, transfer or voucher.", nil}
+	}
+	least := 0
+	if h.How == Pickup {
+		least = 2
+	}
+	if h.Place, err = text("handover.place", "交付地点", "The place", h.Place, least, 200); err != nil {
+		return err
+	}
+	if h.PlaceEN, err = text("handover.place_en", "英文地点", "The English place", h.PlaceEN, 0, 200); err != nil {
+		return err
+	}
+	h.Note, err = text("handover.note", "交付说明", "The note", h.Note, 0, 500)
+	return err
+}
+
+func (s *Service) checkLots(o *Offer, lots []NewLot) error {
+	if len(lots) == 0 || len(lots) > maxLots {
+		return ErrOffer{"lots", fmt.Sprintf("请填写 1 至 %d 个批次。", maxLots), fmt.Sprintf("Give 1 to %d lots.", maxLots), nil}
+	}
+	now := store.Millis(s.config.Now())
+	usable := false
+	for i, lot := range lots {
+		field := func(name string) string { return fmt.Sprintf("lots[%d].%s", i, name) }
+		switch {
+		case lot.QtyUnits < 1 || lot.QtyUnits > maxQtyUnits:
+			return ErrOffer{field("qty_units"), "数量应为 1 至 1000 万,请改正。", "The quantity is 1 to 10,000,000 units: correct it.", nil}
+		case lot.FromMs < 0 || lot.FromMs > maxUntilMs:
+			return ErrOffer{field("from_ms"), "开始时间不对,请重新选择。", "The start is not a usable time: choose it again.", nil}
+		case lot.UntilMs > maxUntilMs:
+			return ErrOffer{field("until_ms"), "结束时间不得晚于 2100 年,请重新选择。", "The end is after the year 2100: choose it again.", nil}
+		case lot.UntilMs <= lot.FromMs:
+			return ErrOffer{field("until_ms"), "结束时间应晚于开始时间,请改正。", "The end is not after the start: correct it.", nil}
+		}
+		usable = usable || lot.UntilMs > now
+		o.Lots = append(o.Lots, OfferLot{QtyUnits: lot.QtyUnits, FromMs: lot.FromMs, UntilMs: lot.UntilMs})
+	}
+	if !usable {
+		return ErrOffer{"lots", "所有批次都已过期,请至少填写一个尚可使用的批次。",
+			"All lots are over: give at least one that can still be used.", nil}
+	}
+	slices.SortStableFunc(o.Lots, func(a, b OfferLot) int {
+		if a.FromMs != b.FromMs {
+			return int(min(max(a.FromMs-b.FromMs, -1), 1))
+		}
+		return int(min(max(a.UntilMs-b.UntilMs, -1), 1))
+	})
+	return nil
+}

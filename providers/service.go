@@ -1,0 +1,282 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/xingfuma/happycode/app/store"
+)
+
+// Config is what a [Service] needs.
+type Config struct {
+	Record store.Record
+	Now    func() time.Time
+	// Known says whether a division exists; nil: every well-formed code does.
+	Known func(code string) bool
+	// Counties lists the 12-digit codes of all counties, for offers that serve
+	// a city or a province; nil: such offers are refused.
+	Counties func() []string
+	// Group says whether a group of residents exists; nil: every one does.
+	Group func(id string) bool
+	// Weight says how much of a lot a county should get, relative to others:
+	// how many residents or villages it has within the divisions served; nil:
+	// all counties are equal.
+	Weight func(county string, divisions []string) int64
+}
+
+// Service keeps organisations, offers and shares. It is safe for concurrent use.
+type Service struct {
+	config Config
+	orgs   store.Collection[Organisation, *Organisation]
+	offers store.Collection[Offer, *Offer]
+	shares store.Collection[Share, *Share]
+}
+
+func organisationsSchema() store.Schema {
+	return store.Schema{Name: "organisations", Indexes: []store.Index{
+		{Name: "credit_code", Fields: []string{"credit_code"}, Unique: true},
+		{Name: "status", Fields: []string{"status", "created_ms"}},
+	}}
+}
+
+func offersSchema() store.Schema {
+	return store.Schema{Name: "offers", Indexes: []store.Index{
+		{Name: "organisation", Fields: []string{"organisation", "created_ms"}},
+		{Name: "status", Fields: []string{"status", "created_ms"}},
+	}}
+}
+
+// SharesSchema declares the collection of shares, which app/care writes too.
+func SharesSchema() store.Schema {
+	return store.Schema{Name: "shares", Indexes: []store.Index{
+		{Name: "county", Fields: []string{"county", "closed", "until_ms"}},
+		{Name: "offer", Fields: []string{"offer"}},
+	}}
+}
+
+// Schemas declares the collections of this package.
+func Schemas() []store.Schema {
+	return []store.Schema{organisationsSchema(), offersSchema(), SharesSchema()}
+}
+
+// New makes a service. Record and Now are required.
+func New(c Config) *Service {
+	return &Service{
+		config: c,
+		orgs:   store.Of[Organisation](c.Record, organisationsSchema()),
+		offers: store.Of[Offer](c.Record, offersSchema()),
+		shares: store.Of[Share](c.Record, SharesSchema()),
+	}
+}
+
+// ShareCollection is the handle through which app/care changes shares.
+func (s *Service) ShareCollection() store.Collection[Share, *Share] { return s.shares }
+
+// Join registers an organisation, which then waits for a decision.
+// Errors: [FieldError]; [store.ErrDuplicate] for a credit code that is known.
+func (s *Service) Join(ctx context.Context, by string, n NewOrganisation) (*Organisation, error) {
+	o, err := s.checkOrganisation(n)
+	if err != nil {
+		return nil, err
+	}
+	o.Meta = store.Meta{ID: store.NewID()}
+	o.Status = Pending
+	o.CreatedMs, o.CreatedBy = store.Millis(s.config.Now()), by
+	if err := s.orgs.Insert(ctx, o); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+var errUnchanged = errors.New("unchanged")
+
+// Decide approves or suspends an organisation, and keeps who did so, when and
+// why. Deciding what is decided already changes nothing.
+// Errors: [FieldError] for another status or a note above 500 characters;
+// [store.ErrNotFound].
+func (s *Service) Decide(ctx context.Context, by, id string, status Status, note string) (*Organisation, error) {
+	if status != Approved && status != Suspended {
+		return nil, FieldError{"status", "请选择批准(approved)或停用(suspended)。",
+			"Choose approved or suspended.", nil}
+	}
+	note, err := text("note", "说明", "The note", note, 0, 500)
+	if err != nil {
+		return nil, err
+	}
+	var seen *Organisation
+	changed, err := s.orgs.Change(ctx, id, func(o *Organisation) error {
+		if seen = o; o.Status == status {
+			return errUnchanged
+		}
+		o.Status = status
+		o.Decisions = append(o.Decisions, Decision{AtMs: store.Millis(s.config.Now()), By: by, Status: status, Note: note})
+		return nil
+	})
+	if errors.Is(err, errUnchanged) {
+		return seen, nil
+	}
+	return changed, err
+}
+
+// Get reads an organisation. Errors: [store.ErrNotFound].
+func (s *Service) Get(ctx context.Context, id string) (*Organisation, error) {
+	return s.orgs.Get(ctx, id)
+}
+
+// ByCreditCode finds an organisation. Errors: [FieldError] around
+// [ErrCreditCode]; [store.ErrNotFound].
+func (s *Service) ByCreditCode(ctx context.Context, code string) (*Organisation, error) {
+	code, err := ParseCreditCode(code)
+	if err != nil {
+		return nil, err
+	}
+	page, _, err := s.orgs.Find(ctx, store.Query{Index: "credit_code", Equal: []any{code}, Limit: 1})
+	if err != nil {
+		return nil, err
+	}
+	if len(page) == 0 {
+		return nil, fmt.Errorf("read organisation by credit code: %w", store.ErrNotFound)
+	}
+	return page[0], nil
+}
+
+// List returns one page of organisations in the order in which they joined;
+// an empty status means all.
+func (s *Service) List(ctx context.Context, status Status, after string, limit int) (page []*Organisation, next string, err error) {
+	q := store.Query{After: after, Limit: limit}
+	if status != "" {
+		q.Index, q.Equal = "status", []any{string(status)}
+	}
+	return s.orgs.Find(ctx, q)
+}
+
+// Post writes an offer with its split over counties, then the shares. A crash
+// between the two is mended by [Service.EnsureShares].
+// Errors: [ErrNotApproved]; [ErrOffer], which names the field at fault.
+func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewOffer) (*Offer, error) {
+	org, err := s.orgs.Get(ctx, org.ID) // as it is now
+	if err != nil {
+		return nil, err
+	}
+	if org.Status != Approved {
+		return nil, fmt.Errorf("post an offer for %s: %w", org.ID, ErrNotApproved)
+	}
+	o, counties, err := s.checkOffer(n)
+	if err != nil {
+		return nil, err
+	}
+	o.Meta = store.Meta{ID: store.NewID()}
+	o.Organisation, o.Kind = org.ID, org.Kind
+	o.Revision, o.Status = 1, OfferOpen
+	o.CreatedMs, o.CreatedBy = store.Millis(s.config.Now()), by
+	s.divide(o, counties)
+	if err := s.offers.Insert(ctx, o); err != nil {
+		return nil, err
+	}
+	if err := s.EnsureShares(ctx, o); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// divide numbers the lots and splits them over the counties.
+func (s *Service) divide(o *Offer, counties []string) {
+	weights := make([]int64, len(counties))
+	for i, county := range counties {
+		weights[i] = 1
+		if s.config.Weight != nil {
+			weights[i] = s.config.Weight(county, o.Divisions)
+		}
+	}
+	splitter := newSplitter(weights)
+	for i := range o.Lots {
+		lot := &o.Lots[i]
+		lot.ID = fmt.Sprintf("%s-%d", o.ID, i+1)
+		lot.Shares = make(map[string]int64, len(counties))
+		for j, units := range splitter.split(lot.QtyUnits) {
+			if units > 0 {
+				lot.Shares[counties[j]] = units
+			}
+		}
+	}
+}
+
+// EnsureShares writes those shares of an offer that are missing; again changes
+// nothing.
+func (s *Service) EnsureShares(ctx context.Context, o *Offer) error {
+	now := store.Millis(s.config.Now())
+	var missing []*Share
+	flush := func() error {
+		_, err := s.shares.InsertAll(ctx, missing) // those that are there may have moved on
+		missing = missing[:0]
+		return err
+	}
+	for _, lot := range o.Lots {
+		for county, units := range lot.Shares {
+			missing = append(missing, &Share{
+				Meta:  store.Meta{ID: ShareID(lot.ID, county)},
+				Offer: o.ID, Lot: lot.ID, County: county, Category: o.Category, Organisation: o.Organisation,
+				QtyUnits: units, FromMs: lot.FromMs, UntilMs: lot.UntilMs, UpdatedMs: now,
+			})
+			if len(missing) == sharesPerInsert {
+				if err := flush(); err != nil {
+					return fmt.Errorf("write shares of offer %s: %w", o.ID, err)
+				}
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return fmt.Errorf("write shares of offer %s: %w", o.ID, err)
+	}
+	return nil
+}
+
+// Offer reads an offer. Errors: [store.ErrNotFound].
+func (s *Service) Offer(ctx context.Context, id string) (*Offer, error) {
+	return s.offers.Get(ctx, id)
+}
+
+// Offers returns one page of an organisation's offers, newest first; an empty
+// organisation means all.
+func (s *Service) Offers(ctx context.Context, organisation, after string, limit int) (page []*Offer, next string, err error) {
+	q := store.Query{After: after, Limit: limit, Desc: true}
+	if organisation != "" {
+		q.Index, q.Equal = "organisation", []any{organisation}
+	}
+	return s.offers.Find(ctx, q)
+}
+
+// OpenOffers visits every offer that is not withdrawn, oldest first; also those
+// whose lots are all over.
+func (s *Service) OpenOffers(ctx context.Context, visit func(*Offer) error) error {
+	return s.offers.Each(ctx, store.Query{Index: "status", Equal: []any{string(OfferOpen)}, Limit: offersPerPage}, visit)
+}
+
+// Shares reads all shares of an offer.
+func (s *Service) Shares(ctx context.Context, offerID string) ([]*Share, error) {
+	var out []*Share
+	err := s.shares.Each(ctx, store.Query{Index: "offer", Equal: []any{offerID}}, func(x *Share) error {
+		out = append(out, x)
+		return nil
+	})
+	return out, err
+}
+
+// MarkWithdrawn says that a provider takes an offer back; app/care closes its
+// shares. Again changes nothing. Errors: [store.ErrNotFound].
+func (s *Service) MarkWithdrawn(ctx context.Context, by, id string) (*Offer, error) {
+	var seen *Offer
+	changed, err := s.offers.Change(ctx, id, func(o *Offer) error {
+		if seen = o; o.Status == OfferIsWithdrawn {
+			return errUnchanged
+		}
+		o.Status, o.WithdrawnMs, o.WithdrawnBy = OfferIsWithdrawn, store.Millis(s.config.Now()), by
+		return nil
+	})
+	if errors.Is(err, errUnchanged) {
+		return seen, nil
+	}
+	return changed, err
+}

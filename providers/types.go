@@ -1,0 +1,190 @@
+// Package providers holds the three ends that give aid (government, charity,
+// enterprise): organisations and the decisions about them, what they offer, the
+// lots of an offer, and each county's share of a lot, which is where the
+// record keeps a unit from being given twice.
+package providers
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/matching"
+)
+
+// ErrNotApproved says that the organisation may not post offers: it waits for
+// approval or was suspended.
+var ErrNotApproved = errors.New("the organisation is not approved")
+
+// FieldError says which field of a form or request is wrong, and what to do
+// about it, in both languages. It never repeats what was entered.
+type FieldError struct {
+	Field string // JSON name, e.g. "lots[2].until_ms"
+	ZH    string
+	EN    string
+	Err   error // a sentinel such as [ErrCreditCode]; may be nil
+}
+
+func (e FieldError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.EN) }
+
+func (e FieldError) Unwrap() error { return e.Err }
+
+// ErrOffer is the error of [Service.Post] that names the field at fault.
+type ErrOffer = FieldError
+
+// Kind is one of the three ends 三端.
+type Kind string
+
+// The three ends.
+const (
+	Government Kind = "government" // 政府
+	Charity    Kind = "charity"    // 社会
+	Enterprise Kind = "enterprise" // 企业
+)
+
+// Valid says whether k is one of the three ends.
+func (k Kind) Valid() bool { return k == Government || k == Charity || k == Enterprise }
+
+// Status of an organisation.
+type Status string
+
+// The statuses of an organisation.
+const (
+	Pending   Status = "pending"   // joined, waits for an administrator
+	Approved  Status = "approved"  // may post offers
+	Suspended Status = "suspended" // refused or stopped; may not
+)
+
+// Decision is what an administrator decided about an organisation.
+type Decision struct {
+	AtMs   int64  `json:"at_ms"`
+	By     string `json:"by"` // account id
+	Status Status `json:"status"`
+	Note   string `json:"note"`
+}
+
+// Organisation gives aid.
+type Organisation struct {
+	store.Meta `bson:",inline"`
+	Name       string     `json:"name"`
+	NameEN     string     `json:"name_en"`
+	Kind       Kind       `json:"kind"`
+	CreditCode string     `json:"credit_code"` // GB 32100-2015, unique
+	Status     Status     `json:"status"`
+	Division   string     `json:"division"` // seat, 12-digit code
+	Contact    string     `json:"contact"`  // business phone
+	CreatedMs  int64      `json:"created_ms"`
+	CreatedBy  string     `json:"created_by"`
+	Decisions  []Decision `json:"decisions,omitempty"` // oldest first
+}
+
+// NewOrganisation is what an organisation says of itself when it joins.
+type NewOrganisation struct {
+	Name       string `json:"name"`        // 2..100 characters
+	NameEN     string `json:"name_en"`     // optional, up to 200
+	Kind       Kind   `json:"kind"`        // one of the three ends
+	CreditCode string `json:"credit_code"` // 18 characters
+	Division   string `json:"division"`    // seat, 12-digit code
+	Contact    string `json:"contact"`     // business phone, optional, up to 50
+}
+
+// How an offer is handed over.
+type How string
+
+// The ways of handing over.
+const (
+	Pickup   How = "pickup"   // fetched at Place
+	Delivery How = "delivery" // brought to the home
+	OnSite   How = "onsite"   // a service rendered at the home or at Place
+	Transfer How = "transfer" // money to an account
+	Voucher  How = "voucher"  // redeemed at a shop
+)
+
+// Valid says whether h is one of the ways of handing over.
+func (h How) Valid() bool {
+	switch h {
+	case Pickup, Delivery, OnSite, Transfer, Voucher:
+		return true
+	}
+	return false
+}
+
+// Handover says how and where the aid reaches the resident.
+type Handover struct {
+	How     How    `json:"how"`
+	Place   string `json:"place"` // required for pickup, up to 200 characters
+	PlaceEN string `json:"place_en"`
+	Note    string `json:"note"`
+}
+
+// OfferStatus is where an offer stands.
+type OfferStatus string
+
+// The statuses of an offer.
+const (
+	OfferOpen         OfferStatus = "open"
+	OfferIsWithdrawn  OfferStatus = "withdrawn"
+	offersPerPage                 = 100
+	sharesPerInsert               = 500
+	maxLots                       = 400
+	maxSharesPerOffer             = 20_000 // keeps the offer's document near 1 MB
+	maxQtyUnits                   = 10_000_000
+)
+
+// Offer is something a provider gives. What it says never changes; only its
+// status does.
+type Offer struct {
+	store.Meta    `bson:",inline"`
+	Organisation  string          `json:"organisation"`
+	Kind          Kind            `json:"kind"`    // of the organisation, copied
+	Revision      int64           `json:"version"` // of what it says; 1, a change would be a new version
+	TitleZH       string          `json:"title_zh"`
+	TitleEN       string          `json:"title_en"`
+	Category      string          `json:"category"`
+	Unit          string          `json:"unit"`
+	ValueFen      int64           `json:"value_fen"` // per unit; 0: not stated
+	Divisions     []string        `json:"divisions"` // served, 12-digit codes
+	Groups        []string        `json:"groups,omitempty"`
+	MinScoreMilli int64           `json:"min_score_milli"` // 0..1000
+	CapUnits      int64           `json:"cap_units"`       // per household and CapPeriod; 0: none
+	CapPeriod     matching.Period `json:"cap_period"`
+	Handover      Handover        `json:"handover"`
+	Status        OfferStatus     `json:"status"`
+	Lots          []OfferLot      `json:"lots"`
+	CreatedMs     int64           `json:"created_ms"`
+	CreatedBy     string          `json:"created_by"`
+	WithdrawnMs   int64           `json:"withdrawn_ms"`
+	WithdrawnBy   string          `json:"withdrawn_by"`
+}
+
+// OfferLot is a quantity usable from–until, and how it is split over counties.
+type OfferLot struct {
+	ID       string           `json:"id"` // the offer's id + "-" + ordinal from 1
+	QtyUnits int64            `json:"qty_units"`
+	FromMs   int64            `json:"from_ms"`
+	UntilMs  int64            `json:"until_ms"`
+	Shares   map[string]int64 `json:"shares"` // 12-digit county code → units
+}
+
+// NewOffer is what a provider fills in.
+type NewOffer struct {
+	TitleZH       string          `json:"title_zh"`
+	TitleEN       string          `json:"title_en"`
+	Category      string          `json:"category"`
+	Unit          string          `json:"unit"` // empty: the category's
+	ValueFen      int64           `json:"value_fen"`
+	Divisions     []string        `json:"divisions"`
+	Groups        []string        `json:"groups"`
+	MinScoreMilli int64           `json:"min_score_milli"`
+	CapUnits      int64           `json:"cap_units"`
+	CapPeriod     matching.Period `json:"cap_period"` // empty: the category's
+	Handover      Handover        `json:"handover"`
+	Lots          []NewLot        `json:"lots"`
+}
+
+// NewLot is one lot of a new offer.
+type NewLot struct {
+	QtyUnits int64 `json:"qty_units"` // 1..10,000,000
+	FromMs   int64 `json:"from_ms"`
+	UntilMs  int64 `json:"until_ms"` // after FromMs
+}

@@ -1,0 +1,127 @@
+package qrcode
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"strconv"
+
+	skip2 "github.com/skip2/go-qrcode"
+)
+
+// ErrPicture says that no picture can be made: the text is too long or the
+// size is out of range.
+var ErrPicture = errors.New("no picture can be made of this")
+
+// Level is how much of a picture may be unreadable.
+type Level int
+
+// The levels in use.
+const (
+	M Level = iota // 15 %: screens
+	Q              // 25 %: printed cards, at least 30 mm wide
+)
+
+// quiet is the white margin that ISO/IEC 18004 asks for, in modules.
+const quiet = 4
+
+// maxPixels bounds the width of a PNG.
+const maxPixels = 4096
+
+// modules returns the code without margin, true for dark.
+func modules(text string, level Level) ([][]bool, error) {
+	recovery := skip2.Medium
+	switch level {
+	case M:
+	case Q:
+		recovery = skip2.High
+	default:
+		return nil, fmt.Errorf("level %d: %w", level, ErrPicture)
+	}
+	if text == "" {
+		return nil, fmt.Errorf("empty text: %w", ErrPicture)
+	}
+	code, err := skip2.New(text, recovery)
+	if err != nil {
+		return nil, fmt.Errorf("text of %d bytes: %w", len(text), ErrPicture)
+	}
+	code.DisableBorder = true
+	return code.Bitmap(), nil
+}
+
+// SVG returns the text as a QR code: one dark path on white with a margin of 4
+// modules, one unit a module, to be scaled by whoever shows it.
+//
+// Errors: [ErrPicture].
+func SVG(text string, level Level) ([]byte, error) {
+	m, err := modules(text, level)
+	if err != nil {
+		return nil, err
+	}
+	side := strconv.Itoa(len(m) + 2*quiet)
+	b := make([]byte, 0, 16*1024)
+	b = append(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 `+side+` `+side+`" shape-rendering="crispEdges"><rect width="`+side+`" height="`+side+`" fill="#fff"/><path fill="#000" d="`...)
+	for y, row := range m {
+		for x := 0; x < len(row); x++ {
+			if !row[x] {
+				continue
+			}
+			run := 1
+			for x+run < len(row) && row[x+run] {
+				run++
+			}
+			b = append(b, 'M')
+			b = strconv.AppendInt(b, int64(x+quiet), 10)
+			b = append(b, ' ')
+			b = strconv.AppendInt(b, int64(y+quiet), 10)
+			b = append(b, 'h')
+			b = strconv.AppendInt(b, int64(run), 10)
+			b = append(b, "v1h-"...)
+			b = strconv.AppendInt(b, int64(run), 10)
+			b = append(b, 'z')
+			x += run
+		}
+	}
+	return append(b, `"/></svg>`...), nil
+}
+
+// PNG returns the text as a QR code of pixels × pixels, black on white with a
+// margin of at least 4 modules. Every module is the same whole number of
+// pixels; what is left over widens the margin.
+//
+// Range:  pixels up to 4096, and at least one for each module and the margin.
+// Errors: [ErrPicture].
+func PNG(text string, level Level, pixels int) ([]byte, error) {
+	m, err := modules(text, level)
+	if err != nil {
+		return nil, err
+	}
+	scale := pixels / (len(m) + 2*quiet)
+	if scale < 1 || pixels > maxPixels {
+		return nil, fmt.Errorf("%d pixels for %d modules: %w", pixels, len(m), ErrPicture)
+	}
+	picture := image.NewPaletted(image.Rect(0, 0, pixels, pixels), color.Palette{color.White, color.Black})
+	offset := (pixels - scale*len(m)) / 2
+	for y, row := range m {
+		for x, dark := range row {
+			if !dark {
+				continue
+			}
+			for py := range scale {
+				start := picture.PixOffset(offset+x*scale, offset+y*scale+py)
+				for px := range scale {
+					picture.Pix[start+px] = 1
+				}
+			}
+		}
+	}
+	var out bytes.Buffer
+	encoder := png.Encoder{CompressionLevel: png.BestSpeed}
+	if err := encoder.Encode(&out, picture); err != nil {
+		return nil, fmt.Errorf("encode PNG: %w", err)
+	}
+	return out.Bytes(), nil
+}
