@@ -215,6 +215,11 @@ func TestEnginesFollowTheGeneration(t *testing.T) {
 				t.Fatal("a rebuild did not change the generation")
 			}
 			r.ok(call())
+			for _, key := range r.keys() {
+				if strings.Contains(key, before) {
+					t.Errorf("a call wrote to the old generation: %s", key)
+				}
+			}
 		}
 	})
 }

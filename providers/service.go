@@ -45,6 +45,7 @@ func offersSchema() store.Schema {
 	return store.Schema{Name: "offers", Indexes: []store.Index{
 		{Name: "organisation", Fields: []string{"organisation", "created_ms"}},
 		{Name: "status", Fields: []string{"status", "created_ms"}},
+		{Name: "changed", Fields: []string{"changed_ms"}},
 	}}
 }
 
@@ -171,6 +172,7 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 	o.Organisation, o.Kind = org.ID, org.Kind
 	o.Revision, o.Status = 1, OfferOpen
 	o.CreatedMs, o.CreatedBy = store.Millis(s.config.Now()), by
+	o.ChangedMs = o.CreatedMs
 	s.divide(o, counties)
 	if err := s.offers.Insert(ctx, o); err != nil {
 		return nil, err
@@ -254,6 +256,12 @@ func (s *Service) OpenOffers(ctx context.Context, visit func(*Offer) error) erro
 	return s.offers.Each(ctx, store.Query{Index: "status", Equal: []any{string(OfferOpen)}, Limit: offersPerPage}, visit)
 }
 
+// ChangedOffers visits the offers that were posted or withdrawn at sinceMs
+// (Unix ms) or later, so that a process can follow what others do.
+func (s *Service) ChangedOffers(ctx context.Context, sinceMs int64, visit func(*Offer) error) error {
+	return s.offers.Each(ctx, store.Query{Index: "changed", From: sinceMs, Limit: offersPerPage}, visit)
+}
+
 // Shares reads all shares of an offer.
 func (s *Service) Shares(ctx context.Context, offerID string) ([]*Share, error) {
 	var out []*Share
@@ -273,6 +281,7 @@ func (s *Service) MarkWithdrawn(ctx context.Context, by, id string) (*Offer, err
 			return errUnchanged
 		}
 		o.Status, o.WithdrawnMs, o.WithdrawnBy = OfferIsWithdrawn, store.Millis(s.config.Now()), by
+		o.ChangedMs = o.WithdrawnMs
 		return nil
 	})
 	if errors.Is(err, errUnchanged) {

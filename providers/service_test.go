@@ -384,7 +384,7 @@ func TestListsAndWithdrawal(t *testing.T) {
 	}
 	wg.Wait()
 	o, err := s.Offer(ctx, ids[1])
-	if err != nil || o.WithdrawnMs != noon.UnixMilli() || o.WithdrawnBy != "p1" || o.Meta.V != 2 {
+	if err != nil || o.WithdrawnMs != noon.UnixMilli() || o.WithdrawnBy != "p1" || o.V != 2 {
 		t.Fatalf("got %+v, %v", o, err)
 	}
 	if _, err := s.MarkWithdrawn(ctx, "p1", "none"); !errors.Is(err, store.ErrNotFound) {

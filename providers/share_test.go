@@ -279,7 +279,7 @@ func apply(s *providers.Share, m *model, x step) (ok bool, err error) {
 			m.live[x.Alloc], m.plus[x.Alloc] = qty, true
 		}
 		if got := s.Reserve(x.Alloc, qty); !errors.Is(got, want) {
-			return true, fmt.Errorf("Reserve: got %v, want %v", got, want)
+			return true, fmt.Errorf("Reserve: got %w, want %v", got, want) //nolint:errorlint // want is part of the message
 		}
 	case "confirmed":
 		delete(m.plus, x.Alloc)

@@ -155,6 +155,7 @@ type Offer struct {
 	CreatedBy     string          `json:"created_by"`
 	WithdrawnMs   int64           `json:"withdrawn_ms"`
 	WithdrawnBy   string          `json:"withdrawn_by"`
+	ChangedMs     int64           `json:"changed_ms"` // posted or withdrawn
 }
 
 // OfferLot is a quantity usable from–until, and how it is split over counties.

@@ -144,7 +144,7 @@ func Extract(scanned string) (string, error) {
 	s := strings.TrimSpace(scanned)
 	if before, fragment, found := strings.Cut(s, "#"); found {
 		scheme, rest, ok := strings.Cut(before, "://")
-		if !ok || rest == "" || !(strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http")) {
+		if !ok || rest == "" || !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "http") {
 			return "", ErrToken
 		}
 		s = fragment

@@ -73,6 +73,9 @@ type Service struct {
 	suspects  suspects
 	mended    mended
 
+	started     time.Time
+	lookedTwice bool // at the marks, since the start
+
 	stopOnce sync.Once
 	cancel   context.CancelFunc
 	stopped  chan struct{} // closed when the background work is told to end
@@ -139,6 +142,7 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.loadOffers(ctx); err != nil {
 		return err
 	}
+	s.started = s.now()
 	// The work outlives the call that started it, and ends with Stop.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel

@@ -19,34 +19,39 @@ import (
 func (s *Service) watchDeadlines(ctx context.Context) {
 	ticker := time.NewTicker(s.tick)
 	defer ticker.Stop()
-	slow := time.NewTicker(10 * s.tick)
-	defer slow.Stop()
 	s.sweepAll(ctx)
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			s.log1(ctx, "expire promises", s.expirePromises(ctx))
-			s.log1(ctx, "follow offers", s.loadOffers(ctx))
-		case <-slow.C:
+		}
+		s.report(ctx, "follow offers", s.followOffers(ctx))
+		s.report(ctx, "settle what is unsettled", s.resettle(ctx))
+		s.report(ctx, "expire promises", s.expirePromises(ctx))
+		s.report(ctx, "expire needs", s.expireNeeds(ctx))
+		s.report(ctx, "close lots", s.closeLots(ctx))
+		// Looking at every open share is for what a crash left: twice after the
+		// start, a lease apart, and now and then for other processes' crashes.
+		if n%marksEvery == 0 || s.now().After(s.started.Add(s.lease)) && !s.lookedTwice {
+			s.lookedTwice = s.now().After(s.started.Add(s.lease))
 			s.sweepAll(ctx)
 		}
 	}
 }
 
-func (s *Service) log1(ctx context.Context, what string, err error) {
-	if err != nil && ctx.Err() == nil {
+// marksEvery is how many ticks lie between two looks at all marks.
+const marksEvery = 300
+
+func (s *Service) report(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, matching.ErrNotReady) {
 		s.log.Error(what, "error", err)
 	}
 }
 
 func (s *Service) sweepAll(ctx context.Context) {
-	s.log1(ctx, "settle what is unsettled", s.resettle(ctx))
-	s.log1(ctx, "expire promises", s.expirePromises(ctx))
-	s.log1(ctx, "close lots", s.closeLots(ctx))
-	s.log1(ctx, "expire needs", s.expireNeeds(ctx))
-	s.log1(ctx, "resolve marks", s.resolveMarks(ctx, s.lease))
+	s.report(ctx, "finish withdrawals", s.finishWithdrawals(ctx))
+	s.report(ctx, "resolve marks", s.resolveMarks(ctx, s.lease))
 }
 
 // expirePromises ends promises past their deadline; their units drip again.
@@ -83,18 +88,15 @@ func (s *Service) endIf(ctx context.Context, id string, reason matching.Reason, 
 	return s.end(ctx, id, byWorker, Expired, "", reason)
 }
 
-// closeLots ends shares whose time is over, and shares of offers whose
-// withdrawal was cut short.
+// closeLots ends shares whose time is over.
 func (s *Service) closeLots(ctx context.Context) error {
 	now := s.now().UnixMilli()
 	for _, county := range s.counties() {
-		var over, orphans []*providers.Share
-		if err := s.shares.Each(ctx, store.Query{Index: "county", Equal: []any{county, false}}, func(sh *providers.Share) error {
-			if sh.UntilMs <= now {
-				over = append(over, sh)
-			} else if _, known := s.offer(sh.Offer); !known {
-				orphans = append(orphans, sh)
-			}
+		var over []*providers.Share
+		if err := s.shares.Each(ctx, store.Query{
+			Index: "county", Equal: []any{county, false}, To: now + 1,
+		}, func(sh *providers.Share) error {
+			over = append(over, sh)
 			return nil
 		}); err != nil {
 			return err
@@ -103,6 +105,23 @@ func (s *Service) closeLots(ctx context.Context) error {
 			if err := s.closeShare(ctx, sh, providers.Over); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// finishWithdrawals closes open shares of offers whose withdrawal was cut
+// short.
+func (s *Service) finishWithdrawals(ctx context.Context) error {
+	for _, county := range s.counties() {
+		var orphans []*providers.Share
+		if err := s.shares.Each(ctx, store.Query{Index: "county", Equal: []any{county, false}}, func(sh *providers.Share) error {
+			if _, known := s.offer(sh.Offer); !known {
+				orphans = append(orphans, sh)
+			}
+			return nil
+		}); err != nil {
+			return err
 		}
 		for _, sh := range orphans {
 			o, err := s.providers.Offer(ctx, sh.Offer)
@@ -119,25 +138,23 @@ func (s *Service) closeLots(ctx context.Context) error {
 	return nil
 }
 
-// expireNeeds ends needs past their time.
+// expireNeeds ends needs past their time; 0 is no time.
 func (s *Service) expireNeeds(ctx context.Context) error {
 	now := s.now().UnixMilli()
-	for _, county := range s.counties() {
-		for _, state := range []residents.NeedState{residents.NeedOpen, residents.NeedWaiting} {
-			var past []*residents.Need
-			if err := s.needs.Each(ctx, store.Query{Index: "state", Equal: []any{county, string(state)}}, func(n *residents.Need) error {
-				if n.UntilMs != 0 && n.UntilMs <= now {
-					past = append(past, n)
-				}
-				return nil
-			}); err != nil {
+	for _, state := range []residents.NeedState{residents.NeedOpen, residents.NeedWaiting} {
+		var past []*residents.Need
+		if err := s.needs.Each(ctx, store.Query{
+			Index: "until", Equal: []any{string(state)}, From: int64(1), To: now + 1,
+		}, func(n *residents.Need) error {
+			past = append(past, n)
+			return nil
+		}); err != nil {
+			return err
+		}
+		for _, n := range past {
+			err := s.changeNeed(ctx, n, byWorker, residents.NeedExpired, matching.ReasonNeedExpired())
+			if err != nil && !errors.Is(err, residents.ErrTransition) {
 				return err
-			}
-			for _, n := range past {
-				err := s.changeNeed(ctx, n, byWorker, residents.NeedExpired, matching.ReasonNeedExpired())
-				if err != nil && !errors.Is(err, residents.ErrTransition) {
-					return err
-				}
 			}
 		}
 	}
@@ -338,7 +355,7 @@ func (s *Service) contradicted(ctx context.Context, county string) {
 	s.log.Warn("the matcher contradicts the record: rebuilding", "county", county)
 	if err := s.rebuildCounty(ctx, county); err != nil && !errors.Is(err, matching.ErrBusy) {
 		s.engine.Doubt(county)
-		s.log1(ctx, "rebuild "+county, err)
+		s.report(ctx, "rebuild "+county, err)
 	}
 }
 
@@ -355,6 +372,9 @@ func (s *Service) Rebuild(ctx context.Context, county string, progress func(done
 	counties := s.counties()
 	if county != "" {
 		counties = []string{county}
+	}
+	if err := s.loadOffers(ctx); err != nil { // a tool has not started the service
+		return err
 	}
 	for i, c := range counties {
 		if err := s.rebuildCounty(ctx, c); err != nil {

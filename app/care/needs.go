@@ -10,6 +10,7 @@ import (
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/matching"
+	"github.com/xingfuma/happycode/providers"
 )
 
 // AddNeed records what a resident needs; the next scan matches it.
@@ -21,6 +22,9 @@ func (s *Service) AddNeed(ctx context.Context, p accounts.Principal, n residents
 	}
 	if err := s.within(ctx, p, "add_need", r.ID, r.ID, r.Division); err != nil {
 		return nil, err
+	}
+	if _, ok := providers.CategoryByID(n.Category); !ok {
+		return nil, &residents.FieldError{Field: "category", ZH: "请从列表中选择需求类别", EN: "choose a category from the list"}
 	}
 	if p.Role == accounts.Resident {
 		n.Source = "resident"

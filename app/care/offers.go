@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/store"
@@ -76,43 +77,65 @@ func (s *Service) learn(ctx context.Context, o *providers.Offer) error {
 	return nil
 }
 
-// loadOffers makes the catalogue follow the record: open offers come in,
-// withdrawn ones go. Lots that the matcher does not know yet are opened by the
-// rebuild or by whoever posted them; opening again changes nothing.
+// loadOffers puts every open offer into the catalogue. Lots that the matcher
+// does not know yet are opened; opening again changes nothing.
 func (s *Service) loadOffers(ctx context.Context) error {
-	open := map[string]bool{}
-	var all []*providers.Offer
+	var open []*providers.Offer
 	if err := s.providers.OpenOffers(ctx, func(o *providers.Offer) error {
-		open[o.ID] = true
-		all = append(all, o)
+		open = append(open, o)
 		return nil
 	}); err != nil {
 		return fmt.Errorf("load offers: %w", err)
 	}
-	for _, o := range all {
-		if _, known := s.offer(o.ID); known {
-			continue
-		}
-		if err := s.providers.EnsureShares(ctx, o); err != nil {
-			return fmt.Errorf("load offers: %w", err)
-		}
-		if err := s.learn(ctx, o); err != nil {
-			return fmt.Errorf("load offers: %w", err)
-		}
-		if err := s.openLots(ctx, o.ID); err != nil && !errors.Is(err, matching.ErrNotReady) {
-			return fmt.Errorf("load offers: %w", err)
+	for _, o := range open {
+		if err := s.follow(ctx, o); err != nil {
+			return fmt.Errorf("load offer %s: %w", o.ID, err)
 		}
 	}
-	s.known.mu.RLock()
-	var gone []string
-	for id := range s.known.byID {
-		if !open[id] {
-			gone = append(gone, id)
+	return nil
+}
+
+// followMargin is how far the clocks of two servers may differ for one to
+// follow the other's offers.
+const followMargin = time.Minute
+
+// followOffers learns what other processes have posted and withdrawn.
+func (s *Service) followOffers(ctx context.Context) error {
+	var changed []*providers.Offer
+	since := s.now().Add(-followMargin).UnixMilli()
+	if err := s.providers.ChangedOffers(ctx, since, func(o *providers.Offer) error {
+		changed = append(changed, o)
+		return nil
+	}); err != nil {
+		return fmt.Errorf("follow offers: %w", err)
+	}
+	for _, o := range changed {
+		if err := s.follow(ctx, o); err != nil {
+			return fmt.Errorf("follow offer %s: %w", o.ID, err)
 		}
 	}
-	s.known.mu.RUnlock()
-	for _, id := range gone {
-		s.forget(id)
+	return nil
+}
+
+func (s *Service) follow(ctx context.Context, o *providers.Offer) error {
+	_, known := s.offer(o.ID)
+	switch {
+	case o.Status != providers.OfferOpen:
+		if known {
+			s.forget(o.ID)
+		}
+		return nil
+	case known:
+		return nil
+	}
+	if err := s.providers.EnsureShares(ctx, o); err != nil {
+		return err
+	}
+	if err := s.learn(ctx, o); err != nil {
+		return err
+	}
+	if err := s.openLots(ctx, o.ID); err != nil && !errors.Is(err, matching.ErrNotReady) {
+		return err
 	}
 	return nil
 }

@@ -370,9 +370,9 @@ func (m *match) why(n *residents.Need, o matching.Outcome) matching.Reason {
 	case "offer_cap":
 		return matching.ReasonWaitingOfferCap(time.Time{})
 	case "stock":
-		return matching.ReasonWaitingStock(o.Position)
+		return matching.ReasonWaitingStock(0) // the position has a field of its own
 	}
-	return matching.ReasonWaitingNone(matching.Text{ZH: category.ZH, EN: category.EN}, o.Position)
+	return matching.ReasonWaitingNone(matching.Text{ZH: category.ZH, EN: category.EN}, 0)
 }
 
 // finish writes what the needs have become and tells the events.

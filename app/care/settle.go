@@ -260,7 +260,7 @@ func (s *Service) refreshNeed(ctx context.Context, need, by string, reason match
 	}); err != nil {
 		return err
 	}
-	to := n.State
+	var to residents.NeedState
 	switch {
 	case given >= n.QtyUnits:
 		to = residents.NeedHandedOver
@@ -317,7 +317,8 @@ func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Alloca
 			given += a.QtyUnits
 		}
 	}
-	to, reason := n.State, n.Reason
+	var to residents.NeedState
+	var reason matching.Reason
 	switch {
 	case given >= n.QtyUnits:
 		to, reason = residents.NeedHandedOver, matching.ReasonHandedOver()

@@ -31,9 +31,9 @@ type order struct {
 // crash makes us do it again.
 func (s *Service) issue(ctx context.Context, by string, orders []order) ([]*Code, error) {
 	out := make([]*Code, len(orders))
-	open := make([]int, len(orders)) // positions without a code yet
+	var open []int // positions without a code yet
 	for i := range orders {
-		open[i] = i
+		open = append(open, i)
 	}
 	for draw := 0; len(open) > 0; draw++ {
 		if draw == maxDraws {

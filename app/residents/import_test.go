@@ -274,8 +274,8 @@ func TestImportRefuses(t *testing.T) {
 
 func TestImportAfterACrash(t *testing.T) {
 	t.Parallel()
-	text := lines(1200).String()
-	for writes := range 9 { // three for each of three chunks
+	text := lines(540).String()
+	for writes := range 6 { // three for each of two chunks
 		for _, after := range []bool{false, true} {
 			b := newBench(t)
 			f := &faulty{Record: b.record, after: after}
@@ -289,10 +289,10 @@ func TestImportAfterACrash(t *testing.T) {
 			}
 			b.clock.add(time.Minute)
 			again := b.imported(wuxing, "", strings.NewReader(text))
-			if again.Taken+again.Known != 1200 || len(again.Bad) != 0 {
+			if again.Taken+again.Known != 540 || len(again.Bad) != 0 {
 				t.Errorf("%d writes: %+v", writes, again)
 			}
-			b.counts(400, 1200, 1200)
+			b.counts(180, 540, 540)
 		}
 	}
 }

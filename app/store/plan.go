@@ -69,7 +69,9 @@ func (s Schema) Fits(t reflect.Type) error {
 		return fmt.Errorf("%s: %s is no struct: %w", s.Name, t, ErrDocument)
 	}
 	fields := map[string]reflect.StructField{}
-	topLevel(t, fields)
+	if err := topLevel(t, fields); err != nil {
+		return fmt.Errorf("%s: %w", s.Name, err)
+	}
 	for _, x := range s.Indexes {
 		for _, name := range x.Fields {
 			f, ok := fields[name]
@@ -92,18 +94,25 @@ func (s Schema) Fits(t reflect.Type) error {
 	return nil
 }
 
-// topLevel gathers the fields of t that JSON writes at the top level.
-func topLevel(t reflect.Type, into map[string]reflect.StructField) {
+// topLevel gathers the fields of t that both encodings, JSON and BSON, write at
+// the top level.
+func topLevel(t reflect.Type, into map[string]reflect.StructField) error {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct:
-			topLevel(f.Type, into)
+			if f.Tag.Get("bson") != ",inline" {
+				return fmt.Errorf("%s embeds %s, which must be tagged `bson:\",inline\"`: %w", t, f.Type, ErrDocument)
+			}
+			if err := topLevel(f.Type, into); err != nil {
+				return err
+			}
 		case f.IsExported() && name != "" && name != "-":
 			into[name] = f
 		}
 	}
+	return nil
 }
 
 // CheckID says whether id can be the id of a document. Errors: [ErrDocument].

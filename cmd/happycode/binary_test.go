@@ -272,23 +272,26 @@ type refused struct {
 
 func (r *refused) Error() string { return fmt.Sprintf("status %d: %s", r.status, r.body) }
 
-// call sends one request and decodes the answer into into, which may be nil.
-// Errors: *refused; anything else means that there was no answer.
+// call sends one JSON request and decodes the answer into into, which may be
+// nil. Errors: *refused; anything else means that there was no answer.
 func (c *caller) call(ctx context.Context, method, path string, body, into any) error {
-	var reader io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return err
-		}
-		reader = bytes.NewReader(text)
+	if body == nil {
+		return c.send(ctx, method, path, "", nil, into)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+"/api/v1/"+path, reader)
+	text, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+	return c.send(ctx, method, path, "application/json", bytes.NewReader(text), into)
+}
+
+func (c *caller) send(ctx context.Context, method, path, kind string, body io.Reader, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+"/api/v1/"+path, body)
+	if err != nil {
+		return err
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	resp, err := c.http.Do(req)
@@ -307,6 +310,25 @@ func (c *caller) call(ctx context.Context, method, path string, body, into any) 
 		return nil
 	}
 	return json.Unmarshal(text, into)
+}
+
+// insist posts again until there is an answer: no connection, a broken one and
+// 5xx are what a killed or overloaded server looks like, and repeating is safe.
+func (c *caller) insist(ctx context.Context, path string, body, into any) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		err := c.call(ctx, http.MethodPost, path, body, into)
+		var no *refused
+		if err == nil || errors.As(err, &no) && no.status < 500 && no.status != http.StatusTooManyRequests {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w, the last answer: %w", ctx.Err(), err)
+		case <-tick.C:
+		}
+	}
 }
 
 func (c *caller) must(t testing.TB, method, path string, body, into any) {

@@ -30,7 +30,7 @@ func TestCrash(t *testing.T) {
 	}{
 		{"sqlite", false, false, 500, 12},
 		{"sqlite and an emptied Redis", false, true, 500, 12},
-		{"mongo", true, false, 120, 4},
+		{"mongo", true, false, 80, 4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			redis := redistest.Start(t)
@@ -92,9 +92,7 @@ func (x *crash) run(t *testing.T) {
 	x.w.post(t, "冬衣", "clothing", 90, nil)
 	x.w.post(t, "照护", "homecare", 150, map[string]any{"cap_units": 3, "cap_period": "week"})
 	x.w.post(t, "探访", "visit", 1000, nil)
-	for range max(40, x.scans/4) {
-		x.w.register(t, map[string]int64{"grocery": 1, "clothing": 2, "homecare": 4, "visit": 3})
-	}
+	x.w.settle(t, max(30, x.scans/4), map[string]int64{"grocery": 1, "clothing": 2, "homecare": 4, "visit": 3})
 
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
@@ -150,7 +148,7 @@ func (x *crash) client(ctx context.Context, t *testing.T, rnd *rand.Rand) {
 	for x.begun.Add(1) <= int64(x.scans) {
 		r := x.w.residents[rnd.IntN(len(x.w.residents))]
 		var result care.ScanResult
-		if err := x.insist(ctx, "scans", map[string]string{"code": r.CardNo}, &result); err != nil {
+		if err := x.w.worker.insist(ctx, "scans", map[string]string{"code": r.CardNo}, &result); err != nil {
 			t.Errorf("scan: %v", err)
 			return
 		}
@@ -173,7 +171,7 @@ func (x *crash) client(ctx context.Context, t *testing.T, rnd *rand.Rand) {
 			continue
 		}
 		var v care.AllocationView
-		err := x.insist(ctx, "allocations/"+a.ID+"/"+verb, body, &v)
+		err := x.w.worker.insist(ctx, "allocations/"+a.ID+"/"+verb, body, &v)
 		var no *refused
 		switch {
 		case errors.As(err, &no) && no.status == http.StatusConflict:
@@ -183,25 +181,6 @@ func (x *crash) client(ctx context.Context, t *testing.T, rnd *rand.Rand) {
 			return
 		default:
 			x.learn(t, r.ID, v)
-		}
-	}
-}
-
-// insist repeats a request until there is an answer: no connection, a broken
-// one, and 5xx are what a killed server looks like.
-func (x *crash) insist(ctx context.Context, path string, body, into any) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		err := x.w.worker.call(ctx, http.MethodPost, path, body, into)
-		var no *refused
-		if err == nil || errors.As(err, &no) && no.status < 500 && no.status != http.StatusTooManyRequests {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w, the last answer: %w", ctx.Err(), err)
-		case <-tick.C:
 		}
 	}
 }

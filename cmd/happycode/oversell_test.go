@@ -3,7 +3,6 @@
 package main
 
 import (
-	"net/http"
 	"sync"
 	"testing"
 
@@ -38,9 +37,7 @@ func oversell(t *testing.T, s settingsOf, clients, units int) {
 	server := start(t, s)
 	w := newTown(t, s, server.base)
 	// The residents need it before it is there, so that only the scans decide.
-	for range clients {
-		w.register(t, map[string]int64{"grocery": 1})
-	}
+	w.settle(t, clients, map[string]int64{"grocery": 1})
 	offer := w.post(t, "米油包", "grocery", int64(units), map[string]any{"cap_units": 1, "cap_period": "week"})
 
 	begin := make(chan struct{})
@@ -50,7 +47,7 @@ func oversell(t *testing.T, s settingsOf, clients, units int) {
 		all.Go(func() {
 			<-begin
 			var result care.ScanResult
-			if err := w.worker.call(t.Context(), http.MethodPost, "scans", map[string]string{"code": r.CardNo}, &result); err != nil {
+			if err := w.worker.insist(t.Context(), "scans", map[string]string{"code": r.CardNo}, &result); err != nil {
 				t.Errorf("scan %d: %v", i, err)
 				return
 			}

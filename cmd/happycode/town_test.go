@@ -3,8 +3,11 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"mime/multipart"
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
@@ -72,23 +75,35 @@ func (w *town) post(t testing.TB, title, category string, qty int64, more map[st
 	return o.ID
 }
 
-// register registers one more resident, in a household of their own, with
-// one need for each of the quantities.
-func (w *town) register(t testing.TB, needs map[string]int64) townResident {
+// settle registers residents, each in a household of their own, by importing
+// a table, and records the same needs for each.
+func (w *town) settle(t *testing.T, people int, needs map[string]int64) {
 	t.Helper()
-	var r townResident
-	n := len(w.residents)
-	w.worker.must(t, http.MethodPost, "residents", map[string]any{
-		"name": fmt.Sprintf("测试%d", n), "id_number": idNumber(n), "division": village,
-		"groups": []string{"elderly"}, "score_milli": 500 + n%500, "consent": []string{"matching", "provider_handover"},
-	}, &r)
-	for category, qty := range needs {
-		w.worker.must(t, http.MethodPost, "residents/"+r.ID+"/needs", map[string]any{
-			"category": category, "qty_units": qty, "urgency": 1 + n%4, "source": "report",
-		}, nil)
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	file, err := form.CreateFormFile("file", "residents.csv")
+	if err != nil {
+		t.Fatal(err)
 	}
-	w.residents = append(w.residents, r)
-	return r
+	fmt.Fprintln(file, "姓名,身份证号,区划代码")
+	for n := range people {
+		fmt.Fprintf(file, "测试,%s,%s\n", idNumber(n), village)
+	}
+	if err := form.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var taken struct{ Taken int }
+	if err := w.worker.send(t.Context(), http.MethodPost, "residents/import", form.FormDataContentType(), &body, &taken); err != nil || taken.Taken != people {
+		t.Fatalf("import %d residents: %d taken, %v", people, taken.Taken, err)
+	}
+	pages(t, w.worker, "residents", &w.residents)
+	for n, r := range w.residents {
+		for category, qty := range needs {
+			w.worker.must(t, http.MethodPost, "residents/"+r.ID+"/needs", map[string]any{
+				"category": category, "qty_units": qty, "urgency": 1 + n%4, "source": "report",
+			}, nil)
+		}
+	}
 }
 
 // idNumber invents the n-th ID number, with its check digit (GB 11643).
@@ -129,7 +144,7 @@ func (w *town) list(t testing.TB, resident string) []care.AllocationView {
 			Items []care.AllocationView
 			Next  string
 		}
-		w.worker.must(t, http.MethodGet, "residents/"+resident+"/list?limit=100&after="+after, nil, &page)
+		w.worker.must(t, http.MethodGet, "residents/"+resident+"/list?limit=100&after="+url.QueryEscape(after), nil, &page)
 		all = append(all, page.Items...)
 		if after = page.Next; after == "" {
 			return all

@@ -1,7 +1,9 @@
 package sqlite_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -70,10 +72,12 @@ func TestTwoProcesses(t *testing.T) {
 			t.Fatal(err)
 		}
 		go func() {
-			_, err := storetest.ReadLines(out, 400, &ledger)
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait() // it was killed
-			ends <- err
+			lines := bufio.NewReader(out)
+			_, err := storetest.ReadLines(lines, 400, &ledger)
+			err = errors.Join(err, cmd.Process.Kill())
+			_, rest := storetest.ReadLines(lines, 0, &ledger) // what it said before it died
+			_ = cmd.Wait()                                    // it was killed
+			ends <- errors.Join(err, rest)
 		}()
 	}
 	for mine := 0; ; mine++ {

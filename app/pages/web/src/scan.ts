@@ -23,6 +23,7 @@ interface Need {
 
 interface Allocation {
   id: string;
+  resident: string;
   category: string;
   title_zh: string;
   title_en: string;
@@ -358,11 +359,27 @@ function show(answer: Answer, proof: string): void {
       el("div", { class: "actions" }, button("scan.next", "strong", next), el("a", { class: "button plain", href: "/residents/" + encodeURIComponent(person.id) }, t("scan.open_page"))),
     ),
     section("scan.matched", (answer.offered ?? []).map((a) => promise(a, proof)), "scan.matched_none"),
-    section("scan.needs", (answer.needs ?? []).map(need), "scan.needs_none"),
+    needs(answer.needs ?? []),
     el("section", {}, el("h2", {}, t("scan.received")), received.length > 0 ? el("ul", { class: "rows card" }, ...received) : el("p", { class: "none" }, t("scan.received_none"))),
   );
   answerBox.focus({ preventScroll: true });
   answerBox.scrollIntoView({ block: "start" });
+}
+
+function needs(list: Need[]): HTMLElement {
+  const box = section("scan.needs", list.map(need), "scan.needs_none");
+  box.id = "needs";
+  return box;
+}
+
+/** Shows the needs as they stand after a handover or a refusal. */
+async function refreshNeeds(resident: string): Promise<void> {
+  try {
+    const answer = await fetch(`/api/v1/residents/${encodeURIComponent(resident)}/needs`, { headers: { Accept: "application/json" } });
+    if (answer.ok) document.getElementById("needs")?.replaceWith(needs(((await answer.json()) as { items: Need[] }).items));
+  } catch {
+    // Without a connection they stay as the scan found them.
+  }
 }
 
 function next(): void {
@@ -393,6 +410,7 @@ function promise(a: Allocation, proof: string): HTMLElement {
       box.replaceWith(promise({ ...a, ...changed, accepted: changed.accepted || verb === "accept" }, proof));
       if (verb === "handover") success();
       announce(t(done));
+      void refreshNeeds(a.resident);
     } catch (error) {
       busy = false;
       for (const b of actions.querySelectorAll("button")) b.disabled = false;
@@ -451,8 +469,12 @@ function need(n: Need): HTMLElement {
 
 /** Says for screen readers what has just happened. */
 function announce(text: string): void {
-  const line = el("p", { class: "done", role: "status" }, text);
-  answerBox.prepend(line);
+  let line = answerBox.querySelector(".done");
+  if (!line) {
+    line = el("p", { class: "done", role: "status" });
+    answerBox.prepend(line);
+  }
+  line.textContent = text;
 }
 
 function newKey(): string {

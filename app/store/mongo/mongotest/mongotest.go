@@ -155,7 +155,7 @@ func startStandIn(listen, dir string) (*exec.Cmd, string, error) {
 		return nil, "", err
 	}
 	cmd.Stderr = os.Stderr
-	if err := start(cmd); err != nil {
+	if err := cmd.Start(); err != nil {
 		return nil, "", err
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
@@ -170,9 +170,9 @@ func startStandIn(listen, dir string) (*exec.Cmd, string, error) {
 	return cmd, strings.TrimSpace(line), nil
 }
 
-// start starts a process that the kernel kills when this one ends. The kernel
+// dying starts a process that the kernel kills when this one ends. The kernel
 // goes by the thread that started it, so that thread is kept.
-func start(cmd *exec.Cmd) error {
+func dying(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	go func() {
@@ -256,7 +256,7 @@ func startMongod(path string) (string, error) {
 	}
 	cmd := exec.Command(path, "--replSet", "happycode", "--bind_ip", "127.0.0.1", "--port", strconv.Itoa(addr.Port), "--dbpath", dir, "--nounixsocket")
 	cmd.Stdout, cmd.Stderr = log, log
-	if err := start(cmd); err != nil {
+	if err := dying(cmd); err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

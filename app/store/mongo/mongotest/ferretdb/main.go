@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"time"
 
 	"github.com/FerretDB/FerretDB/ferretdb"
 )
@@ -63,11 +64,13 @@ func run(listen, dir string, verbose bool) error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	ended := make(chan error, 1)
+	ended := make(chan error, 2)
 	go func() { ended <- server.Run(ctx) }()
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		stop()
+		// Connections that do not end must not keep it.
+		time.AfterFunc(3*time.Second, func() { ended <- nil })
 	}()
 	uri, err := url.Parse(server.MongoDBURI())
 	if err != nil {
