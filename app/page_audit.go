@@ -44,9 +44,24 @@ func (a *App) actorName(c *fiber.Ctx, known actorNames, actor string) (string, e
 	return name, err
 }
 
+// careActs are the acts that app/care writes itself.
+func careActs() map[string]words {
+	return map[string]words{
+		"scan":          {"扫码", "Scanned the code"},
+		"accept":        {"接受派发", "Accepted aid"},
+		"decline":       {"谢绝派发", "Declined aid"},
+		"handover":      {"交付", "Handed aid over"},
+		"add_need":      {"登记需求", "Recorded a need"},
+		"withdraw_need": {"撤回需求", "Withdrew a need"},
+	}
+}
+
 // actText says in the reader's language what an audit entry's act is: the
 // summary of the route that does it.
 func (a *App) actText(c *fiber.Ctx, act string) string {
+	if w, ok := careActs()[act]; ok {
+		return w.in(langOf(c))
+	}
 	for _, r := range a.routes {
 		if r.Purpose == act || r.Name == act {
 			return words{r.ZH, r.EN}.in(langOf(c))

@@ -215,6 +215,44 @@ func TestUnnamedCapStillCountsClaims(t *testing.T) {
 	})
 }
 
+// Why an ask is short: the first thing that would have to change.
+func TestWhyShort(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, r *rig) {
+		r.open(3, "some")
+		r.open(0, "empty")
+		own := func(a matching.Ask, used ...string) matching.Ask {
+			for i := range a.Candidates {
+				a.Candidates[i].Cap = matching.Cap{Field: "o:" + used[i], Period: "E", Limit: 1}
+			}
+			return a
+		}
+		r.match("h", own(meals("first", 1, 2, "some"), "capped")) // uses up o:capped and half of c:meal
+		for _, c := range []struct {
+			ask   matching.Ask
+			units int64
+			why   string
+		}{
+			{meals("none", 1, 2), 0, matching.ShortNone},
+			{meals("none, and capped", 1, 1), 0, matching.ShortNone},
+			{meals("empty", 1, 2, "empty"), 0, matching.ShortStock},
+			{meals("unknown", 1, 2, "nowhere"), 0, matching.ShortStock},
+			{meals("capped", 1, 1, "some"), 0, matching.ShortCap},
+			{meals("capped, and empty", 1, 1, "empty"), 0, matching.ShortCap},
+			{own(meals("offer capped", 1, 2, "some"), "capped"), 0, matching.ShortOfferCap},
+			{own(meals("offer capped, but empty", 1, 2, "empty"), "capped"), 0, matching.ShortStock},
+			{own(meals("offer not capped, but empty", 1, 2, "empty"), "free"), 0, matching.ShortStock},
+			{own(meals("part capped", 9, 0, "some", "empty"), "free", "free"), 1, matching.ShortStock},
+			{own(meals("rest", 9, 0, "some", "some"), "new", "newer"), 1, matching.ShortStock},
+		} {
+			o := r.match("h", c.ask)[0]
+			if o.Why != c.why || units(o.Holds) != c.units {
+				t.Errorf("%s: got %d units, why %q; want %d, %q", c.ask.Need, units(o.Holds), o.Why, c.units, c.why)
+			}
+		}
+	})
+}
+
 // What Redis holds beyond need's eight unconfirmed pieces comes later.
 func TestMatchLimitsPiecesInFlight(t *testing.T) {
 	t.Parallel()

@@ -89,35 +89,35 @@ func rows() []row {
 		{"LISTEN", "127.0.0.1:8080", false, "监听地址", "address to serve on", func(s *Settings, v string) error {
 			host, port, err := net.SplitHostPort(v)
 			if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n > 65535 || strings.ContainsAny(host, "/ ") {
-				return want{"应为 地址:端口,例如 127.0.0.1:8080", "write host:port, for example 127.0.0.1:8080"}
+				return want{"应为 地址:端口，例如 127.0.0.1:8080", "write host:port, for example 127.0.0.1:8080"}
 			}
 			s.Listen = v
 			return nil
 		}},
-		{"DATA", "./data", false, "数据目录(内置数据库、密钥)", "folder of the embedded stores and the keys", func(s *Settings, v string) error {
+		{"DATA", "./data", false, "数据目录（内置数据库、密钥）", "folder of the embedded stores and the keys", func(s *Settings, v string) error {
 			if v == "" {
 				return want{"请填写一个目录", "name a folder"}
 			}
 			s.Data = filepath.Clean(v)
 			return nil
 		}},
-		{"MONGO_URI", "", true, "MongoDB 连接地址;留空则使用内置 SQLite", "MongoDB to keep the record in; empty: the embedded SQLite file", func(s *Settings, v string) error {
+		{"MONGO_URI", "", true, "MongoDB 连接地址；留空则使用内置 SQLite", "MongoDB to keep the record in; empty: the embedded SQLite file", func(s *Settings, v string) error {
 			s.MongoURI = v
 			return scheme(v, "mongodb://host:27017/happycode", "mongodb", "mongodb+srv")
 		}},
-		{"REDIS_URL", "", true, "Redis 连接地址;留空则使用内置 Redis", "Redis for the matcher; empty: the embedded one", func(s *Settings, v string) error {
+		{"REDIS_URL", "", true, "Redis 连接地址；留空则使用内置 Redis", "Redis for the matcher; empty: the embedded one", func(s *Settings, v string) error {
 			s.RedisURL = v
 			return scheme(v, "redis://host:6379/0", "redis", "rediss", "redis+cluster", "rediss+cluster")
 		}},
-		{"PUBLIC_HOST", "", false, "幸福码中的网址主机;留空则取自监听地址", "host written into the codes; empty: taken from HAPPYCODE_LISTEN", publicHost},
-		{"KEY_FILE", "", false, "密钥文件;留空则为 数据目录/keys.json", "file of the keys; empty: keys.json in HAPPYCODE_DATA", func(s *Settings, v string) error {
+		{"PUBLIC_HOST", "", false, "幸福码中的网址主机；留空则取自监听地址", "host written into the codes; empty: taken from HAPPYCODE_LISTEN", publicHost},
+		{"KEY_FILE", "", false, "密钥文件；留空则为 数据目录/keys.json", "file of the keys; empty: keys.json in HAPPYCODE_DATA", func(s *Settings, v string) error {
 			if v == "" {
 				v = filepath.Join(s.Data, "keys.json")
 			}
 			s.KeyFile = v
 			return nil
 		}},
-		{"TRUSTED_PROXIES", "", false, "受信任的反向代理(IP 或网段,逗号分隔)", "reverse proxies whose X-Forwarded-… headers count (addresses or networks, with commas)", func(s *Settings, v string) error {
+		{"TRUSTED_PROXIES", "", false, "受信任的反向代理（IP 或网段，逗号分隔）", "reverse proxies whose X-Forwarded-… headers count (addresses or networks, with commas)", func(s *Settings, v string) error {
 			for part := range strings.SplitSeq(v, ",") {
 				if part = strings.TrimSpace(part); part == "" {
 					continue
@@ -126,7 +126,7 @@ func rows() []row {
 				if err != nil {
 					a, bad := netip.ParseAddr(part)
 					if bad != nil {
-						return want{"应为 IP 或网段,例如 10.0.0.0/8,127.0.0.1", "write addresses or networks, for example 10.0.0.0/8,127.0.0.1"}
+						return want{"应为 IP 或网段，例如 10.0.0.0/8,127.0.0.1", "write addresses or networks, for example 10.0.0.0/8,127.0.0.1"}
 					}
 					p = netip.PrefixFrom(a, a.BitLen())
 				}
@@ -134,7 +134,7 @@ func rows() []row {
 			}
 			return nil
 		}},
-		{"LANG", "zh", false, "默认语言:zh 或 en", "language where nothing else says: zh or en", func(s *Settings, v string) error {
+		{"LANG", "zh", false, "默认语言：zh 或 en", "language where nothing else says: zh or en", func(s *Settings, v string) error {
 			if v != "zh" && v != "en" {
 				return want{"应为 zh 或 en", "write zh or en"}
 			}
@@ -146,7 +146,7 @@ func rows() []row {
 		{"SESSION_TTL", "12h", false, "登录有效期", "how long a sign-in lasts", span(func(s *Settings) *time.Duration { return &s.SessionTTL }, 5*time.Minute, 720*time.Hour)},
 		{"BODY_LIMIT", "1MiB", false, "请求正文上限", "largest body of a request", size(func(s *Settings) *int64 { return &s.BodyLimit }, 1<<10, 16<<20)},
 		{"UPLOAD_LIMIT", "20MiB", false, "导入文件上限", "largest file that can be imported", size(func(s *Settings) *int64 { return &s.UploadLimit }, 1<<10, 256<<20)},
-		{"LOG", "info", false, "日志级别:debug、info、warn、error", "how much is logged: debug, info, warn or error", func(s *Settings, v string) error {
+		{"LOG", "info", false, "日志级别：debug、info、warn、error", "how much is logged: debug, info, warn or error", func(s *Settings, v string) error {
 			level, ok := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}[v]
 			if !ok {
 				return want{"应为 debug、info、warn 或 error", "write debug, info, warn or error"}
@@ -161,14 +161,14 @@ func rows() []row {
 			}
 			return nil
 		}},
-		{"ACCESS_LOG", "on", false, "访问日志:on 或 off", "one log line per request: on or off", func(s *Settings, v string) error {
+		{"ACCESS_LOG", "on", false, "访问日志：on 或 off", "one log line per request: on or off", func(s *Settings, v string) error {
 			if v != "on" && v != "off" {
 				return want{"应为 on 或 off", "write on or off"}
 			}
 			s.AccessLog = v == "on"
 			return nil
 		}},
-		{"TEST_MONGO_URI", "", true, "仅供测试:真实 MongoDB 的地址", "for the tests only: a real MongoDB", func(s *Settings, v string) error {
+		{"TEST_MONGO_URI", "", true, "仅供测试：真实 MongoDB 的地址", "for the tests only: a real MongoDB", func(s *Settings, v string) error {
 			s.TestMongoURI = v
 			return scheme(v, "mongodb://127.0.0.1:27017", "mongodb", "mongodb+srv")
 		}},
@@ -181,7 +181,7 @@ func scheme(v, example string, allowed ...string) error {
 	}
 	name, rest, ok := strings.Cut(v, "://")
 	if !ok || rest == "" || !slices.Contains(allowed, name) {
-		return want{"应为连接地址,例如 " + example, "write an address like " + example}
+		return want{"应为连接地址，例如 " + example, "write an address like " + example}
 	}
 	return nil
 }
@@ -204,7 +204,7 @@ func publicHost(s *Settings, v string) error {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return want{"应为主机名,例如 xfm.example.cn 或 http://192.168.1.10:8080", "write a host like xfm.example.cn or http://192.168.1.10:8080"}
+		return want{"应为主机名，例如 xfm.example.cn 或 http://192.168.1.10:8080", "write a host like xfm.example.cn or http://192.168.1.10:8080"}
 	}
 	s.PublicHost = u.Host
 	if u.Scheme == "http" {
@@ -218,7 +218,7 @@ func span(field func(*Settings) *time.Duration, least, most time.Duration) func(
 		d, err := time.ParseDuration(v)
 		if err != nil || d < least || d > most {
 			return want{
-				fmt.Sprintf("应为 %s 至 %s 的时长,例如 90s、30m、12h", brief(least), brief(most)),
+				fmt.Sprintf("应为 %s 至 %s 的时长，例如 90s、30m、12h", brief(least), brief(most)),
 				fmt.Sprintf("write a time from %s to %s, for example 90s, 30m or 12h", brief(least), brief(most)),
 			}
 		}
@@ -243,7 +243,7 @@ func size(field func(*Settings) *int64, least, most int64) func(*Settings, strin
 		n, ok := bytes(v)
 		if !ok || n < least || n > most {
 			return want{
-				fmt.Sprintf("应为 %dKiB 至 %dMiB 的大小,例如 1MiB", least>>10, most>>20),
+				fmt.Sprintf("应为 %dKiB 至 %dMiB 的大小，例如 1MiB", least>>10, most>>20),
 				fmt.Sprintf("write a size from %dKiB to %dMiB, for example 1MiB", least>>10, most>>20),
 			}
 		}
@@ -303,7 +303,7 @@ func Load(environ []string) (Settings, error) {
 	slices.Sort(unknown)
 	for _, name := range unknown {
 		near := nearest(name, table)
-		faults = append(faults, fmt.Errorf("%w: 没有名为 %s%s 的设置,是否想写 %s%s?不需要请取消该环境变量。/ there is no setting %s%s; did you mean %s%s? If not, unset it",
+		faults = append(faults, fmt.Errorf("%w: 没有名为 %s%s 的设置，是否想写 %s%s？不需要请取消该环境变量。/ there is no setting %s%s; did you mean %s%s? If not, unset it",
 			ErrSetting, Prefix, name, Prefix, near, Prefix, name, Prefix, near))
 	}
 	if len(faults) > 0 {
@@ -321,7 +321,7 @@ func badValue(r *row, text string, err error) error {
 	if !errors.As(err, &w) {
 		w = want{err.Error(), err.Error()}
 	}
-	return fmt.Errorf("%w: %s%s=%s 无法使用:%s。/ %s%s=%s cannot be used: %s", ErrSetting, Prefix, r.name, shown, w.zh, Prefix, r.name, shown, w.en)
+	return fmt.Errorf("%w: %s%s=%s 无法使用：%s。/ %s%s=%s cannot be used: %s", ErrSetting, Prefix, r.name, shown, w.zh, Prefix, r.name, shown, w.en)
 }
 
 // nearest is the known name with the fewest changes from name, one that

@@ -6,7 +6,7 @@
 --             counts as had; only what is then still wanted is held anew.
 --
 -- KEYS[1] gen     string
--- KEYS[2] lots    hash   <lot>:f|h|t|x -> free, held, taken, closed
+-- KEYS[2] lots    hash   <lot>:f|h -> free, held; a closed lot has none free
 -- KEYS[3] holds   hash   hold id -> packed hold
 -- KEYS[4] due     zset   hold id -> deadline, Unix ms
 -- KEYS[5] seen    zset   allocation id -> 0 promised, else when it ended
@@ -47,7 +47,6 @@ for i = 1, tonumber(ARGV[5]) do
     }
     lotFields[#lotFields + 1] = o.lot .. ':f'
     lotFields[#lotFields + 1] = o.lot .. ':h'
-    lotFields[#lotFields + 1] = o.lot .. ':x'
     if o.field ~= '' then capFields[#capFields + 1] = household .. '|' .. o.field end
     a.offers[c] = o
     at = at + 5
@@ -118,7 +117,7 @@ local function serve(a)
   for _, o in ipairs(a.offers) do
     local stock = tonumber(lots[o.lot .. ':f'] or 0)
     if left <= 0 or piece > #free then break end
-    if stock > 0 and not lots[o.lot .. ':x'] then
+    if stock > 0 then
       local take = math.min(left, stock)
       if a.limit > 0 then take = math.min(take, a.limit - used) end
       local own, ownPeriod, ownUsed = nil, '', 0
