@@ -8,7 +8,6 @@ import (
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/care"
-	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/app/vault"
 )
@@ -84,11 +83,7 @@ func (a *App) signInResident(c *fiber.Ctx, code, pin string) (accounts.Principal
 	if err != nil {
 		return accounts.Principal{}, err
 	}
-	err = a.Residents.CheckPIN(ctx, r.ID, pin)
-	if errors.Is(err, residents.ErrPIN) || errors.Is(err, residents.ErrLocked) {
-		return accounts.Principal{}, faultPIN
-	}
-	if err != nil {
+	if err := a.Residents.CheckPIN(ctx, r.ID, pin); err != nil {
 		return accounts.Principal{}, err
 	}
 	cookie, p, err := a.Accounts.ResidentSession(ctx, r.ID, langOf(c))

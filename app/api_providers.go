@@ -266,6 +266,9 @@ func (a *App) post(c *fiber.Ctx, organisation string, n providers.NewOffer) (*pr
 	if p.Role == accounts.Provider && p.Organisation != org.ID || p.Role != accounts.Provider && !p.Sees(org.Division) {
 		return nil, errOutside
 	}
+	if key := c.Get("Idempotency-Key"); key != "" { // as for needs: a crash cannot double it
+		n.Key = hash(p.Account, key)
+	}
 	o, err := a.Care.PostOffer(c.UserContext(), p, org.ID, n)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,8 @@ package providers
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -169,18 +171,31 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 		return nil, err
 	}
 	o.Meta = store.Meta{ID: store.NewID()}
+	if n.Key != "" {
+		o.ID = keyedID(org.ID, n.Key)
+	}
 	o.Organisation, o.Kind = org.ID, org.Kind
 	o.Revision, o.Status = 1, OfferOpen
 	o.CreatedMs, o.CreatedBy = store.Millis(s.config.Now()), by
 	o.ChangedMs = o.CreatedMs
 	s.divide(o, counties)
-	if err := s.offers.Insert(ctx, o); err != nil {
+	err = s.offers.Insert(ctx, o)
+	if n.Key != "" && errors.Is(err, store.ErrDuplicate) {
+		o, err = s.offers.Get(ctx, o.ID)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := s.EnsureShares(ctx, o); err != nil {
 		return nil, err
 	}
 	return o, nil
+}
+
+// keyedID is the offer's id under an idempotency key.
+func keyedID(organisation, key string) string {
+	sum := sha256.Sum256([]byte("offer\x00" + organisation + "\x00" + key))
+	return "o" + hex.EncodeToString(sum[:16])
 }
 
 // divide numbers the lots and splits them over the counties.

@@ -442,3 +442,27 @@ func TestCategories(t *testing.T) {
 		t.Error("found a kind that is none")
 	}
 }
+
+func TestPostingUnderTheSameKeyIsTheFirstOffer(t *testing.T) {
+	t.Parallel()
+	f, _ := newService(t)
+	org := approved(t, f)
+	n := newOffer()
+	n.Key = "k1"
+	first, err := f.Post(t.Context(), "p1", org, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := f.Post(t.Context(), "p1", org, n)
+	if err != nil || again.ID != first.ID {
+		t.Fatalf("got %v, %v; want offer %s again", again, err, first.ID)
+	}
+	shares, err := f.Shares(t.Context(), first.ID)
+	if err != nil || len(shares) != len(first.Lots[0].Shares)+len(first.Lots[1].Shares) {
+		t.Errorf("%d shares, %v", len(shares), err)
+	}
+	n.Key = "k2"
+	if other, err := f.Post(t.Context(), "p1", org, n); err != nil || other.ID == first.ID {
+		t.Errorf("another key: %v, %v", other, err)
+	}
+}

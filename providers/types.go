@@ -181,6 +181,9 @@ type NewOffer struct {
 	CapPeriod     matching.Period `json:"cap_period"` // empty: the category's
 	Handover      Handover        `json:"handover"`
 	Lots          []NewLot        `json:"lots"`
+	// Key makes repeating safe: a second offer of the same organisation under
+	// the same key is the first one. Empty: every call is a new offer.
+	Key string `json:"-"`
 }
 
 // NewLot is one lot of a new offer.

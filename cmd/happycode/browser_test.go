@@ -245,7 +245,7 @@ func step[T any](p *person, what string, action chromedp.Action[T]) T {
 	defer cancel()
 	v, err := chromedp.Run(ctx, action)
 	if err != nil {
-		p.t.Fatalf("%s: %v%s", what, err, p.picture())
+		p.t.Fatalf("%s: %v%s\n%s", what, err, p.picture(), p.shown())
 	}
 	return v
 }
@@ -268,11 +268,18 @@ func (p *person) picture() string {
 	if err := os.WriteFile(path, shot, 0o600); err != nil {
 		return ""
 	}
+	return "\npicture, kept with -artifacts: " + path
+}
+
+// shown is the text in the window.
+func (p *person) shown() string {
+	ctx, cancel := context.WithTimeout(p.ctx, stepTime)
+	defer cancel()
 	text, err := chromedp.Run(ctx, chromedp.Text(chromedp.CSS("body")))
 	if err != nil {
-		text = err.Error()
+		return err.Error()
 	}
-	return fmt.Sprintf("\npicture (kept with -artifacts): %s\n%s", path, tail(text, 1500))
+	return tail(text, 1500)
 }
 
 func (p *person) open(path string) {
@@ -342,7 +349,7 @@ func (p *person) await(what, expression string) {
 		}
 		select {
 		case <-ctx.Done():
-			p.t.Fatalf("%s: not within %v: %v%s", what, stepTime, err, p.picture())
+			p.t.Fatalf("%s: not within %v: %v%s\n%s", what, stepTime, err, p.picture(), p.shown())
 		case <-tick.C:
 		}
 	}
