@@ -253,6 +253,34 @@ func TestWhyShort(t *testing.T) {
 	})
 }
 
+// A hold ran out and was made anew from another lot, and then the record took
+// the first one after all: the record has the last word.
+func TestRecordTookAnotherClaimOfTheSameID(t *testing.T) {
+	t.Parallel()
+	for _, closed := range []bool{false, true} {
+		each(t, func(t *testing.T, r *rig) {
+			r.open(5, "first", "second")
+			first := r.match("h", meals("n", 2, 9, "first"))[0].Holds
+			r.ok(r.Release(r.ctx(), r.county, first, true))
+			r.match("h", meals("n", 3, 9, "second"))
+			r.ok(r.Release(r.ctx(), r.county, first, true)) // a late repeat: not this one
+			r.stock("second", 2, 3, 0)
+			back := int64(5)
+			if closed {
+				_, err := r.CloseLot(r.ctx(), r.county, "second")
+				r.ok(err)
+				back = 0
+			}
+			r.ok(r.Promise(r.ctx(), r.county, first))
+			r.stock("first", 3, 0, 2)
+			r.stock("second", back, 0, 0)
+			if o := r.match("h", meals("m", 1, 9, "first"))[0]; o.CapUsed != 3 || o.Holds[0].Seq != 2 {
+				t.Errorf("got %+v, want 3 used and claim 2", o)
+			}
+		})
+	}
+}
+
 // What Redis holds beyond need's eight unconfirmed pieces comes later.
 func TestMatchLimitsPiecesInFlight(t *testing.T) {
 	t.Parallel()

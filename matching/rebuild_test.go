@@ -196,9 +196,15 @@ func TestEnginesFollowTheGeneration(t *testing.T) {
 			t.Errorf("got %+v, want 3 units", o)
 		}
 		r.rebuild(matching.Snapshot{Lots: lots})
-		if got, err := other.Due(r.ctx(), r.county, 9); err != nil || len(got) != 0 {
-			t.Errorf("got %v, %v; want no holds", got, err)
-		}
+		held := r.match("h", meals("m", 2, 0, "l"))[0].Holds
+		r.forward(time.Minute)
+		got, err := other.Due(r.ctx(), r.county, 9)
+		r.ok(err)
+		r.same("due", got, held)
+		r.rebuild(matching.Snapshot{Lots: lots})
+		held = r.match("h", meals("m", 2, 0, "l"))[0].Holds
+		r.ok(other.Release(r.ctx(), r.county, held, true))
+		r.stock("l", 3, 0, 0)
 		for _, call := range []func() error{
 			func() error {
 				return other.OpenLots(r.ctx(), r.county, []matching.LotState{{ID: "k", Category: "meal"}})

@@ -159,7 +159,8 @@ func (x *crash) client(ctx context.Context, t *testing.T, rnd *rand.Rand) {
 			continue
 		}
 		a := result.Offered[rnd.IntN(len(result.Offered))]
-		verb, body := "", any(nil)
+		var verb string
+		var body any
 		switch rnd.IntN(10) {
 		case 0, 1, 2, 3:
 			verb, body = "handover", map[string]string{"proof": "scan"}

@@ -109,7 +109,7 @@ for _, item in ipairs(items) do
     if h.ownField ~= '' then claim(h.household .. '|' .. h.ownField, h.ownPeriod, h.qty, 0) end
   end
   item.new = not seen[id] or mark ~= '0' and tonumber(seen[id]) == 0
-  if item.new then seen[id] = mark end
+  seen[id] = mark
 end
 
 for name, lot in pairs(lots) do
