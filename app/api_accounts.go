@@ -69,7 +69,7 @@ func (a *App) createResidentSession(c *fiber.Ctx) error {
 // a known one does.
 func (a *App) signInResident(c *fiber.Ctx, code, pin string) (accounts.Principal, error) {
 	ctx := c.UserContext()
-	r, err := a.Care.Identify(ctx, code)
+	r, err := a.Care.Identify(ctx, "sign_in", code)
 	select {
 	case a.hashing <- struct{}{}:
 		defer func() { <-a.hashing }()

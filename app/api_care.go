@@ -52,7 +52,9 @@ func (a *App) declineAllocation(c *fiber.Ctx) error {
 }
 
 type handoverRequest struct {
-	Proof string `json:"proof" enum:"scan,card_no,pin,photo" default:"scan" description:"How it was proved."`
+	Scan string `json:"scan" description:"The scan that the handover rests on, by the same account in the last 12 hours."`
+	Code string `json:"code" description:"Or the code or card number, read again."`
+	PIN  string `json:"pin" description:"Or the resident's PIN. With none of the three it rests on the caseworker's word."`
 }
 
 func (a *App) handOverAllocation(c *fiber.Ctx) error {
@@ -60,14 +62,8 @@ func (a *App) handOverAllocation(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	switch in.Proof {
-	case "scan", "card_no", "pin", "photo":
-	case "":
-		in.Proof = "scan"
-	default:
-		return faultField.with(fieldFault{"proof", words{"应为 scan、card_no、pin 或 photo", "is scan, card_no, pin or photo"}})
-	}
-	v, err := a.Care.HandOver(c.UserContext(), principalOf(c), allocationOf(c).ID, in.Proof)
+	v, err := a.Care.HandOver(c.UserContext(), principalOf(c), allocationOf(c).ID,
+		care.Evidence{Scan: in.Scan, Code: in.Code, PIN: in.PIN})
 	if err != nil {
 		return err
 	}

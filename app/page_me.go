@@ -120,11 +120,11 @@ func (a *App) saveDeclined(c *fiber.Ctx) error {
 	return to(c, personPath(c, x.Resident), "declined")
 }
 
-// saveHandedOver is the handover from the resident's page: the card's number
-// was read, not scanned.
+// saveHandedOver is the handover from the resident's page, without a scan: it
+// rests on the caseworker's word.
 func (a *App) saveHandedOver(c *fiber.Ctx) error {
 	x := allocationOf(c)
-	if _, err := a.Care.HandOver(c.UserContext(), principalOf(c), x.ID, "card_no"); err != nil {
+	if _, err := a.Care.HandOver(c.UserContext(), principalOf(c), x.ID, care.Evidence{}); err != nil {
 		return err
 	}
 	return to(c, personPath(c, x.Resident), "handed_over")

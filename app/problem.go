@@ -74,55 +74,57 @@ func (f *fault) with(fields ...fieldFault) *fault {
 // The faults of the application itself.
 var ( // read only
 	faultRequest = &fault{status: 400, code: "bad_request", title: words{"请求有误", "Bad request"},
-		detail: words{"请求内容无法理解,请检查后重试。", "The request cannot be understood; check it and try again."}}
+		detail: words{"请求内容无法理解，请检查后重试。", "The request cannot be understood; check it and try again."}}
 	faultField = &fault{status: 400, code: "bad_field", title: words{"填写有误", "Something is not filled in rightly"},
 		detail: words{"请按提示改正后重试。", "Correct what is named below and try again."}}
 	faultSignedOut = &fault{status: 401, code: "signed_out", title: words{"请先登录", "Sign in first"},
-		detail: words{"您尚未登录,或登录已过期。", "You are not signed in, or the sign-in has ended."}}
+		detail: words{"您尚未登录，或登录已过期。", "You are not signed in, or the sign-in has ended."}}
 	faultCredentials = &fault{status: 401, code: "credentials", title: words{"登录失败", "Not signed in"},
 		detail: words{"用户名或密码不正确。", "The user name or the password is not right."}}
 	faultPIN = &fault{status: 401, code: "credentials", title: words{"登录失败", "Not signed in"},
-		detail: words{"幸福码或 PIN 不正确;多次输错会暂时锁定,请稍后再试或联系社工。", "The code or the PIN is not right. Many wrong tries lock it for a while: wait, or ask your caseworker."}}
+		detail: words{"幸福码或 PIN 不正确；多次输错会暂时锁定，请稍后再试或联系社工。", "The code or the PIN is not right. Many wrong tries lock it for a while: wait, or ask your caseworker."}}
 	faultRole = &fault{status: 403, code: "forbidden", title: words{"没有权限", "Not allowed"},
 		detail: words{"您的角色不能进行此操作。", "Your role does not allow this."}}
 	faultCSRF = &fault{status: 403, code: "csrf", title: words{"请求被拒绝", "Request refused"},
-		detail: words{"页面已过期或请求来自其他网站,请刷新页面后重试。", "The page is out of date or the request comes from another site; reload the page and try again."}}
+		detail: words{"页面已过期或请求来自其他网站，请刷新页面后重试。", "The page is out of date or the request comes from another site; reload the page and try again."}}
 	faultNotFound = &fault{status: 404, code: "not_found", title: words{"未找到", "Not found"},
-		detail: words{"没有此内容,或不在您的管辖范围内。", "There is no such thing, or it is not within your responsibility."}}
+		detail: words{"没有此内容，或不在您的管辖范围内。", "There is no such thing, or it is not within your responsibility."}}
 	faultCode = &fault{status: 404, code: "unknown_code", title: words{"无法识别此幸福码", "This code is not recognised"},
-		detail: words{"该码无效、已更换,或不在您的辖区;请核对卡号,或请居民联系所在村(社区)。", "The code is not valid, was replaced, or is not of your division; check the card number or ask at the resident's village."}}
+		detail: words{"该码无效、已更换，或不在您的辖区；请核对卡号，或请居民联系所在村(社区)。", "The code is not valid, was replaced, or is not of your division; check the card number or ask at the resident's village."}}
 	faultMethod = &fault{status: 405, code: "method_not_allowed", title: words{"不支持的操作", "Method not allowed"},
 		detail: words{"该地址不支持此操作。", "This address does not take this method."}}
 	faultConflict = &fault{status: 409, code: "conflict", title: words{"内容已变化", "It has changed"},
-		detail: words{"他人刚刚修改了此内容,请刷新后重试。", "Somebody else has just changed this; reload and try again."}}
+		detail: words{"他人刚刚修改了此内容，请刷新后重试。", "Somebody else has just changed this; reload and try again."}}
 	faultDuplicate = &fault{status: 409, code: "duplicate", title: words{"已存在", "Already there"},
-		detail: words{"已有相同的记录,未重复登记。", "The same is recorded already; nothing was added."}}
+		detail: words{"已有相同的记录，未重复登记。", "The same is recorded already; nothing was added."}}
 	faultEnded = &fault{status: 409, code: "ended", title: words{"已结束", "It has ended"},
-		detail: words{"该派发已交付、谢绝或过期,不能再改变。", "This allocation was handed over, declined or has expired; it cannot change any more."}}
+		detail: words{"该派发已交付、谢绝或过期，不能再改变。", "This allocation was handed over, declined or has expired; it cannot change any more."}}
+	faultProof = &fault{status: 422, code: "proof", title: words{"凭证不符", "The proof does not fit"},
+		detail: words{"所附扫码、卡号与该居民不符，或扫码已过期；请重新扫码，或不附凭证交付。", "The scan or code is not this person's, or too old. Scan again, or hand over without a proof."}}
 	faultInFlight = &fault{status: 409, code: "in_flight", title: words{"正在处理", "Still at work"},
-		detail: words{"相同 Idempotency-Key 的请求正在处理,请稍后重试。", "A request with this Idempotency-Key is being worked on; try again in a moment."}}
+		detail: words{"相同 Idempotency-Key 的请求正在处理，请稍后重试。", "A request with this Idempotency-Key is being worked on; try again in a moment."}}
 	faultNotApproved = &fault{status: 409, code: "not_approved", title: words{"机构尚未获批", "Not approved"},
-		detail: words{"机构获批后方可发布资源,请等待管理员审批。", "The organisation may post offers once an administrator has approved it."}}
+		detail: words{"机构获批后方可发布资源，请等待管理员审批。", "The organisation may post offers once an administrator has approved it."}}
 	faultTooLarge = &fault{status: 413, code: "too_large", title: words{"内容过大", "Too large"},
 		detail: words{"提交的内容超过允许的大小。", "What was sent is larger than allowed."}}
 	faultMedia = &fault{status: 415, code: "unsupported_media", title: words{"不支持的格式", "Unsupported format"},
-		detail: words{"请以所要求的格式提交,且不要压缩。", "Send it in the format asked for, and not compressed."}}
+		detail: words{"请以所要求的格式提交，且不要压缩。", "Send it in the format asked for, and not compressed."}}
 	faultFile = &fault{status: 400, code: "bad_file", title: words{"文件无法读取", "The file cannot be read"},
 		detail: words{"请上传模板格式的 XLSX 或 CSV 文件。", "Send an XLSX or CSV file laid out like the template."}}
 	faultReused = &fault{status: 422, code: "key_reused", title: words{"Idempotency-Key 已用过", "Idempotency-Key was used before"},
-		detail: words{"该 Idempotency-Key 已用于内容不同的请求,请换一个。", "This Idempotency-Key belongs to a different request; use a new one."}}
+		detail: words{"该 Idempotency-Key 已用于内容不同的请求，请换一个。", "This Idempotency-Key belongs to a different request; use a new one."}}
 	faultRate = &fault{status: 429, code: "too_many", title: words{"尝试过多", "Too many tries"},
-		detail: words{"尝试次数过多,请稍后再试。", "Too many tries; wait a while and try again."}}
+		detail: words{"尝试次数过多，请稍后再试。", "Too many tries; wait a while and try again."}}
 	faultLocked = &fault{status: 429, code: "locked", title: words{"暂时锁定", "Locked for a while"},
-		detail: words{"密码输错次数过多,请稍后再试。", "Too many wrong passwords; wait a while and try again."}}
+		detail: words{"密码输错次数过多，请稍后再试。", "Too many wrong passwords; wait a while and try again."}}
 	faultHeaders = &fault{status: 431, code: "headers_too_large", title: words{"请求头过大", "Header too large"},
 		detail: words{"请求头超过允许的大小。", "The header of the request is larger than allowed."}}
 	faultInternal = &fault{status: 500, code: "internal", title: words{"系统出错", "Something went wrong"},
-		detail: words{"系统出错,已记录;请稍后重试。", "Something went wrong on our side and was recorded; try again later."}}
+		detail: words{"系统出错，已记录；请稍后重试。", "Something went wrong on our side and was recorded; try again later."}}
 	faultNotReady = &fault{status: 503, code: "not_ready", title: words{"系统正在恢复", "Not ready yet"},
-		detail: words{"系统正在从档案恢复数据,请稍后重试。", "The system is being restored from the record; try again in a moment."}}
+		detail: words{"系统正在从档案恢复数据，请稍后重试。", "The system is being restored from the record; try again in a moment."}}
 	faultSlow = &fault{status: 503, code: "timeout", title: words{"处理超时", "It took too long"},
-		detail: words{"未能在时限内完成,请重试;重复提交不会重复派发。", "It was not done in time. Try again; nothing is given twice."}}
+		detail: words{"未能在时限内完成，请重试；重复提交不会重复派发。", "It was not done in time. Try again; nothing is given twice."}}
 )
 
 // sentinels turns the errors of the packages into faults; the first that
@@ -134,6 +136,7 @@ var sentinels = []struct { // read only
 	{care.ErrUnknownCode, faultCode},
 	{care.ErrNotYours, faultNotFound},
 	{care.ErrEnded, faultEnded},
+	{care.ErrProof, faultProof},
 	{matching.ErrNotReady, faultNotReady},
 	{qrcode.ErrToken, faultCode},
 	{residents.ErrPIN, faultPIN},

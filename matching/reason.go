@@ -23,6 +23,7 @@ const (
 	CodeWaitingCap      = "waiting_cap"
 	CodeWaitingOfferCap = "waiting_offer_cap"
 	CodeWaitingRebuild  = "waiting_rebuild"
+	CodeWaitingConsent  = "waiting_consent"
 	CodeNotDivision     = "not_division"
 	CodeNotGroup        = "not_group"
 	CodeNotScore        = "not_score"
@@ -112,6 +113,16 @@ func ReasonWaitingRebuild() Reason {
 		CodeWaitingRebuild,
 		"系统正在从档案恢复匹配数据，需求已登记，恢复后自动安排。",
 		"The matcher is being restored from the record; the need is noted and served afterwards.",
+		nil,
+	}
+}
+
+// ReasonNoConsent: the resident has not agreed that needs are matched.
+func ReasonNoConsent() Reason {
+	return Reason{
+		CodeWaitingConsent,
+		"居民尚未同意用其信息匹配资源，登记同意后自动安排。",
+		"The resident has not agreed to have needs matched; once the consent is recorded, they are.",
 		nil,
 	}
 }

@@ -118,9 +118,37 @@ func (s *Service) Decide(ctx context.Context, by, id string, status Status, note
 		return nil
 	})
 	if errors.Is(err, errUnchanged) {
-		return seen, nil
+		changed, err = seen, nil
 	}
-	return changed, err
+	if err != nil {
+		return nil, err
+	}
+	return changed, s.touch(ctx, id)
+}
+
+// touch has every process look at an organisation's open offers again: those
+// of a suspended one stop, those of one approved again go on.
+func (s *Service) touch(ctx context.Context, organisation string) error {
+	var ids []string
+	if err := s.offers.Each(ctx, store.Query{
+		Index: "organisation", Equal: []any{organisation}, Limit: offersPerPage,
+	}, func(o *Offer) error {
+		if o.Status == OfferOpen {
+			ids = append(ids, o.ID)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if _, err := s.offers.Change(ctx, id, func(o *Offer) error {
+			o.ChangedMs = store.Millis(s.config.Now())
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Get reads an organisation. Errors: [store.ErrNotFound].

@@ -130,7 +130,7 @@ type NewAccount struct {
 	Username     string `json:"username"` // 2..64 letters, digits and . _ - @
 	Password     string `json:"password"` // 8..256 characters
 	Role         Role   `json:"role"`     // not resident
-	Division     string `json:"division"` // required unless provider
+	Division     string `json:"division"` // required, but for a provider, which has none
 	Organisation string `json:"organisation"`
 	DisplayName  string `json:"display_name"`
 	Lang         string `json:"lang"` // zh if empty
@@ -173,7 +173,9 @@ type NewToken struct {
 }
 
 // attempts counts the sign-ins under one username that have not succeeded,
-// whether such an account exists or not. Its id is a hash of the username.
+// whether such an account exists or not: one document for each network they
+// came from, and one for all of them. Its id is a hash of the username and the
+// network.
 type attempts struct {
 	store.Meta    `bson:",inline"`
 	Failures      int64 `json:"failures"`

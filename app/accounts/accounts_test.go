@@ -23,6 +23,8 @@ const (
 	wuxing = "330502000000"
 	yuehe  = "330502001000"
 	nanxun = "330503000000"
+
+	here = "198.51.100.7" // where sign-ins come from
 )
 
 // clock is a time that only moves when it is told to.
@@ -105,7 +107,7 @@ func (f fixture) create(t *testing.T) *accounts.Account {
 
 func (f fixture) signIn(t *testing.T) (string, accounts.Principal) {
 	t.Helper()
-	cookie, p, err := f.SignIn(t.Context(), "li.hua", "spring-2026")
+	cookie, p, err := f.SignIn(t.Context(), "li.hua", "spring-2026", here)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,6 +167,7 @@ func TestCreateNamesTheFieldAtFault(t *testing.T) {
 		{"division", accounts.ErrRole, func(n *accounts.NewAccount) { n.Role, n.Division = accounts.Admin, "33" }},
 		{"organisation", accounts.ErrRole, func(n *accounts.NewAccount) { n.Organisation = "o1" }},
 		{"organisation", accounts.ErrRole, func(n *accounts.NewAccount) { n.Role = accounts.Provider }},
+		{"division", accounts.ErrRole, func(n *accounts.NewAccount) { n.Role, n.Organisation = accounts.Provider, "o1" }},
 		{"display_name", accounts.ErrName, func(n *accounts.NewAccount) { n.DisplayName = strings.Repeat("李", 101) }},
 		{"lang", accounts.ErrLang, func(n *accounts.NewAccount) { n.Lang = "fr" }},
 	} {
@@ -189,7 +192,7 @@ func TestUsernamesAreOneHoweverWritten(t *testing.T) {
 		if _, err := f.Create(t.Context(), "root", n); !errors.Is(err, store.ErrDuplicate) {
 			t.Errorf("%q: got %v", name, err)
 		}
-		if _, _, err := f.SignIn(t.Context(), name, "spring-2026"); err != nil {
+		if _, _, err := f.SignIn(t.Context(), name, "spring-2026", here); err != nil {
 			t.Errorf("%q: got %v", name, err)
 		}
 	}
@@ -238,7 +241,7 @@ func TestUnknownUsernameTakesTheSameSteps(t *testing.T) {
 	}
 	walk := func(username string) (steps []step, hashes []string) {
 		for range 12 {
-			_, _, err := f.SignIn(t.Context(), username, "wrong-password")
+			_, _, err := f.SignIn(t.Context(), username, "wrong-password", here)
 			taken := f.checks.taken()
 			hashes = append(hashes, taken...)
 			steps = append(steps, step{len(taken), err})
@@ -280,11 +283,11 @@ func TestArgon2idIsWhatChecksPasswords(t *testing.T) {
 	if !strings.HasPrefix(a.PasswordHash, "$argon2id$v=19$m=19456,t=2,p=1$") {
 		t.Fatalf("got %q", a.PasswordHash)
 	}
-	if _, _, err := s.SignIn(t.Context(), "li.hua", "spring-2026"); err != nil {
+	if _, _, err := s.SignIn(t.Context(), "li.hua", "spring-2026", here); err != nil {
 		t.Fatal(err)
 	}
 	for _, username := range []string{"li.hua", "nobody"} {
-		if _, _, err := s.SignIn(t.Context(), username, "wrong"); !errors.Is(err, accounts.ErrCredentials) {
+		if _, _, err := s.SignIn(t.Context(), username, "wrong", here); !errors.Is(err, accounts.ErrCredentials) {
 			t.Fatalf("%s: got %v", username, err)
 		}
 	}
@@ -296,7 +299,7 @@ func TestLockBacksOff(t *testing.T) {
 	f.create(t)
 	fail := func() error {
 		t.Helper()
-		_, _, err := f.SignIn(t.Context(), "li.hua", "wrong")
+		_, _, err := f.SignIn(t.Context(), "li.hua", "wrong", here)
 		return err
 	}
 	for range 9 {
@@ -316,7 +319,7 @@ func TestLockBacksOff(t *testing.T) {
 				t.Fatalf("lock of %v: got %v", lock, err)
 			}
 		}
-		_, _, err := f.SignIn(t.Context(), "li.hua", "spring-2026")
+		_, _, err := f.SignIn(t.Context(), "li.hua", "spring-2026", here)
 		var locked accounts.LockedError
 		if !errors.As(err, &locked) || !locked.Until.Equal(f.clock.now().Add(lock)) {
 			t.Fatalf("want a lock of %v, got %v", lock, err)
@@ -336,6 +339,88 @@ func TestLockBacksOff(t *testing.T) {
 	f.signIn(t)
 }
 
+// A stranger's wrong passwords lock out the stranger's network, not the owner.
+func TestStrangersDoNotLockTheOwnerOut(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.create(t)
+	guess := func(username, network string) error {
+		t.Helper()
+		_, _, err := f.SignIn(t.Context(), username, "wrong", network)
+		return err
+	}
+	for range 50 {
+		if err := guess("li.hua", "203.0.113.9"); err == nil {
+			t.Fatal("a wrong password was taken")
+		}
+		if err := guess("li.hua\x00"+here, here); err == nil { // no name makes up another's count
+			t.Fatal("a wrong name was taken")
+		}
+	}
+	if err := guess("li.hua", "203.0.113.9"); !errors.Is(err, accounts.ErrLocked) {
+		t.Errorf("the stranger goes on guessing: %v", err)
+	}
+	f.signIn(t)
+	// From many networks together the guesses are stopped after a hundred.
+	checked := 0
+	f.checks.taken()
+	for i := range 60 {
+		for range 5 {
+			if err := guess("li.hua", fmt.Sprintf("203.0.113.%d", 10+i)); errors.Is(err, accounts.ErrCredentials) {
+				checked++
+			}
+		}
+	}
+	if checked != 100 || len(f.checks.taken()) != 100 {
+		t.Errorf("%d passwords were checked for many networks, want 100", checked)
+	}
+	f.clock.advance(time.Minute)
+	f.signIn(t)
+}
+
+func TestChangePassword(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	f := newFixture(t)
+	a := f.create(t)
+	old, p := f.signIn(t)
+	other, _ := f.signIn(t)
+	if _, _, err := f.ChangePassword(ctx, p, "wrong", "autumn-2026", here); !errors.Is(err, accounts.ErrCredentials) {
+		t.Errorf("a wrong present password: %v", err)
+	}
+	if _, _, err := f.ChangePassword(ctx, p, "spring-2026", "short", here); !asField(err, "password", accounts.ErrPassword) {
+		t.Errorf("a short password: %v", err)
+	}
+	fresh, next, err := f.ChangePassword(ctx, p, "spring-2026", "autumn-2026", here)
+	if err != nil || next.Account != a.ID || next.CSRF == p.CSRF {
+		t.Fatalf("%+v, %v", next, err)
+	}
+	for name, cookie := range map[string]string{"the session": old, "another session": other} {
+		if _, err := f.Principal(ctx, cookie); !errors.Is(err, accounts.ErrNoSession) {
+			t.Errorf("%s lives on: %v", name, err)
+		}
+	}
+	if got, err := f.Principal(ctx, fresh); err != nil || got != next {
+		t.Errorf("the fresh session: %+v, %v", got, err)
+	}
+	if _, _, err := f.SignIn(ctx, "li.hua", "spring-2026", here); !errors.Is(err, accounts.ErrCredentials) {
+		t.Errorf("the old password: %v", err)
+	}
+	if _, _, err := f.SignIn(ctx, "li.hua", "autumn-2026", here); err != nil {
+		t.Errorf("the new password: %v", err)
+	}
+	for range 10 {
+		_, _, err = f.ChangePassword(ctx, next, "wrong", "winter-2026", here)
+	}
+	if _, _, err = f.ChangePassword(ctx, next, "autumn-2026", "winter-2026", here); !errors.Is(err, accounts.ErrLocked) {
+		t.Errorf("guessing the present password: %v", err)
+	}
+	token := accounts.Principal{Account: "token:x", Role: accounts.Admin, Token: true}
+	if _, _, err := f.ChangePassword(ctx, token, "a", "winter-2026", here); !errors.Is(err, accounts.ErrNoSession) {
+		t.Errorf("a service token: %v", err)
+	}
+}
+
 // However many guesses come at once, no more than ten passwords are checked.
 func TestParallelGuessesAreCounted(t *testing.T) {
 	t.Parallel()
@@ -347,7 +432,7 @@ func TestParallelGuessesAreCounted(t *testing.T) {
 	for range 100 {
 		wg.Go(func() {
 			<-start
-			_, _, err := f.SignIn(t.Context(), "li.hua", "wrong")
+			_, _, err := f.SignIn(t.Context(), "li.hua", "wrong", here)
 			switch {
 			case errors.Is(err, accounts.ErrLocked):
 				refused.Add(1)
@@ -436,7 +521,7 @@ func TestSignInRacingAChange(t *testing.T) {
 			return h == hash(secret)
 		},
 	})
-	cookie, _, err := s.SignIn(t.Context(), "li.hua", "spring-2026")
+	cookie, _, err := s.SignIn(t.Context(), "li.hua", "spring-2026", here)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -452,7 +537,7 @@ func TestDisabledAccountCannotSignIn(t *testing.T) {
 	if err := f.Disable(t.Context(), "root", a.ID, true); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := f.SignIn(t.Context(), "li.hua", "spring-2026"); !errors.Is(err, accounts.ErrCredentials) {
+	if _, _, err := f.SignIn(t.Context(), "li.hua", "spring-2026", here); !errors.Is(err, accounts.ErrCredentials) {
 		t.Fatalf("got %v", err)
 	}
 	if len(f.checks.taken()) != 1 {
@@ -497,7 +582,7 @@ func TestExpiredSessionsAreDeletedInPassing(t *testing.T) {
 	for range 5 {
 		f.signIn(t)
 	}
-	if _, _, err := f.SignIn(t.Context(), "nobody", "wrong"); !errors.Is(err, accounts.ErrCredentials) {
+	if _, _, err := f.SignIn(t.Context(), "nobody", "wrong", here); !errors.Is(err, accounts.ErrCredentials) {
 		t.Fatal(err)
 	}
 	f.clock.advance(25 * time.Hour)
@@ -624,6 +709,7 @@ func TestServiceTokens(t *testing.T) {
 		{"role", accounts.ErrRole, func(n *accounts.NewToken) { n.Role = accounts.Resident }},
 		{"division", accounts.ErrRole, func(n *accounts.NewToken) { n.Division = "" }},
 		{"organisation", accounts.ErrRole, func(n *accounts.NewToken) { n.Role = accounts.Provider }},
+		{"division", accounts.ErrRole, func(n *accounts.NewToken) { n.Role, n.Organisation = accounts.Provider, "o1" }},
 		{"ttl", accounts.ErrTTL, func(n *accounts.NewToken) { n.TTL = time.Second }},
 		{"ttl", accounts.ErrTTL, func(n *accounts.NewToken) { n.TTL = 367 * 24 * time.Hour }},
 		{"ttl", accounts.ErrTTL, func(n *accounts.NewToken) { n.TTL = -time.Hour }},
@@ -645,7 +731,7 @@ func TestNoSecretIsStored(t *testing.T) {
 	if _, err := real.Create(ctx, "root", caseworker()); err != nil {
 		t.Fatal(err)
 	}
-	cookie, _, err := real.SignIn(ctx, "li.hua", "spring-2026")
+	cookie, _, err := real.SignIn(ctx, "li.hua", "spring-2026", here)
 	if err != nil {
 		t.Fatal(err)
 	}

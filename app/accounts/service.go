@@ -22,13 +22,7 @@ import (
 )
 
 const (
-	// freeFailures is how many sign-ins under a username may fail before each
-	// further one is locked out for a while.
-	//
-	// Source: threats.md, "password guessing".
-	freeFailures = 10
-	firstLock    = time.Minute
-	longestLock  = time.Hour
+	firstLock = time.Minute
 	// forgetFailures is how long after the last attempt the count begins anew.
 	forgetFailures = 24 * time.Hour
 
@@ -44,6 +38,24 @@ const (
 	tokenPrefix = "hct_"
 	sweepAtOnce = 100
 )
+
+// patience is how many sign-ins under a username may fail before each further
+// one is locked out for a while: a minute at first, doubling up to longest.
+//
+// The strict one is for each network, so that a stranger who types wrong
+// passwords locks out the stranger's network and not the account's owner. The
+// loose one is for all networks together: it stops guessing from many, and
+// locks for a short time only, because it does lock the owner out.
+//
+// Source: threats.md, "password guessing"; NIST SP 800-63B, 5.2.2 (at most 100).
+type patience struct {
+	free    int64
+	longest time.Duration
+}
+
+func ofOneNetwork() patience { return patience{10, time.Hour} }
+
+func ofAllNetworks() patience { return patience{100, 15 * time.Minute} }
 
 // Config is what a [Service] needs.
 type Config struct {
@@ -306,7 +318,10 @@ func checkRole(role Role, division, organisation string) error {
 	case role != Provider && organisation != "":
 		return FieldError{"organisation", "只有资源方账户属于组织,请清空此项。",
 			"Only a provider belongs to an organisation: leave it empty.", ErrRole}
-	case role == Provider && division == "":
+	case role == Provider && division != "":
+		return FieldError{"division", "资源方账户由其组织决定范围，请清空区划。",
+			"A provider answers for its organisation, not for a division: leave it empty.", ErrRole}
+	case role == Provider:
 		return nil
 	case !regions.Valid(division):
 		return FieldError{"division", "请选择区划(12 位代码)。",

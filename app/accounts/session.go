@@ -10,7 +10,8 @@ import (
 )
 
 // SignIn begins a session and returns the value of its cookie, which is kept
-// nowhere else. The value is always a fresh one; a cookie that came with the
+// nowhere else. network is where the attempt comes from (an address or a
+// prefix); failures are counted for each apart. The value is always a fresh one; a cookie that came with the
 // request is not taken over.
 //
 // An unknown username takes the same steps as a known one: the attempt is
@@ -19,10 +20,10 @@ import (
 // sent at once do not all slip in before the lock.
 //
 // Errors: [ErrCredentials]; [LockedError], which is an [ErrLocked].
-func (s *Service) SignIn(ctx context.Context, username, password string) (cookie string, p Principal, err error) {
+func (s *Service) SignIn(ctx context.Context, username, password, network string) (cookie string, p Principal, err error) {
 	username = canonicalUsername(username)
-	key := digest("username\x00" + username)
-	if err := s.attempt(ctx, key); err != nil {
+	keys, err := s.attempt(ctx, username, network)
+	if err != nil {
 		return "", Principal{}, err
 	}
 	found, _, err := s.accounts.Find(ctx, store.Query{Index: "username", Equal: []any{username}, Limit: 1})
@@ -41,7 +42,7 @@ func (s *Service) SignIn(ctx context.Context, username, password string) (cookie
 		return "", Principal{}, ErrCredentials
 	}
 	account := found[0]
-	if err := s.attempts.Delete(ctx, key); err != nil {
+	if err := s.attempts.Delete(ctx, keys...); err != nil {
 		return "", Principal{}, err
 	}
 	if err := s.sweep(ctx); err != nil {
@@ -55,9 +56,71 @@ func (s *Service) SignIn(ctx context.Context, username, password string) (cookie
 	return cookie, accountPrincipal(account, session), nil
 }
 
-// attempt counts one sign-in under a username, by compare-and-set, unless the
-// username is locked. Errors: [LockedError].
-func (s *Service) attempt(ctx context.Context, key string) error {
+// ChangePassword gives the owner of a session a new password, if they know the
+// present one. All their sessions are dead; cookie and next are those of a
+// fresh one. Wrong tries count as those of [Service.SignIn] do.
+//
+// Errors: [ErrCredentials]; [LockedError]; [FieldError] around [ErrPassword];
+// [ErrNoSession] for a principal without an account.
+func (s *Service) ChangePassword(ctx context.Context, p Principal, current, password, network string) (cookie string, next Principal, err error) {
+	if p.Token || p.Role == Resident {
+		return "", Principal{}, fmt.Errorf("change a password: %w", ErrNoSession)
+	}
+	account, err := s.accounts.Get(ctx, p.Account)
+	if err != nil {
+		return "", Principal{}, err
+	}
+	if err := checkPassword(password, account.Username); err != nil {
+		return "", Principal{}, err
+	}
+	keys, err := s.attempt(ctx, account.Username, network)
+	if err != nil {
+		return "", Principal{}, err
+	}
+	right, err := s.checked(ctx, account.PasswordHash, current)
+	if err != nil {
+		return "", Principal{}, err
+	}
+	if !right {
+		return "", Principal{}, ErrCredentials
+	}
+	if err := s.attempts.Delete(ctx, keys...); err != nil {
+		return "", Principal{}, err
+	}
+	if err := s.SetPassword(ctx, account.ID, account.ID, password); err != nil {
+		return "", Principal{}, err
+	}
+	if account, err = s.accounts.Get(ctx, account.ID); err != nil {
+		return "", Principal{}, err
+	}
+	if account.Disabled {
+		return "", Principal{}, ErrNoSession
+	}
+	session := &Session{Account: account.ID, Epoch: account.Epoch}
+	if cookie, err = s.begin(ctx, session); err != nil {
+		return "", Principal{}, err
+	}
+	return cookie, accountPrincipal(account, session), nil
+}
+
+// attempt counts one sign-in under a username, for its network and for all of
+// them, unless either is locked; keys are the counts to delete when it
+// succeeds. What is refused for its network does not count for all, so that
+// one network cannot use up the patience with the others.
+// Errors: [LockedError].
+func (s *Service) attempt(ctx context.Context, username, network string) (keys []string, err error) {
+	one, all := digest("network\x00"+network+"\x00"+username), digest("username\x00"+username)
+	if err := s.count(ctx, one, ofOneNetwork()); err != nil {
+		return nil, err
+	}
+	if err := s.count(ctx, all, ofAllNetworks()); err != nil {
+		return nil, err
+	}
+	return []string{one, all}, nil
+}
+
+// count counts one attempt, by compare-and-set. Errors: [LockedError].
+func (s *Service) count(ctx context.Context, key string, p patience) error {
 	const tries = 64
 	for range tries {
 		now := s.now()
@@ -84,8 +147,8 @@ func (s *Service) attempt(ctx context.Context, key string) error {
 		a.Failures++
 		a.ForgottenMs = store.Millis(now.Add(forgetFailures))
 		a.LockedUntilMs = 0
-		if a.Failures >= freeFailures {
-			a.LockedUntilMs = store.Millis(now.Add(lockAfter(a.Failures)))
+		if a.Failures >= p.free {
+			a.LockedUntilMs = store.Millis(now.Add(p.lockAfter(a.Failures)))
 		}
 		err = s.attempts.Replace(ctx, a)
 		if !errors.Is(err, store.ErrConflict) {
@@ -95,13 +158,12 @@ func (s *Service) attempt(ctx context.Context, key string) error {
 	return LockedError{s.now().Add(firstLock)} // that many guesses at once are no person's
 }
 
-// lockAfter is how long a username is locked after so many failures: one
-// minute after the tenth, doubling, up to one hour.
-func lockAfter(failures int64) time.Duration {
+// lockAfter is how long a username is locked after so many failures.
+func (p patience) lockAfter(failures int64) time.Duration {
 	lock := firstLock
-	for range failures - freeFailures {
-		if lock *= 2; lock >= longestLock {
-			return longestLock
+	for range failures - p.free {
+		if lock *= 2; lock >= p.longest {
+			return p.longest
 		}
 	}
 	return lock

@@ -64,6 +64,7 @@ type Service struct {
 
 	allocations store.Collection[Allocation, *Allocation]
 	events      store.Collection[Event, *Event]
+	redemptions store.Collection[redemption, *redemption]
 	shares      store.Collection[providers.Share, *providers.Share]
 	needs       store.Collection[residents.Need, *residents.Need]
 
@@ -114,6 +115,7 @@ func New(c Config) (*Service, error) {
 		hold: c.Hold, dripped: c.HoldDripped, lease: c.Lease, tick: c.Tick,
 		allocations: store.Of[Allocation](c.Record, allocationSchema),
 		events:      store.Of[Event](c.Record, eventSchema),
+		redemptions: store.Of[redemption](c.Record, redemptionSchema),
 		shares:      store.Of[providers.Share](c.Record, providers.SharesSchema()),
 		needs:       c.Residents.NeedCollection(),
 		known:       offers{byID: map[string]openOffer{}},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
 )
 
@@ -43,7 +44,7 @@ func TestScanPromisesAndHandoverLists(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // again changes nothing
-		v, err := c.care.HandOver(ctx, c.worker, got.Offered[0].ID, "scan")
+		v, err := c.care.HandOver(ctx, c.worker, got.Offered[0].ID, Evidence{})
 		if err != nil || v.State != HandedOver || v.HandedOverMs == 0 {
 			t.Fatalf("handover: %+v, %v", v, err)
 		}
@@ -250,7 +251,7 @@ func TestPromisesExpireAndLotsEnd(t *testing.T) {
 		return err == nil && stock[0].Closed && stock[0].ExpiredUnits == 5 && stock[0].PromisedUnits == 0
 	})
 	c.untilClean()
-	if _, err := c.care.HandOver(ctx, c.worker, kept.ID, "scan"); !errors.Is(err, ErrEnded) {
+	if _, err := c.care.HandOver(ctx, c.worker, kept.ID, Evidence{}); !errors.Is(err, ErrEnded) {
 		t.Errorf("handed over after the end: %v", err)
 	}
 }
@@ -276,7 +277,7 @@ func TestWithdrawnOfferKeepsItsPromises(t *testing.T) {
 	if got := c.scan(late); len(got.Offered) != 0 {
 		t.Errorf("a withdrawn offer still gave %+v", got.Offered)
 	}
-	if _, err := c.care.HandOver(ctx, c.worker, promise.ID, "scan"); err != nil {
+	if _, err := c.care.HandOver(ctx, c.worker, promise.ID, Evidence{}); err != nil {
 		t.Errorf("the promise did not stand: %v", err)
 	}
 	stock, err := c.care.Stock(ctx, o.ID)
@@ -305,7 +306,7 @@ func TestOtherDivisionsSeeNothing(t *testing.T) {
 		"view":     func() error { _, err := c.care.Allocation(ctx, c.worker, id); return err },
 		"accept":   func() error { _, err := c.care.Accept(ctx, c.worker, id); return err },
 		"decline":  func() error { _, err := c.care.Decline(ctx, c.worker, id, ""); return err },
-		"handover": func() error { _, err := c.care.HandOver(ctx, c.worker, id, "scan"); return err },
+		"handover": func() error { _, err := c.care.HandOver(ctx, c.worker, id, Evidence{}); return err },
 	} {
 		if err := act(); !errors.Is(err, ErrNotYours) {
 			t.Errorf("%s across divisions: %v, want ErrNotYours", name, err)
@@ -336,7 +337,7 @@ func TestRedisVanishesAndIsRebuilt(t *testing.T) {
 		r, _ := c.resident(village, "meal", 1, 2)
 		promised = append(promised, c.scan(r).Offered...)
 	}
-	if _, err := c.care.HandOver(ctx, c.worker, promised[0].ID, "scan"); err != nil {
+	if _, err := c.care.HandOver(ctx, c.worker, promised[0].ID, Evidence{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.care.Decline(ctx, c.worker, promised[1].ID, ""); err != nil {
@@ -488,7 +489,7 @@ func TestDeathAtEveryWrite(t *testing.T) {
 					var v AllocationView
 					switch i % 3 {
 					case 0:
-						v, err = c.care.HandOver(ctx, c.worker, a.ID, "scan")
+						v, err = c.care.HandOver(ctx, c.worker, a.ID, Evidence{})
 					case 1:
 						v, err = c.care.Decline(ctx, c.worker, a.ID, "")
 					default:
@@ -591,7 +592,7 @@ func TestEventsTellWhatHappened(t *testing.T) {
 	r, _ := c.resident(village, "meal", 1, 2)
 	a := c.scan(r).Offered[0]
 	c.clock.advance(time.Second)
-	if _, err := c.care.HandOver(ctx, c.worker, a.ID, "scan"); err != nil {
+	if _, err := c.care.HandOver(ctx, c.worker, a.ID, Evidence{}); err != nil {
 		t.Fatal(err)
 	}
 	events, _, err := c.care.Events(ctx, "", o.Organisation, "", 10)
@@ -609,4 +610,128 @@ func TestEventsTellWhatHappened(t *testing.T) {
 	if len(kinds) != 3 || kinds[0] != want[0] || kinds[1] != want[1] || kinds[2] != want[2] {
 		t.Errorf("events %v, want %v", kinds, want)
 	}
+}
+
+func TestHandoverProofIsChecked(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	c.offer("meal", 10, 0, county)
+	r, _ := c.resident(village, "meal", 1, 2)
+	someoneElse := c.person(village, "")
+	mine := c.scan(r)
+	another := c.scan(someoneElse)
+	id := mine.Offered[0].ID
+	colleague := accounts.Principal{Account: "colleague", Role: accounts.Caseworker, Division: county}
+	for name, try := range map[string]func() error{
+		"a scan of somebody else": func() error {
+			_, err := c.care.HandOver(ctx, c.worker, id, Evidence{Scan: another.Scan})
+			return err
+		},
+		"a scan by somebody else": func() error {
+			_, err := c.care.HandOver(ctx, colleague, id, Evidence{Scan: mine.Scan})
+			return err
+		},
+		"another's card": func() error {
+			_, err := c.care.HandOver(ctx, c.worker, id, Evidence{Code: c.code(someoneElse)})
+			return err
+		},
+	} {
+		if err := try(); !errors.Is(err, ErrProof) {
+			t.Errorf("%s: %v, want ErrProof", name, err)
+		}
+	}
+	if _, err := c.care.HandOver(ctx, c.worker, id, Evidence{PIN: "123456"}); !errors.Is(err, residents.ErrPIN) {
+		t.Errorf("a wrong PIN: %v", err)
+	}
+	v, err := c.care.HandOver(ctx, c.worker, id, Evidence{Scan: mine.Scan})
+	if err != nil || v.Proof != "scan" {
+		t.Errorf("the own scan: %q, %v", v.Proof, err)
+	}
+	c.need(r, "meal", 1, 2)
+	late := c.scan(r)
+	c.clock.advance(13 * time.Hour)
+	if _, err := c.care.HandOver(ctx, c.worker, late.Offered[0].ID, Evidence{Scan: late.Scan}); !errors.Is(err, ErrProof) && !errors.Is(err, ErrEnded) {
+		t.Errorf("an old scan: %v", err)
+	}
+}
+
+func TestScreenCodeIsGoodOnce(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	c.offer("meal", 10, 0, county)
+	r, _ := c.resident(village, "meal", 1, 2)
+	_, code, err := c.residents.ByCardNumber(context.Background(), r.CardNo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen := c.residents.ScreenToken(code, c.clock.now()).Digits()
+	var taken atomic.Int64
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			_, err := c.care.Scan(context.Background(), c.worker, screen)
+			switch {
+			case err == nil:
+				taken.Add(1)
+			case !errors.Is(err, ErrUnknownCode):
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if got := taken.Load(); got != 1 {
+		t.Errorf("one screen code was taken %d times", got)
+	}
+	if _, err := c.care.Identify(context.Background(), "another purpose", screen); err != nil {
+		t.Errorf("for another purpose: %v", err)
+	}
+}
+
+func TestSuspendedOrganisationGivesNothingNew(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 10, 0, county)
+	first, _ := c.resident(village, "meal", 1, 2)
+	kept := c.scan(first).Offered[0]
+	if _, err := c.providers.Decide(ctx, "admin", o.Organisation, providers.Suspended, ""); err != nil {
+		t.Fatal(err)
+	}
+	c.until("the offer has left the catalogue", func() bool {
+		_, known := c.care.offer(o.ID)
+		return !known
+	})
+	second, _ := c.resident(village, "meal", 1, 4)
+	if got := c.scan(second); len(got.Offered) != 0 {
+		t.Errorf("a suspended organisation gave %+v", got.Offered)
+	}
+	if _, err := c.care.HandOver(ctx, c.worker, kept.ID, Evidence{}); err != nil {
+		t.Errorf("its promise did not stand: %v", err)
+	}
+	if _, err := c.providers.Decide(ctx, "admin", o.Organisation, providers.Approved, ""); err != nil {
+		t.Fatal(err)
+	}
+	c.until("the waiting need is served again", func() bool {
+		c.scan(second)
+		got, err := c.care.Offered(ctx, second.ID)
+		return err == nil && len(got) == 1
+	})
+	c.clean(false)
+}
+
+func TestWithoutConsentNothingIsMatchedAndItSaysSo(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	c.offer("meal", 10, 0, county)
+	r, _ := c.resident(village, "meal", 1, 2)
+	if _, err := c.residents.SetConsent(ctx, "test", r.ID, nil); err != nil {
+		t.Fatal(err)
+	}
+	got := c.scan(r)
+	if len(got.Offered) != 0 || got.Needs[0].Reason.Code != matching.CodeWaitingConsent {
+		t.Errorf("got %+v", got)
+	}
+	c.clean(false)
 }

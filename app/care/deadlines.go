@@ -50,6 +50,7 @@ func (s *Service) report(ctx context.Context, what string, err error) {
 }
 
 func (s *Service) sweepAll(ctx context.Context) {
+	s.report(ctx, "forget used screen codes", s.forgetRedemptions(ctx))
 	s.report(ctx, "finish withdrawals", s.finishWithdrawals(ctx))
 	s.report(ctx, "resolve marks", s.resolveMarks(ctx, s.lease))
 }

@@ -2,6 +2,8 @@ package care
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -158,8 +160,18 @@ func (s *Service) Events(ctx context.Context, county, organisation, after string
 }
 
 // ForProvider leaves what a provider may know: what became of its units, not
-// whose they are.
+// whose they are. Ids that are made from a need's are replaced by fingerprints,
+// so that several allocations of one need cannot be told to belong together.
 func (e Event) ForProvider() Event {
+	e.ID, e.Allocation = fingerprint(e.Organisation, e.ID), fingerprint(e.Organisation, e.Allocation)
 	e.Resident, e.Need, e.By = "", "", ""
 	return e
+}
+
+func fingerprint(organisation, id string) string {
+	if id == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(organisation + "|" + id))
+	return hex.EncodeToString(sum[:12])
 }

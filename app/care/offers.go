@@ -47,14 +47,7 @@ func (s *Service) offer(id string) (openOffer, bool) {
 }
 
 // learn puts an open offer into the catalogue.
-func (s *Service) learn(ctx context.Context, o *providers.Offer) error {
-	if known, ok := s.offer(o.ID); ok && known.Revision == o.Revision {
-		return nil
-	}
-	org, err := s.providers.Get(ctx, o.Organisation)
-	if err != nil {
-		return err
-	}
+func (s *Service) learn(o *providers.Offer, org *providers.Organisation) {
 	entry := openOffer{Offer: o, providerName: org.Name, lots: map[string]providers.OfferLot{}}
 	mo := matching.Offer{
 		ID: o.ID, Version: o.Revision, Category: o.Category, Divisions: o.Divisions, Groups: o.Groups,
@@ -74,7 +67,6 @@ func (s *Service) learn(ctx context.Context, o *providers.Offer) error {
 	s.known.byID[o.ID] = entry
 	s.known.mu.Unlock()
 	s.catalogue.Put(mo)
-	return nil
 }
 
 // loadOffers puts every open offer into the catalogue. Lots that the matcher
@@ -117,23 +109,25 @@ func (s *Service) followOffers(ctx context.Context) error {
 	return nil
 }
 
+// follow takes an open offer of an approved organisation in, and any other out.
 func (s *Service) follow(ctx context.Context, o *providers.Offer) error {
+	org, err := s.providers.Get(ctx, o.Organisation)
+	if err != nil {
+		return err
+	}
 	_, known := s.offer(o.ID)
-	switch {
-	case o.Status != providers.OfferOpen:
-		if known {
-			s.forget(o.ID)
-		}
+	flows := o.Status == providers.OfferOpen && org.Status == providers.Approved
+	if flows == known {
 		return nil
-	case known:
+	}
+	if !flows {
+		s.forget(o.ID)
 		return nil
 	}
 	if err := s.providers.EnsureShares(ctx, o); err != nil {
 		return err
 	}
-	if err := s.learn(ctx, o); err != nil {
-		return err
-	}
+	s.learn(o, org)
 	if err := s.openLots(ctx, o.ID); err != nil && !errors.Is(err, matching.ErrNotReady) {
 		return err
 	}
@@ -187,9 +181,8 @@ func (s *Service) PostOffer(ctx context.Context, p accounts.Principal, organisat
 		return nil, err
 	}
 	// The record has it: what follows is repeated by loadOffers and rebuild.
-	if err := s.learn(ctx, o); err != nil {
-		s.log.Warn("learn a new offer later", "offer", o.ID, "error", err)
-	} else if err := s.openLots(ctx, o.ID); err != nil {
+	s.learn(o, org)
+	if err := s.openLots(ctx, o.ID); err != nil {
 		s.log.Warn("open a new offer's lots later", "offer", o.ID, "error", err)
 	}
 	var qty int64

@@ -20,51 +20,75 @@ import (
 )
 
 // Identify finds whose code it is: a scanned address, its digits, or the
-// 12-digit card number. Errors: [ErrUnknownCode], the same for a forged, a
-// revoked, an expired and a mistyped code.
-func (s *Service) Identify(ctx context.Context, code string) (*residents.Resident, error) {
+// 12-digit card number. A screen code is good once for each purpose, a word of
+// the caller's. Errors: [ErrUnknownCode], the same for a forged, a revoked, an
+// expired, a used and a mistyped code.
+func (s *Service) Identify(ctx context.Context, purpose, code string) (*residents.Resident, error) {
+	r, _, err := s.identify(ctx, purpose, code)
+	return r, err
+}
+
+// identify also says how: "scan" or "card_no".
+func (s *Service) identify(ctx context.Context, purpose, code string) (r *residents.Resident, how string, err error) {
 	code = strings.Join(strings.Fields(code), "")
-	var r *residents.Resident
-	if qrcode.ValidCardNumber(strings.ReplaceAll(code, "-", "")) {
-		found, c, err := s.residents.ByCardNumber(ctx, strings.ReplaceAll(code, "-", ""))
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, ErrUnknownCode
-		}
-		if err != nil {
-			return nil, err
-		}
-		if c.Status != residents.CodeActive {
-			return nil, ErrUnknownCode
-		}
-		r = found
+	var c *residents.Code
+	if number := strings.ReplaceAll(code, "-", ""); qrcode.ValidCardNumber(number) {
+		how = "card_no"
+		r, c, err = s.residents.ByCardNumber(ctx, number)
 	} else {
-		digits, err := qrcode.Extract(code)
-		if err != nil {
-			return nil, ErrUnknownCode
+		how = "scan"
+		token, fault := s.verified(code)
+		if fault != nil {
+			return nil, "", ErrUnknownCode
 		}
-		token, err := qrcode.Parse(digits)
-		if err != nil {
-			return nil, ErrUnknownCode
+		if r, c, err = s.residents.ByCode(ctx, token.CodeID()); err == nil && token.Kind == qrcode.Screen {
+			err = s.redeem(ctx, token, purpose)
 		}
-		if err := s.keys.Verify(token, s.now()); err != nil {
-			return nil, ErrUnknownCode
-		}
-		found, c, err := s.residents.ByCode(ctx, token.CodeID())
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, ErrUnknownCode
-		}
-		if err != nil {
-			return nil, err
-		}
-		if c.Status != residents.CodeActive {
-			return nil, ErrUnknownCode
-		}
-		r = found
 	}
-	if r.Status != residents.Active {
-		return nil, ErrUnknownCode
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDuplicate):
+		return nil, "", ErrUnknownCode
+	case err != nil:
+		return nil, "", err
+	case c.Status != residents.CodeActive, r.Status != residents.Active:
+		return nil, "", ErrUnknownCode
 	}
-	return r, nil
+	return r, how, nil
+}
+
+// verified reads a scanned code and checks its signature and time.
+func (s *Service) verified(code string) (qrcode.Token, error) {
+	digits, err := qrcode.Extract(code)
+	if err != nil {
+		return qrcode.Token{}, err
+	}
+	token, err := qrcode.Parse(digits)
+	if err != nil {
+		return qrcode.Token{}, err
+	}
+	return token, s.keys.Verify(token, s.now())
+}
+
+// redeem uses a screen code up for a purpose. Errors: [store.ErrDuplicate]
+// when it was used before.
+func (s *Service) redeem(ctx context.Context, t qrcode.Token, purpose string) error {
+	return s.redemptions.Insert(ctx, &redemption{
+		Meta: store.Meta{ID: fmt.Sprintf("%s|%d|%s", t.CodeID(), t.Stamp, purpose)}, AtMs: s.now().UnixMilli(),
+	})
+}
+
+// forgetRedemptions drops those of codes that have expired long since.
+func (s *Service) forgetRedemptions(ctx context.Context) error {
+	var ids []string
+	if err := s.redemptions.Each(ctx, store.Query{
+		Index: "at", To: s.now().Add(-10 * time.Minute).UnixMilli(),
+	}, func(r *redemption) error {
+		ids = append(ids, r.ID)
+		return nil
+	}); err != nil {
+		return err
+	}
+	return s.redemptions.Delete(ctx, ids...)
 }
 
 // Scan is the main act: it identifies the resident, matches every open need in
@@ -75,14 +99,14 @@ func (s *Service) Identify(ctx context.Context, code string) (*residents.Residen
 // Errors: [ErrUnknownCode], also for a resident of another division (which is
 // audited); others are the stores', and safe to retry.
 func (s *Service) Scan(ctx context.Context, p accounts.Principal, code string) (*ScanResult, error) {
-	r, err := s.Identify(ctx, code)
+	r, how, err := s.identify(ctx, "scan", code)
 	if err != nil {
 		return nil, err
 	}
 	scan := store.NewID()
 	entry := audit.Entry{
 		ID: scan, AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: "scan",
-		Object: r.ID, Subject: r.ID, Division: r.Division, Purpose: "match needs and hand over aid", Outcome: "ok",
+		Object: how, Subject: r.ID, Division: r.Division, Purpose: "match needs and hand over aid", Outcome: "ok",
 	}
 	if !p.Sees(r.Division) {
 		entry.Outcome = "denied"
@@ -259,7 +283,7 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		}
 		candidates, misses := m.s.catalogue.Candidates(m.resident.County, n.Category, person, now)
 		if !m.resident.Consent.Allows(residents.ConsentMatching) {
-			candidates = nil
+			candidates, misses = nil, nil
 		}
 		m.notFor[n.ID] = m.s.describe(misses)
 		request.Asks = append(request.Asks, matching.Ask{
@@ -364,6 +388,9 @@ func (m *match) allocation(n *residents.Need, h matching.Hold) (*Allocation, err
 func (m *match) why(n *residents.Need, o matching.Outcome) matching.Reason {
 	category, _ := providers.CategoryByID(n.Category)
 	now := m.s.now()
+	if !m.resident.Consent.Allows(residents.ConsentMatching) {
+		return matching.ReasonNoConsent()
+	}
 	switch o.Why {
 	case "cap":
 		return matching.ReasonWaitingCap(o.CapUsed, category.CapUnits, category.CapPeriod, category.CapPeriod.End(now))
@@ -466,7 +493,7 @@ func (a *Allocation) view() AllocationView {
 		PromisedMs: a.PromisedMs, ExpiresMs: a.ExpiresMs, UntilMs: a.UntilMs,
 	}
 	if a.State == HandedOver {
-		v.HandedOverMs = a.EndedMs
+		v.HandedOverMs, v.Proof = a.EndedMs, a.Proof
 	}
 	return v
 }

@@ -19,6 +19,9 @@ var (
 	ErrNotYours = errors.New("outside your responsibility")
 	// ErrEnded says that the allocation has ended another way already.
 	ErrEnded = errors.New("this allocation has ended")
+	// ErrProof says that the evidence of a handover is not of this person: a
+	// scan of somebody else's, by somebody else or too old, or another code.
+	ErrProof = errors.New("the evidence does not fit this person")
 	// ErrNotReady is [matching.ErrNotReady].
 	ErrNotReady = matching.ErrNotReady
 )
@@ -68,7 +71,7 @@ type Allocation struct {
 	UntilMs    int64  `json:"until_ms"` // end of the lot
 	EndedMs    int64  `json:"ended_ms"`
 	EndedBy    string `json:"ended_by"`
-	Proof      string `json:"proof"` // how the handover was proved: "scan", "card_no", "pin"…
+	Proof      string `json:"proof"` // what the handover rests on: "pin", "scan", "card_no", "word"
 
 	Reason    matching.Reason `json:"reason"`
 	EndReason matching.Reason `json:"end_reason"`
@@ -93,6 +96,13 @@ func (a *Allocation) hold() matching.Hold {
 
 // counts says whether the units of the allocation count against caps.
 func (a *Allocation) counts() bool { return a.State == Promised || a.State == HandedOver }
+
+// redemption notes that a screen code was used: its id is made of the code,
+// its step and the purpose, so that it is used once.
+type redemption struct {
+	store.Meta `bson:",inline"`
+	AtMs       int64 `json:"at_ms"`
+}
 
 // Event is one thing that happened, for the ledger of events. It carries ids
 // and quantities, never a name.
@@ -123,6 +133,9 @@ var (
 		{Name: "due", Fields: []string{"state", "expires_ms"}},
 		{Name: "county", Fields: []string{"county", "promised_ms"}},
 	}}
+	redemptionSchema = store.Schema{Name: "redemptions", Indexes: []store.Index{
+		{Name: "at", Fields: []string{"at_ms"}},
+	}}
 	eventSchema = store.Schema{Name: "events", Indexes: []store.Index{
 		{Name: "at", Fields: []string{"at_ms"}},
 		{Name: "county", Fields: []string{"county", "at_ms"}},
@@ -131,7 +144,7 @@ var (
 )
 
 // Schemas are the collections of this package.
-func Schemas() []store.Schema { return []store.Schema{allocationSchema, eventSchema} }
+func Schemas() []store.Schema { return []store.Schema{allocationSchema, eventSchema, redemptionSchema} }
 
 // ResidentView is what a caseworker sees of a person.
 type ResidentView struct {
@@ -194,6 +207,7 @@ type AllocationView struct {
 	ExpiresMs    int64              `json:"expires_ms"`
 	UntilMs      int64              `json:"until_ms"`
 	HandedOverMs int64              `json:"handed_over_ms"` // 0: not yet
+	Proof        string             `json:"proof"`          // what the handover rests on
 }
 
 // ScanResult answers a scan, whole.

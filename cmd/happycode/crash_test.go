@@ -163,7 +163,7 @@ func (x *crash) client(ctx context.Context, t *testing.T, rnd *rand.Rand) {
 		var body any
 		switch rnd.IntN(10) {
 		case 0, 1, 2, 3:
-			verb, body = "handover", map[string]string{"proof": "scan"}
+			verb, body = "handover", map[string]string{"scan": result.Scan}
 		case 4:
 			verb, body = "decline", map[string]string{"reason": "不需要"}
 		case 5, 6:

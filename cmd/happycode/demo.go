@@ -249,8 +249,11 @@ func (d *demo) loadAccounts(ctx context.Context, organisations map[string]string
 			continue
 		}
 		division := d.s.city()
-		if want.role == accounts.Caseworker {
+		switch want.role {
+		case accounts.Caseworker:
 			division = d.city.CaseworkerDivision
+		case accounts.Provider:
+			division = "" // its organisation says what it acts for
 		}
 		a, err := d.s.accounts.Create(ctx, byCommand, accounts.NewAccount{
 			Username: want.username, Password: d.secrets.Passwords[want.username], Role: want.role,
@@ -317,7 +320,7 @@ func (d *demo) loadOffers(ctx context.Context, organisations map[string]string) 
 				break
 			}
 		}
-		as := accounts.Principal{Account: byCommand, Role: accounts.Provider, Organisation: id, Division: d.s.city()}
+		as := accounts.Principal{Account: byCommand, Role: accounts.Provider, Organisation: id}
 		for _, o := range organisation.Offers {
 			if posted[o.TitleZH] {
 				continue
@@ -393,7 +396,7 @@ func (d *demo) scan(ctx context.Context) error {
 		if i >= demoHandovers || len(result.Received) > 0 || len(result.Offered) == 0 {
 			continue
 		}
-		if _, err := d.s.care.HandOver(ctx, as, result.Offered[0].ID, "scan"); err != nil {
+		if _, err := d.s.care.HandOver(ctx, as, result.Offered[0].ID, care.Evidence{Scan: result.Scan}); err != nil {
 			return fmt.Errorf("hand over %s: %w", result.Offered[0].ID, err)
 		}
 	}

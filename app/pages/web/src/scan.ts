@@ -40,6 +40,7 @@ interface Allocation {
 }
 
 interface Answer {
+  scan: string;
   resident: { id: string; name: string; id_masked: string; card_no: string; place: string; birth_year: number; groups?: string[]; score_milli: number };
   needs?: Need[];
   offered?: Allocation[];
@@ -254,7 +255,7 @@ async function scan(code: string): Promise<void> {
   try {
     const answer = await post<Answer>("/api/v1/scans", { code });
     success();
-    show(answer, /^\d{12}$/.test(code) ? "card_no" : "scan");
+    show(answer);
   } catch (error) {
     refused(error, () => void scan(code));
   }
@@ -336,7 +337,7 @@ function section(heading: string, items: HTMLElement[], none: string): HTMLEleme
   return el("section", {}, el("h2", {}, t(heading)), items.length > 0 ? el("div", { class: "stack" }, ...items) : el("p", { class: "none" }, t(none)));
 }
 
-function show(answer: Answer, proof: string): void {
+function show(answer: Answer): void {
   const person = answer.resident;
   const tags = el("p", { class: "tags" }, ...(person.groups ?? []).map((id) => tag(kinds.groups[id] ?? id)));
   const received = (answer.received ?? []).map((a) =>
@@ -358,7 +359,7 @@ function show(answer: Answer, proof: string): void {
       tags,
       el("div", { class: "actions" }, button("scan.next", "strong", next), el("a", { class: "button plain", href: "/residents/" + encodeURIComponent(person.id) }, t("scan.open_page"))),
     ),
-    section("scan.matched", (answer.offered ?? []).map((a) => promise(a, proof)), "scan.matched_none"),
+    section("scan.matched", (answer.offered ?? []).map((a) => promise(a, answer.scan)), "scan.matched_none"),
     needs(answer.needs ?? []),
     el("section", {}, el("h2", {}, t("scan.received")), received.length > 0 ? el("ul", { class: "rows card" }, ...received) : el("p", { class: "none" }, t("scan.received_none"))),
   );
@@ -394,7 +395,7 @@ function title(a: Allocation): string {
   return say({ zh: a.title_zh, en: a.title_en });
 }
 
-function promise(a: Allocation, proof: string): HTMLElement {
+function promise(a: Allocation, scan: string): HTMLElement {
   const box = el("article", { class: "aid promise" });
   const place = say({ zh: a.handover.place, en: a.handover.place_en });
   const actions = el("div", { class: "actions" });
@@ -407,7 +408,7 @@ function promise(a: Allocation, proof: string): HTMLElement {
     for (const b of actions.querySelectorAll("button")) b.disabled = true;
     try {
       const changed = await post<Allocation>(`/api/v1/allocations/${encodeURIComponent(a.id)}/${verb}`, body, `${verb}-${key}`);
-      box.replaceWith(promise({ ...a, ...changed, accepted: changed.accepted || verb === "accept" }, proof));
+      box.replaceWith(promise({ ...a, ...changed, accepted: changed.accepted || verb === "accept" }, scan));
       if (verb === "handover") success();
       announce(t(done));
       void refreshNeeds(a.resident);
@@ -433,7 +434,7 @@ function promise(a: Allocation, proof: string): HTMLElement {
     box.append(el("p", { class: "tags" }, tag(t("state." + a.state), "state state-" + a.state)));
     return box;
   }
-  actions.append(button("aid.hand_over", "strong", () => void act("handover", { proof }, "scan.handed_over")));
+  actions.append(button("aid.hand_over", "strong", () => void act("handover", { scan }, "scan.handed_over")));
   if (!a.accepted) actions.append(button("aid.accept", "", () => void act("accept", {}, "scan.accepted")));
   actions.append(declining(a.id, (reason) => void act("decline", { reason }, "scan.declined")));
   box.append(actions);
