@@ -44,7 +44,7 @@ func (a *App) createSession(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	cookie, p, err := a.Accounts.SignIn(c.UserContext(), in.Username, in.Password)
+	cookie, p, err := a.Accounts.SignIn(c.UserContext(), in.Username, in.Password, a.network(c))
 	if err != nil {
 		return err
 	}
@@ -118,6 +118,43 @@ func (a *App) putLang(c *fiber.Ctx) error {
 	p := principalOf(c)
 	p.Lang = in.Lang
 	return c.JSON(viewMe(p))
+}
+
+type passwordRequest struct {
+	Current  string `json:"current_password" required:"true" format:"password"`
+	Password string `json:"password" required:"true" format:"password" minLength:"8" maxLength:"256"`
+}
+
+// faultCurrent counts as a guess, like faultCredentials.
+var faultCurrent = &fault{status: 400, code: faultCredentials.code, title: words{"密码未修改", "The password was not changed"},
+	detail: words{"当前密码不正确。", "The present password is not right."},
+	fields: []fieldFault{{"current_password", words{"当前密码不正确，请再试一次。", "The present password is not right; try again."}}}} // read only
+
+func (a *App) putPassword(c *fiber.Ctx) error {
+	in, err := decode[passwordRequest](c)
+	if err != nil {
+		return err
+	}
+	p, err := a.changePassword(c, in.Current, in.Password)
+	if err != nil {
+		return err
+	}
+	return c.JSON(viewMe(p))
+}
+
+// changePassword gives the one who asks a new password and a fresh session;
+// the earlier sessions of the account end at once. Errors: faultCurrent.
+func (a *App) changePassword(c *fiber.Ctx, current, password string) (accounts.Principal, error) {
+	cookie, p, err := a.Accounts.ChangePassword(c.UserContext(), principalOf(c), current, password, a.network(c))
+	if errors.Is(err, accounts.ErrCredentials) {
+		return p, faultCurrent
+	}
+	if err != nil {
+		return p, err
+	}
+	a.setSession(c, cookie)
+	concerns(c, p.Account, "", p.Division)
+	return p, nil
 }
 
 // accountView is an account as administrators see it.

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"errors"
 
 	"github.com/gofiber/fiber/v2"
@@ -71,7 +70,7 @@ func (a *App) createOrganisation(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	org, err := a.join(c.UserContext(), providers.NewOrganisation(in.Organisation), accounts.NewAccount{
+	org, err := a.join(c, providers.NewOrganisation(in.Organisation), accounts.NewAccount{
 		Username: in.Account.Username, Password: in.Account.Password, DisplayName: in.Account.DisplayName, Lang: in.Account.Lang,
 	})
 	if err != nil {
@@ -88,13 +87,14 @@ const joining = "joining"
 // comes first and is tied to the organisation last, so that a repeat after a
 // refused field or a crash, with the same username and password, goes on
 // where it stopped.
-func (a *App) join(ctx context.Context, n providers.NewOrganisation, who accounts.NewAccount) (*providers.Organisation, error) {
+func (a *App) join(c *fiber.Ctx, n providers.NewOrganisation, who accounts.NewAccount) (*providers.Organisation, error) {
+	ctx := c.UserContext()
 	who.Role, who.Division, who.Organisation = accounts.Provider, "", joining
 	id := ""
 	account, err := a.Accounts.Create(ctx, "join", who)
 	switch {
 	case errors.Is(err, store.ErrDuplicate):
-		cookie, p, err := a.Accounts.SignIn(ctx, who.Username, who.Password)
+		cookie, p, err := a.Accounts.SignIn(ctx, who.Username, who.Password, a.network(c))
 		if err == nil {
 			err = a.Accounts.SignOut(ctx, cookie)
 		}

@@ -56,14 +56,15 @@ func (a *App) importDivisions(c *fiber.Ctx) error {
 	return c.JSON(divisionsImported{res.Taken, res.Changed, res.Known, viewBadRows(langOf(c), res.Bad)})
 }
 
-// takeDivisions imports the uploaded "file" and puts the new tree in force.
+// takeDivisions imports the uploaded "file", as far as it lies in the
+// administrator's division, and puts the new tree in force.
 func (a *App) takeDivisions(c *fiber.Ctx) (regions.Result, error) {
 	file, _, err := uploaded(c, "file")
 	if err != nil {
 		return regions.Result{}, err
 	}
 	defer file.Close()
-	res, err := a.Regions.Import(c.UserContext(), file, a.progress(c))
+	res, err := a.Regions.ImportWithin(c.UserContext(), principalOf(c).Division, file, a.progress(c))
 	if err != nil {
 		return res, err
 	}

@@ -1,11 +1,14 @@
 package app
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strconv"
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/residents"
@@ -134,7 +137,26 @@ func (a *App) listResidents(c *fiber.Ctx) error {
 		}
 	}
 	concerns(c, division, "", division)
+	if err := a.auditListed(c, page); err != nil {
+		return err
+	}
 	return c.JSON(out)
+}
+
+// auditListed writes to the audit log, for each person of a list, that the one who
+// asks has seen them, before the list goes out. page is not longer than one
+// block of the log takes.
+func (a *App) auditListed(c *fiber.Ctx, page []*residents.Resident) error {
+	entries := make([]audit.Entry, len(page))
+	for i, r := range page {
+		e := a.entry(principalOf(c), routeOf(c))
+		e.Act, e.Object, e.Subject, e.Division, e.Outcome = "list_residents", r.ID, r.ID, r.Division, "ok"
+		entries[i] = e
+	}
+	if err := a.Audit.Write(c.UserContext(), entries...); err != nil {
+		return fmt.Errorf("audit list of residents: %w", err)
+	}
+	return nil
 }
 
 type findRequest struct {
@@ -154,7 +176,7 @@ func (a *App) findResident(c *fiber.Ctx) error {
 	case in.IDNumber != "":
 		r, err = a.Residents.ByIDNumber(c.UserContext(), in.IDNumber)
 	case in.CardNo != "":
-		r, _, err = a.Residents.ByCardNumber(c.UserContext(), in.CardNo)
+		r, err = a.byCardNumber(c, in.CardNo)
 	default:
 		return faultField.with(fieldFault{"id_number", words{"请填写身份证号或卡号", "give an ID number or a card number"}})
 	}
@@ -177,6 +199,19 @@ func (a *App) findResident(c *fiber.Ctx) error {
 		return err
 	}
 	return c.JSON(v)
+}
+
+// byCardNumber finds whose card it is that has this number now; a card that
+// was replaced or revoked is nobody's. Errors: [store.ErrNotFound].
+func (a *App) byCardNumber(c *fiber.Ctx, no string) (*residents.Resident, error) {
+	r, code, err := a.Residents.ByCardNumber(c.UserContext(), no)
+	if err != nil {
+		return nil, err
+	}
+	if code.Status != residents.CodeActive {
+		return nil, fmt.Errorf("code %s is %s: %w", code.ID, code.Status, store.ErrNotFound)
+	}
+	return r, nil
 }
 
 func (a *App) getResident(c *fiber.Ctx) error {
@@ -314,6 +349,104 @@ func (a *App) reissue(c *fiber.Ctx) (*residents.Code, error) {
 	return code, nil
 }
 
+type pinRequest struct {
+	PIN string `json:"pin" required:"true" format:"password" description:"6 to 12 digits."`
+}
+
+func (a *App) setPIN(c *fiber.Ctx) error {
+	in, err := decode[pinRequest](c)
+	if err != nil {
+		return err
+	}
+	if err := a.givePIN(c, in.PIN); err != nil {
+		return err
+	}
+	return c.SendStatus(fiber.StatusNoContent)
+}
+
+// givePIN sets the PIN of the route's resident; whoever signed in with the one
+// before is out at once.
+func (a *App) givePIN(c *fiber.Ctx, pin string) error {
+	ctx, r := c.UserContext(), residentOf(c)
+	if err := a.hashed(ctx, func() error { return a.Residents.SetPIN(ctx, r.ID, pin) }); err != nil {
+		return err
+	}
+	return a.Accounts.SignOutResident(ctx, r.ID)
+}
+
+// hashed runs what hashes PINs when there is room for it.
+func (a *App) hashed(ctx context.Context, do func() error) error {
+	select {
+	case a.hashing <- struct{}{}:
+		defer func() { <-a.hashing }()
+		return do()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+type consentRequest struct {
+	Scope []string `json:"scope" required:"true" items.enum:"matching,provider_handover" description:"All that the resident agrees to from now on; empty withdraws the consent."`
+}
+
+func (a *App) setConsent(c *fiber.Ctx) error {
+	in, err := decode[consentRequest](c)
+	if err != nil {
+		return err
+	}
+	if in.Scope == nil { // a consent is not withdrawn by leaving it out
+		return faultField.with(fieldFault{"scope", words{"请填写同意范围,可为空列表", "name the scope; it may be an empty list"}})
+	}
+	r, err := a.Residents.SetConsent(c.UserContext(), principalOf(c).Account, residentOf(c).ID, in.Scope)
+	if wrong := new(residents.FieldError); errors.As(err, &wrong) {
+		return faultField.with(fieldFault{"scope", words{wrong.ZH, wrong.EN}})
+	}
+	if err != nil {
+		return err
+	}
+	v, err := a.viewResident(c, r, true)
+	if err != nil {
+		return err
+	}
+	return c.JSON(v)
+}
+
+type statusRequest struct {
+	Status residents.Status `json:"status" required:"true" enum:"active,moved,deceased" description:"The code of somebody who is not active is not recognised."`
+}
+
+func (a *App) setStatus(c *fiber.Ctx) error {
+	in, err := decode[statusRequest](c)
+	if err != nil {
+		return err
+	}
+	r, err := a.giveStatus(c, in.Status)
+	if err != nil {
+		return err
+	}
+	v, err := a.viewResident(c, r, true)
+	if err != nil {
+		return err
+	}
+	return c.JSON(v)
+}
+
+// giveStatus changes the status of the route's resident; those who are not
+// served here any more are signed out.
+func (a *App) giveStatus(c *fiber.Ctx, status residents.Status) (*residents.Resident, error) {
+	ctx := c.UserContext()
+	r, err := a.Residents.SetStatus(ctx, residentOf(c).ID, status)
+	if err != nil {
+		return nil, err
+	}
+	if r.Status != residents.Active {
+		if err := a.Accounts.SignOutResident(ctx, r.ID); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
 func (a *App) listNeeds(c *fiber.Ctx) error {
 	needs, err := a.Care.Needs(c.UserContext(), residentOf(c).ID)
 	if err != nil {
@@ -354,11 +487,61 @@ func (a *App) createNeed(c *fiber.Ctx) error {
 	if key := c.Get("Idempotency-Key"); key != "" {
 		n.Key = hash(principalOf(c).Account, key)
 	}
+	if err := a.mayAsk(c, n); err != nil {
+		return err
+	}
 	need, err := a.Care.AddNeed(c.UserContext(), principalOf(c), n)
 	if err != nil {
 		return err
 	}
 	return c.Status(fiber.StatusCreated).JSON(viewNeed(need))
+}
+
+// What residents may ask for themselves; a caseworker records what is more.
+const (
+	ownNeeds   = 10 // that have not ended, at once
+	ownUrgency = 3  // 4 (today) is for a caseworker to judge
+)
+
+// mayAsk says whether a resident may ask for a need; everybody else may. The
+// bound on the number is against flooding: requests at the very same moment
+// can go beyond it, and what is given is capped by the matcher.
+func (a *App) mayAsk(c *fiber.Ctx, n residents.NewNeed) error {
+	if principalOf(c).Role != accounts.Resident {
+		return nil
+	}
+	var wrong []fieldFault
+	if n.Urgency > ownUrgency {
+		wrong = append(wrong, fieldFault{"urgency", words{"急需当天解决的,请联系社工登记。", "What is needed today is recorded by your caseworker: please call."}})
+	}
+	if x, ok := providers.CategoryByID(n.Category); ok && x.CapUnits > 0 && n.QtyUnits > x.CapUnits {
+		zh, en := fmt.Sprintf("%d %s", x.CapUnits, x.UnitZH), fmt.Sprintf("%d (%s)", x.CapUnits, x.UnitEN)
+		if x.ID == providers.Cash {
+			zh = fmt.Sprintf("%d 元", x.CapUnits/100)
+			en = fmt.Sprintf("%d yuan", x.CapUnits/100)
+		}
+		wrong = append(wrong, fieldFault{"qty_units", words{"一次最多申请 " + zh + ",需要更多请联系社工。", "Ask for at most " + en + " at once; for more, please call your caseworker."}})
+	}
+	needs, err := a.Residents.Needs(c.UserContext(), n.Resident)
+	if err != nil {
+		return err
+	}
+	live := 0
+	for _, x := range needs {
+		if x.State.Live() {
+			live++
+		}
+	}
+	if live >= ownNeeds {
+		wrong = append(wrong, fieldFault{"category", words{
+			fmt.Sprintf("您已有 %d 项需求未结束,请先撤回不再需要的,或联系社工。", ownNeeds),
+			fmt.Sprintf("%d of your needs have not ended yet: withdraw what you no longer need, or call your caseworker.", ownNeeds),
+		}})
+	}
+	if len(wrong) > 0 {
+		return faultField.with(wrong...)
+	}
+	return nil
 }
 
 func viewNeed(n *residents.Need) care.NeedView {

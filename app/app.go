@@ -15,11 +15,9 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/valyala/fasthttp"
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
@@ -72,6 +70,7 @@ type App struct {
 	openapi []byte
 	site    *pages.Site
 	imports imports
+	gate    *gate
 	// dummyPIN is a hash that no PIN is of, checked where there is none.
 	dummyPIN string
 	// hashing has room for as many PIN checks as may run at once: each takes
@@ -101,7 +100,7 @@ func New(c Config) (*App, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	a := &App{
-		Config: c, trusted: c.Settings.TrustedProxies, limits: newLimiter(c.Now),
+		Config: c, trusted: c.Settings.TrustedProxies, limits: newLimiter(c.Now), gate: newGate(c.Now),
 		imports: imports{at: map[string]importView{}}, dummyPIN: vault.HashSecret(rand.Text()),
 		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 	}
@@ -144,17 +143,11 @@ func (a *App) build() {
 		EnableTrustedProxyCheck:      true,
 		TrustedProxies:               trusted,
 		EnableIPValidation:           true,
-		ErrorHandler:                 a.refuse,
+		ErrorHandler:                 a.brokeOff,
 		Network:                      fiber.NetworkTCP,
 	})
-	uploads := a.uploads()
-	a.fiber.Server().HeaderReceived = func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-		path, _, _ := strings.Cut(string(h.RequestURI()), "?")
-		if string(h.Method()) == fiber.MethodPost && uploads[strings.TrimSuffix(path, "/")] {
-			return fasthttp.RequestConfig{MaxRequestBodySize: int(a.Settings.UploadLimit), ReadTimeout: uploadTime}
-		}
-		return fasthttp.RequestConfig{}
-	}
+	a.fiber.Server().HeaderReceived = a.headerReceived(a.uploads())
+	a.fiber.Use(a.letGo)
 	a.fiber.Use(a.front)
 	for i := range a.routes {
 		r := &a.routes[i]

@@ -101,14 +101,3 @@ func uploaded(c *fiber.Ctx, field string) (multipart.File, string, error) {
 	}
 	return f, h.Filename, nil
 }
-
-// uploads are the paths that take files.
-func (a *App) uploads() map[string]bool {
-	paths := map[string]bool{}
-	for _, r := range a.routes {
-		if r.Upload {
-			paths[r.Path] = true
-		}
-	}
-	return paths
-}

@@ -136,7 +136,7 @@ func (a *App) guard(r *Route) fiber.Handler {
 		if err := a.fromOurPage(c, r, p, cookie); err != nil {
 			return err
 		}
-		if !r.Public && !slices.Contains(r.Roles, p.Role) {
+		if !r.Public && (!slices.Contains(r.Roles, p.Role) || r.NoToken && p.Token) {
 			if p.Role == "" {
 				return a.toSignin(c, r)
 			}
@@ -183,15 +183,28 @@ func (a *App) handle(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 	if r.Purpose == "" || c.Response().StatusCode() >= 400 {
 		return nil
 	}
-	e := a.entry(p, r)
-	if b, ok := c.Locals(localAbout).(about); ok {
-		e.Object, e.Subject, e.Division = b.object, b.subject, b.division
-	}
-	e.Outcome = "ok"
+	b, _ := c.Locals(localAbout).(about)
+	return a.did(c, p, r, b)
+}
+
+// did writes to the audit log what was done, before the answer goes out.
+func (a *App) did(c *fiber.Ctx, p accounts.Principal, r *Route, b about) error {
+	e := a.entryAbout(p, r, b)
 	if err := a.Audit.Write(c.UserContext(), e); err != nil {
 		return fmt.Errorf("audit %s: %w", e.Act, err)
 	}
 	return nil
+}
+
+// entryAbout is the entry for what was done; what has no division of its own
+// stands with that of whoever did it.
+func (a *App) entryAbout(p accounts.Principal, r *Route, b about) audit.Entry {
+	e := a.entry(p, r)
+	e.Object, e.Subject, e.Outcome = b.object, b.subject, "ok"
+	if b.division != "" {
+		e.Division = b.division
+	}
+	return e
 }
 
 func (a *App) entry(p accounts.Principal, r *Route) audit.Entry {
@@ -207,8 +220,8 @@ func (a *App) entry(p accounts.Principal, r *Route) audit.Entry {
 
 // denied writes to the audit log that somebody asked for what they may not.
 func (a *App) denied(c *fiber.Ctx, p accounts.Principal, r *Route, object, subject, division string) error {
-	e := a.entry(p, r)
-	e.Object, e.Subject, e.Division, e.Outcome = object, subject, division, "denied"
+	e := a.entryAbout(p, r, about{object, subject, division})
+	e.Outcome = "denied"
 	if err := a.Audit.Write(c.UserContext(), e); err != nil {
 		return fmt.Errorf("audit %s: %w", e.Act, err)
 	}
@@ -224,19 +237,23 @@ func guessed(err error) bool {
 // identify says who asks: by a service token when there is one, by the
 // session cookie otherwise; cookie says that it was the latter.
 func (a *App) identify(c *fiber.Ctx) (p accounts.Principal, cookie bool, err error) {
-	if h := c.Get(fiber.HeaderAuthorization); h != "" {
-		kind, token, _ := strings.Cut(h, " ")
+	return a.recognise(c.UserContext(), c.Get(fiber.HeaderAuthorization), c.Cookies(a.cookieName(c)))
+}
+
+// recognise is identify by the two headers that say it.
+func (a *App) recognise(ctx context.Context, authorization, session string) (p accounts.Principal, cookie bool, err error) {
+	if authorization != "" {
+		kind, token, _ := strings.Cut(authorization, " ")
 		if !strings.EqualFold(kind, "Bearer") {
 			return p, false, faultSignedOut
 		}
-		p, err = a.Accounts.PrincipalOfToken(c.UserContext(), strings.TrimSpace(token))
+		p, err = a.Accounts.PrincipalOfToken(ctx, strings.TrimSpace(token))
 		return p, false, err
 	}
-	value := c.Cookies(a.cookieName(c))
-	if value == "" {
+	if session == "" {
 		return p, false, nil
 	}
-	p, err = a.Accounts.Principal(c.UserContext(), value)
+	p, err = a.Accounts.Principal(ctx, session)
 	if errors.Is(err, accounts.ErrNoSession) {
 		return accounts.Principal{}, false, nil
 	}
@@ -332,12 +349,19 @@ func (a *App) look(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 		}
 		subject, may = x.Resident, true
 		c.Locals(localAllocation, x)
-	case ScopeOffer:
+	case ScopeOffer, ScopeOwnOffer:
 		x, err := a.Providers.Offer(ctx, id)
 		if err != nil {
 			return err
 		}
-		may = a.seesOffer(p, x)
+		org, err := a.Providers.Get(ctx, x.Organisation)
+		if err != nil {
+			return err
+		}
+		division = org.Division
+		if may = a.seesOffer(p, x); r.Scope == ScopeOwnOffer {
+			may = managesOffer(p, org)
+		}
 		c.Locals(localOffer, x)
 	case ScopeOrganisation:
 		x, err := a.Providers.Get(ctx, id)
@@ -352,20 +376,20 @@ func (a *App) look(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 		if err != nil {
 			return err
 		}
-		division = x.Division
-		if may, err = a.overseesAccount(ctx, p, x.Division, x.Organisation); err != nil {
+		if division, err = a.seat(ctx, x.Division, x.Organisation); err != nil {
 			return err
 		}
+		may = p.Sees(division)
 		c.Locals(localAccount, x)
 	case ScopeToken:
 		x, err := a.Accounts.Token(ctx, id)
 		if err != nil {
 			return err
 		}
-		division = x.Division
-		if may, err = a.overseesAccount(ctx, p, x.Division, x.Organisation); err != nil {
+		if division, err = a.seat(ctx, x.Division, x.Organisation); err != nil {
 			return err
 		}
+		may = p.Sees(division)
 		c.Locals(localToken, x)
 	}
 	if !may {
@@ -389,15 +413,30 @@ func (a *App) seesOffer(p accounts.Principal, o *providers.Offer) bool {
 	})
 }
 
-// overseesAccount says whether an administrator answers for an account or
-// token: by its division, or by the seat of its organisation.
-func (a *App) overseesAccount(ctx context.Context, p accounts.Principal, division, organisation string) (bool, error) {
-	if division == "" && organisation != "" {
-		org, err := a.Providers.Get(ctx, organisation)
-		if err != nil {
-			return false, err
-		}
-		division = org.Division
+// managesOffer says who may change an offer, not only see it: its provider,
+// and the administrators who answer for the provider. That it serves people
+// elsewhere as well gives nobody there the right.
+func managesOffer(p accounts.Principal, org *providers.Organisation) bool {
+	return p.Role == accounts.Provider && p.Organisation == org.ID || p.Role == accounts.Admin && p.Sees(org.Division)
+}
+
+// seat is where the administrators of an account or token are: those of its
+// organisation's seat if it has one, whatever else it says, and of its
+// division otherwise.
+func (a *App) seat(ctx context.Context, division, organisation string) (string, error) {
+	if organisation == "" {
+		return division, nil
 	}
-	return p.Sees(division), nil
+	org, err := a.Providers.Get(ctx, organisation)
+	if err != nil {
+		return "", err
+	}
+	return org.Division, nil
+}
+
+// overseesAccount says whether an administrator answers for an account or
+// token.
+func (a *App) overseesAccount(ctx context.Context, p accounts.Principal, division, organisation string) (bool, error) {
+	seat, err := a.seat(ctx, division, organisation)
+	return err == nil && p.Sees(seat), err
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"math"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -10,7 +11,9 @@ import (
 )
 
 // allowance is how many tries, and how many failed ones, are let through in
-// a window, for one account or one network.
+// a window, for one account or one visitors' network. The people signed in at
+// one network have crowd times as much together: each of them is held to their
+// own allowance, and one who guesses does not stop the others.
 //
 // Failures are what guessing is made of, so they are counted apart: a village
 // hall full of caseworkers behind one address may scan all day. Accounts and
@@ -33,6 +36,20 @@ func allowanceOf(l Limit) allowance {
 		return allowance{time.Hour, 60, 60}
 	}
 	return allowance{time.Minute, math.Inf(1), math.Inf(1)}
+}
+
+// crowd is how many accounts at their allowance a network may have.
+const crowd = 20
+
+// crowdKey begins the key of the people signed in at one network.
+const crowdKey = "crowd:"
+
+// of is the allowance of a key.
+func (a allowance) of(key string) allowance {
+	if strings.HasPrefix(key, crowdKey) {
+		a.tries, a.failed = a.tries*crowd, a.failed*crowd
+	}
+	return a
 }
 
 // limiterKeys is how many accounts and networks are watched at once; beyond
@@ -67,7 +84,8 @@ func (l *limiter) wait(limit Limit, keys ...string) time.Duration {
 	over := false
 	for _, k := range keys {
 		w, part := l.at(limit, k, a.window)
-		if w.tries[0]*part+w.tries[1] >= a.tries || w.failed[0]*part+w.failed[1] >= a.failed {
+		most := a.of(k)
+		if w.tries[0]*part+w.tries[1] >= most.tries || w.failed[0]*part+w.failed[1] >= most.failed {
 			over = true
 			continue
 		}
@@ -131,11 +149,10 @@ func (l *limiter) forget(now int64) {
 // limitKeys are what a request counts against: the network, and the account
 // when there is one.
 func (a *App) limitKeys(c *fiber.Ctx) []string {
-	keys := []string{"net:" + a.network(c)}
 	if p := principalOf(c); p.Role != "" {
-		keys = append(keys, "who:"+actor(p))
+		return []string{crowdKey + a.network(c), "who:" + actor(p)}
 	}
-	return keys
+	return []string{"net:" + a.network(c)}
 }
 
 // limited refuses a request that is over its limit.

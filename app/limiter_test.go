@@ -38,6 +38,26 @@ func TestLimiter(t *testing.T) {
 	}
 }
 
+// One who guesses does not stop the others at the same network; all of them
+// together are stopped all the same.
+func TestLimiterLetsACrowdOn(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_000_000_000, 0)
+	l := newLimiter(func() time.Time { return now })
+	one := int(allowanceOf(LimitScan).failed)
+	for who := range crowd {
+		for range one {
+			if wait := l.wait(LimitScan, crowdKey+"hall", fmt.Sprint("who:", who)); wait != 0 {
+				t.Fatalf("account %d is told to wait %v for the others", who, wait)
+			}
+			l.failed(LimitScan, crowdKey+"hall", fmt.Sprint("who:", who))
+		}
+	}
+	if l.wait(LimitScan, crowdKey+"hall", "who:new") == 0 {
+		t.Error("a network full of guessers goes on")
+	}
+}
+
 func TestLimiterCountsTries(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_000_000_000, 0)

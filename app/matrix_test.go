@@ -16,7 +16,7 @@ import (
 // actorsInOrder are the columns of the matrix.
 var actorsInOrder = []string{
 	"visitor", "admin", "admin elsewhere", "caseworker", "caseworker elsewhere",
-	"provider", "other provider", "resident", "other resident",
+	"provider", "other provider", "resident", "other resident", "village admin", "village caseworker",
 }
 
 // How a cell may be answered:
@@ -28,18 +28,23 @@ var actorsInOrder = []string{
 type cells string
 
 const (
-	open        cells = "+++++++++"
-	adminOnly   cells = "s++rrrrrr"
-	adminHere   cells = "s+-rrrrrr" // of the county, or above
-	workers     cells = "s++++rrrr"
-	workersHere cells = "s+-+-rrrr"
-	given       cells = "s++rr++rr"
-	givenHere   cells = "s+-rr+-rr" // own offers
-	staffAll    cells = "s++++++rr"
-	staffHere   cells = "s+-+-+-rr"
-	anybody     cells = "s++++++++"
-	selfHere    cells = "s+-+-rr+-" // caseworkers of the division, the resident
-	selfOnly    cells = "srrrrrr++"
+	open          cells = "+++++++++++"
+	adminOnly     cells = "s++rrrrrr+r"
+	adminAll      cells = "s+-rrrrrr-r" // of every county
+	adminHere     cells = "s+-rrrrrr-r" // of the county, or above
+	adminVillage  cells = "s+-rrrrrr+r" // of the village, or above
+	workers       cells = "s++++rrrr++"
+	workersCounty cells = "s+-+-rrrr--" // of the county, or above
+	workersHere   cells = "s+-+-rrrr++"
+	given         cells = "s++rr++rr+r"
+	givenHere     cells = "s+-rr+-rr-r" // own offers
+	staffAll      cells = "s++++++rr++"
+	staffCounty   cells = "s+-+-+-rr--" // of the county, or above
+	staffHere     cells = "s+-+-+-rr++"
+	anybody       cells = "s++++++++++"
+	selfHere      cells = "s+-+-rr+-++" // caseworkers of the division, the resident
+	selfOnly      cells = "srrrrrr++rr"
+	noTokens      cells = "srrrrrrrrrr" // all here but the residents ask with one: TestPassword
 )
 
 // row says how a route is asked and what everybody gets.
@@ -89,7 +94,7 @@ func matrix(w *world) map[string]row {
 	offer := w.offer("counsel", 5, county).ID
 	need := w.need(w.person, "housing").ID
 	accept, decline, handover := w.promised("grocery"), w.promised("clothing"), w.promised("medicine")
-	for _, name := range []string{"admin", "admin elsewhere", "caseworker", "caseworker elsewhere"} {
+	for _, name := range []string{"admin", "admin elsewhere", "caseworker", "caseworker elsewhere", "village admin", "village caseworker"} {
 		p, err := w.app.Accounts.PrincipalOfToken(t.Context(), w.actors[name].bearer)
 		must(t, err)
 		w.app.imports.at[p.Account+"|bar"] = importView{Done: 1, Total: 2}
@@ -101,13 +106,14 @@ func matrix(w *world) map[string]row {
 		"deleteSession":         {}, // would end the session the matrix asks with: TestSignOut
 		"createResidentSession": with(open, api+"/resident-sessions", func(*world) any { return residentSigninRequest{"1", "2"} }),
 		"getMe":                 get(anybody, api+"/me"),
+		"putPassword":           with(noTokens, api+"/me/password", func(*world) any { return passwordRequest{"correct horse", "another horse"} }),
 		"putLang":               with(anybody, api+"/me/lang", func(*world) any { return langRequest{"zh"} }),
-		"createAccount": with(adminHere, api+"/accounts", func(w *world) any {
+		"createAccount": with(adminVillage, api+"/accounts", func(w *world) any {
 			return accountRequest{Username: fmt.Sprintf("user%d", w.next()), Password: "correct horse", Role: accounts.Caseworker, Division: village}
 		}),
 		"listAccounts":    get(adminOnly, api+"/accounts"),
 		"changeAccount":   with(adminHere, api+"/accounts/"+account, func(*world) any { return `{"disabled":true}` }),
-		"createToken":     with(adminHere, api+"/tokens", func(*world) any { return tokenRequest{Label: "x", Role: accounts.Caseworker, Division: village} }),
+		"createToken":     with(adminVillage, api+"/tokens", func(*world) any { return tokenRequest{Label: "x", Role: accounts.Caseworker, Division: village} }),
 		"listTokens":      get(adminOnly, api+"/tokens"),
 		"deleteToken":     get(adminHere, api+"/tokens/"+token),
 		"listDivisions":   get(open, api+"/divisions?parent="+county),
@@ -123,7 +129,7 @@ func matrix(w *world) map[string]row {
 			}
 		}),
 		"listOrganisations":  get(given, api+"/organisations"),
-		"getOrganisation":    get(staffHere, api+"/organisations/"+w.orgID),
+		"getOrganisation":    get(staffCounty, api+"/organisations/"+w.orgID),
 		"decideOrganisation": with(adminHere, api+"/organisations/"+w.orgID+"/decision", func(*world) any { return decisionRequest{Status: "approved"} }),
 		"createOffer": with(givenHere, api+"/offers", func(w *world) any {
 			return offerRequest{Organisation: w.orgID, Lots: lotsFor(w, 3), offerTerms: offerTerms{TitleZH: "伞", Category: "discount", Divisions: []string{county}, Handover: pickup()}}
@@ -135,14 +141,17 @@ func matrix(w *world) map[string]row {
 		"createResident": with(workersHere, api+"/residents", func(w *world) any {
 			return residentRequest{Name: "王小明", IDNumber: idNumber("33050219700101", w.next()), Division: village}
 		}),
-		"listResidents":      get(workersHere, api+"/residents?division="+county),
+		"listResidents":      get(workersCounty, api+"/residents?division="+county),
 		"findResident":       with(workersHere, api+"/residents/find", func(w *world) any { return findRequest{CardNo: w.person.CardNo} }),
 		"importResidents":    file(workers, api+"/residents/import", "姓名,身份证号,区划\n"),
 		"getResident":        get(selfHere, api+person),
 		"getCode":            get(selfHere, api+person+"/code"),
 		"getCodeSVG":         get(selfHere, api+person+"/code.svg"),
 		"getCodePNG":         get(selfHere, api+person+"/code.png"),
-		"reissueCode":        {}, // ends the resident's session: TestReissueCells
+		"reissueCode":        {},                                                                                // ends the resident's session: TestReissueCells
+		"setPIN":             with(workersHere, api+person+"/pin", func(*world) any { return pinRequest{"1"} }), // a right one signs out
+		"setConsent":         with(workersHere, api+person+"/consent", func(*world) any { return consentRequest{[]string{"matching"}} }),
+		"setStatus":          with(workersHere, api+person+"/status", func(*world) any { return statusRequest{"active"} }),
 		"listNeeds":          get(selfHere, api+person+"/needs"),
 		"createNeed":         with(selfHere, api+person+"/needs", func(*world) any { return needRequest{Category: "legal", QtyUnits: 1} }),
 		"withdrawNeed":       with(selfHere, api+"/needs/"+need+"/withdraw", nil),
@@ -153,7 +162,7 @@ func matrix(w *world) map[string]row {
 		"acceptAllocation":   with(selfHere, api+"/allocations/"+accept+"/accept", nil),
 		"declineAllocation":  with(selfHere, api+"/allocations/"+decline+"/decline", func(*world) any { return declineRequest{"不需要"} }),
 		"handOverAllocation": with(workersHere, api+"/allocations/"+handover+"/handover", func(*world) any { return handoverRequest{} }),
-		"listEvents":         get(cells("s+-+-++rr"), api+"/events?county="+county),
+		"listEvents":         get(cells("s+-+-++rr--"), api+"/events?county="+county),
 		"getOpenAPI":         get(open, api+"/openapi.json"),
 
 		"showHome":            get(open, "/"),
@@ -175,6 +184,10 @@ func matrix(w *world) map[string]row {
 		"saveNeed":            form(workersHere, person+"/needs", "category=legal&qty_units=1"),
 		"showCard":            get(workersHere, person+"/card"),
 		"saveReissue":         {}, // as reissueCode
+		"savePIN":             form(workersHere, person+"/pin", "pin=1"),
+		"saveConsent":         form(workersHere, person+"/consent", "consent=matching"),
+		"saveStatus":          form(workersHere, person+"/status", "status=active"),
+		"saveMyPIN":           form(selfOnly, "/me/pin", "old_pin=000000&pin=1"),
 		"saveNeedWithdrawn":   form(selfHere, "/needs/"+need+"/withdraw", ""),
 		"showOffers":          get(staffAll, "/offers"),
 		"showOfferNew":        get(given, "/offers/new"),
@@ -198,6 +211,9 @@ func matrix(w *world) map[string]row {
 		"saveHandedOver":      form(workersHere, "/allocations/"+handover+"/handover", "proof=scan"),
 		"showCode":            get(open, "/c"),
 		"showAudit":           get(adminOnly, "/audit"),
+		"saveAuditCheck":      form(adminAll, "/audit/check", ""),
+		"showPassword":        get(noTokens, "/password"),
+		"savePassword":        form(noTokens, "/password", "password=x"),
 		"serveAsset":          {}, // public files: TestAssetsArePublic
 		"getHealth":           get(open, "/healthz"),
 		"getReady":            get(open, "/readyz"),
@@ -316,6 +332,8 @@ func TestNobodyGrantsMoreThanTheyHave(t *testing.T) {
 		{Username: "above", Password: "correct horse", Role: accounts.Admin, Division: city},
 		{Username: "beside", Password: "correct horse", Role: accounts.Admin, Division: county},
 		{Username: "foreign", Password: "correct horse", Role: accounts.Provider, Organisation: w.orgID},
+		{Username: "taken", Password: "correct horse", Role: accounts.Provider, Organisation: w.orgID, Division: elsewhere},
+		{Username: "taken", Password: "correct horse", Role: accounts.Provider, Organisation: w.orgID, Division: faraway},
 	} {
 		if got := w.do("admin elsewhere", "POST", "/api/v1/accounts", body); got.status != 404 {
 			t.Errorf("%s: %d %s", body.Username, got.status, got.body)
@@ -323,6 +341,22 @@ func TestNobodyGrantsMoreThanTheyHave(t *testing.T) {
 		if got := w.do("admin elsewhere", "POST", "/api/v1/tokens", tokenRequest{Label: "x", Role: body.Role, Division: body.Division, Organisation: body.Organisation}); got.status != 404 {
 			t.Errorf("token like %s: %d %s", body.Username, got.status, got.body)
 		}
+	}
+	// A village administrator does not become the county's organisation by
+	// naming the own village, nor by changing an account of it.
+	giver, err := w.app.Accounts.Create(t.Context(), "test", accounts.NewAccount{Username: "giver", Password: "correct horse", Role: accounts.Provider, Organisation: w.orgID})
+	must(t, err)
+	if got := w.do("village admin", "POST", "/api/v1/tokens", tokenRequest{Label: "x", Role: accounts.Provider, Division: village, Organisation: w.orgID}); got.status != 404 {
+		t.Errorf("a token for an organisation of the county: %d %s", got.status, got.body)
+	}
+	if got := w.do("village admin", "PATCH", "/api/v1/accounts/"+giver.ID, `{"password":"another horse"}`); got.status != 404 {
+		t.Errorf("the password of an organisation's account: %d %s", got.status, got.body)
+	}
+	if got := w.do("admin", "POST", "/api/v1/tokens", tokenRequest{Label: "x", Role: accounts.Provider, Division: village, Organisation: w.orgID}); got.status != 400 {
+		t.Errorf("a provider with a division: %d %s", got.status, got.body)
+	}
+	if got := w.do("admin", "POST", "/api/v1/tokens", tokenRequest{Label: "x", Role: accounts.Provider, Organisation: w.orgID}); got.status != 201 {
+		t.Errorf("the city's administrator: %d %s", got.status, got.body)
 	}
 	var page list[accountView]
 	w.do("admin elsewhere", "GET", "/api/v1/accounts", nil).into(t, &page)

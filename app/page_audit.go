@@ -1,12 +1,14 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/pages"
 	"github.com/xingfuma/happycode/app/store"
 )
@@ -119,11 +121,15 @@ func (a *App) showAudit(c *fiber.Ctx) error {
 	subject := typed(c.Query("subject"))
 	f.Values["subject"] = []string{subject}
 	v := pages.Audit{Form: f}
-	ctx := c.UserContext()
-	entries, next, err := a.Audit.Recent(ctx, c.Query("after"), rowsPerPage)
-	if subject != "" {
+	ctx, p := c.UserContext(), principalOf(c)
+	v.MayCheck = a.seesAll(p)
+	var entries []audit.Entry
+	var next string
+	if subject == "" {
+		entries, next, err = a.auditOf(ctx, p, c.Query("after"))
+	} else {
 		r, findErr := a.Residents.Get(ctx, subject)
-		if errors.Is(findErr, store.ErrNotFound) || findErr == nil && !principalOf(c).Sees(r.Division) {
+		if errors.Is(findErr, store.ErrNotFound) || findErr == nil && !p.Sees(r.Division) {
 			return a.show(c, fiber.StatusOK, v)
 		}
 		if findErr != nil {
@@ -146,15 +152,52 @@ func (a *App) showAudit(c *fiber.Ctx) error {
 		})
 	}
 	v.Next = nextLink("/audit", next, "subject", subject)
-	if c.Query("check") != "" {
-		report, err := a.Audit.Verify(ctx, func(int, int) {})
-		if err != nil {
-			return err
+	return a.show(c, fiber.StatusOK, v)
+}
+
+// auditPages is how many pages of the log are read for one page of it.
+const auditPages = 40
+
+// auditOf is the latest of the log that an administrator answers for, in whole
+// pages of it. A small village's entries lie far apart: rather few rows with a
+// next page than a request that reads on and on.
+func (a *App) auditOf(ctx context.Context, p accounts.Principal, after string) (mine []audit.Entry, next string, err error) {
+	all := a.seesAll(p)
+	for range auditPages {
+		var page []audit.Entry
+		if page, next, err = a.Audit.Recent(ctx, after, rowsPerPage); err != nil {
+			return nil, "", err
 		}
-		v.Check = &pages.AuditCheck{Blocks: report.Blocks, Entries: report.Entries}
-		for _, fault := range report.Faults {
-			v.Check.Faults = append(v.Check.Faults, fault.EntryID+" "+fault.What)
+		for _, e := range page {
+			if all || p.Sees(e.Division) {
+				mine = append(mine, e)
+			}
 		}
+		if next == "" || len(mine) >= rowsPerPage {
+			break
+		}
+		after = next
+	}
+	return mine, next, nil
+}
+
+// saveAuditCheck verifies the whole chain. It reads all of the log, so it is
+// not done by following a link, and only for those who may see all of it.
+func (a *App) saveAuditCheck(c *fiber.Ctx) error {
+	if !a.seesAll(principalOf(c)) {
+		return errOutside
+	}
+	f, err := a.form(c, "/audit")
+	if err != nil {
+		return err
+	}
+	report, err := a.Audit.Verify(c.UserContext(), func(int, int) {})
+	if err != nil {
+		return err
+	}
+	v := pages.Audit{Form: f, MayCheck: true, Check: &pages.AuditCheck{Blocks: report.Blocks, Entries: report.Entries}}
+	for _, fault := range report.Faults {
+		v.Check.Faults = append(v.Check.Faults, fault.EntryID+" "+fault.What)
 	}
 	return a.show(c, fiber.StatusOK, v)
 }

@@ -23,7 +23,11 @@ func (a *App) mePage(c *fiber.Ctx) (pages.Me, error) {
 	if err != nil {
 		return pages.Me{}, err
 	}
-	v := pages.Me{NeedForm: f, ID: r.ID, CardNo: r.CardNo}
+	pin, err := a.form(c, "/me")
+	if err != nil {
+		return pages.Me{}, err
+	}
+	v := pages.Me{NeedForm: f, PIN: pin, ID: r.ID, CardNo: r.CardNo}
 	v.User.Name = person.Name
 	if v.Promises, v.Needs, err = a.standing(c, r.ID, false); err != nil {
 		return v, err
@@ -95,6 +99,39 @@ func (a *App) saveMyNeed(c *fiber.Ctx) error {
 	f.User = v.User
 	v.NeedForm = f
 	return a.show(c, status, v)
+}
+
+// saveMyPIN changes the PIN of a resident who knows the old one. All other
+// sessions end; this browser gets a new one.
+func (a *App) saveMyPIN(c *fiber.Ctx) error {
+	ctx, p := c.UserContext(), principalOf(c)
+	failed := a.hashed(ctx, func() error {
+		return a.Residents.ChangePIN(ctx, p.Resident, typed(c.FormValue("old_pin")), typed(c.FormValue("pin")))
+	})
+	if failed != nil {
+		v, err := a.mePage(c)
+		if err != nil {
+			return err
+		}
+		status, err := a.refill(c, failed, &v.PIN, nil, nil)
+		if err != nil {
+			return err
+		}
+		if guessed(failed) {
+			wrong(&v.PIN, "old_pin", "me.pin_wrong")
+		}
+		return a.show(c, status, v)
+	}
+	if err := a.Accounts.SignOutResident(ctx, p.Resident); err != nil {
+		return err
+	}
+	cookie, _, err := a.Accounts.ResidentSession(ctx, p.Resident, langOf(c))
+	if err != nil {
+		return err
+	}
+	a.setSession(c, cookie)
+	concerns(c, p.Resident, p.Resident, p.Division)
+	return top(c, to(c, "/me", "my_pin"))
 }
 
 func (a *App) saveAccepted(c *fiber.Ctx) error {

@@ -197,11 +197,13 @@ func (a *App) showOffer(c *fiber.Ctx) error {
 		Place: text(o.Handover.Place, o.Handover.PlaceEN), Note: o.Handover.Note, ValueFen: o.ValueFen,
 		Groups: groupTexts(o.Groups), MinScoreMilli: o.MinScoreMilli, Cap: amount(o.Category, o.CapUnits, o.Unit),
 		CapPeriod: string(o.CapPeriod), CreatedMs: o.CreatedMs, Money: o.Category == providers.Cash, Live: true,
-		MayWithdraw: mayPost(principalOf(c)) && o.Status == providers.OfferOpen,
 	}
-	if v.Provider, err = a.organisationName(c, organisationNames{}, o.Organisation); err != nil {
+	org, err := a.Providers.Get(c.UserContext(), o.Organisation)
+	if err != nil {
 		return err
 	}
+	v.Provider = v.Say(text(org.Name, org.NameEN))
+	v.MayWithdraw = o.Status == providers.OfferOpen && managesOffer(principalOf(c), org)
 	for _, code := range o.Divisions {
 		v.Places = append(v.Places, a.placeName(code))
 	}

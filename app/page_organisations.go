@@ -34,7 +34,7 @@ func (a *App) saveJoin(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	org, err := a.join(c.UserContext(), providers.NewOrganisation{
+	org, err := a.join(c, providers.NewOrganisation{
 		Name: v.Value("name"), NameEN: v.Value("name_en"), Kind: providers.Kind(v.Value("kind")),
 		CreditCode: v.Value("credit_code"), Division: v.Value("division"), Contact: v.Value("contact"),
 	}, accounts.NewAccount{

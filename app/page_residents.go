@@ -46,7 +46,7 @@ func (a *App) residentsPage(c *fiber.Ctx) (pages.Residents, error) {
 	}
 	v.Next = nextLink("/residents", next, "division", c.Query("division"))
 	concerns(c, division, "", division)
-	return v, nil
+	return v, a.auditListed(c, page)
 }
 
 // nextLink is the address of the next page of a list; "" at the end.
@@ -143,7 +143,11 @@ func (a *App) addNeed(c *fiber.Ctx, f *pages.NeedForm, resident, source string) 
 	if len(f.Errors) > 0 {
 		return fiber.StatusBadRequest, nil
 	}
-	if _, err := a.Care.AddNeed(c.UserContext(), principalOf(c), in); err != nil {
+	err = a.mayAsk(c, in)
+	if err == nil {
+		_, err = a.Care.AddNeed(c.UserContext(), principalOf(c), in)
+	}
+	if err != nil {
 		return a.refill(c, err, &f.Form, map[string]string{"qty_units": "qty", "until_ms": "until"}, nil)
 	}
 	return 0, nil
@@ -156,11 +160,17 @@ func (a *App) residentPage(c *fiber.Ctx, r *residents.Resident) (pages.Resident,
 	if err != nil {
 		return pages.Resident{}, err
 	}
+	record, err := a.form(c, path)
+	if err != nil {
+		return pages.Resident{}, err
+	}
+	record.Values["consent"], record.Values["status"] = r.Consent.Scope, []string{string(r.Status)}
 	person, err := a.Residents.Open(ctx, r)
 	if err != nil {
 		return pages.Resident{}, err
 	}
 	v := pages.Resident{
+		Record: record, Status: string(r.Status), HasPIN: r.PINHash != "", ConsentMs: r.Consent.AtMs,
 		NeedForm: f, ID: r.ID, Name: person.Name, Place: a.placeName(r.Division), CardNo: r.CardNo,
 		IDMasked: masked(person.IDNumber), Household: r.Household, BirthYear: r.BirthYear,
 		ScoreMilli: r.ScoreMilli, Groups: groupTexts(r.Groups),
@@ -270,6 +280,56 @@ func (a *App) saveNeed(c *fiber.Ctx) error {
 	}
 	v.NeedForm = f
 	return a.show(c, status, v)
+}
+
+// top makes a redirect end at the top of the page, where it says what was
+// done; browsers otherwise stay at the form that was sent.
+func top(c *fiber.Ctx, err error) error {
+	if err == nil {
+		c.Set(fiber.HeaderLocation, string(c.Response().Header.Peek(fiber.HeaderLocation))+"#main")
+	}
+	return err
+}
+
+// recordRefused shows the resident's page again with what is wrong with one of
+// the forms for the record.
+func (a *App) recordRefused(c *fiber.Ctx, failed error) error {
+	v, err := a.residentPage(c, residentOf(c))
+	if err != nil {
+		return err
+	}
+	status, err := a.refill(c, failed, &v.Record, nil, nil)
+	if err != nil {
+		return err
+	}
+	return a.show(c, status, v)
+}
+
+func (a *App) savePIN(c *fiber.Ctx) error {
+	if err := a.givePIN(c, typed(c.FormValue("pin"))); err != nil {
+		return a.recordRefused(c, err)
+	}
+	return top(c, to(c, "/residents/"+residentOf(c).ID, "pin"))
+}
+
+func (a *App) saveConsent(c *fiber.Ctx) error {
+	var scope []string
+	for _, x := range c.Request().PostArgs().PeekMulti("consent") {
+		scope = append(scope, string(x))
+	}
+	r := residentOf(c)
+	if _, err := a.Residents.SetConsent(c.UserContext(), principalOf(c).Account, r.ID, scope); err != nil {
+		return a.recordRefused(c, err)
+	}
+	return top(c, to(c, "/residents/"+r.ID, "consent"))
+}
+
+func (a *App) saveStatus(c *fiber.Ctx) error {
+	r, err := a.giveStatus(c, residents.Status(typed(c.FormValue("status"))))
+	if err != nil {
+		return a.recordRefused(c, err)
+	}
+	return top(c, to(c, "/residents/"+r.ID, "status"))
 }
 
 func (a *App) saveNeedWithdrawn(c *fiber.Ctx) error {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/pages"
+	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/providers"
 	"github.com/xingfuma/happycode/qrcode"
@@ -63,26 +64,25 @@ func (a *App) saveFind(c *fiber.Ctx) error {
 	p := principalOf(c)
 	card := strings.ReplaceAll(typed(c.FormValue("card")), " ", "")
 	err := error(store.ErrNotFound)
+	var r *residents.Resident
 	if qrcode.ValidCardNumber(card) {
-		r, _, findErr := a.Residents.ByCardNumber(c.UserContext(), card)
-		if findErr == nil && p.Sees(r.Division) {
-			return to(c, "/residents/"+r.ID, "")
-		}
-		if findErr == nil {
-			if err := a.denied(c, p, routeOf(c), r.ID, r.ID, r.Division); err != nil {
-				return err
-			}
-		} else {
-			err = findErr
-		}
+		r, err = a.byCardNumber(c, card)
 	}
-	if !errors.Is(err, store.ErrNotFound) {
+	if err == nil && p.Sees(r.Division) {
+		return to(c, "/residents/"+r.ID, "")
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	a.limits.failed(LimitScan, a.limitKeys(c)...)
 	v, err := a.residentsPage(c)
 	if err != nil {
 		return err
+	}
+	if r != nil {
+		if err := a.denied(c, p, routeOf(c), r.ID, r.ID, r.Division); err != nil {
+			return err
+		}
 	}
 	wrong(&v.Form, "card", "residents.find_none")
 	return a.show(c, fiber.StatusNotFound, v)

@@ -42,7 +42,7 @@ func (a *App) saveSignin(c *fiber.Ctx) error {
 		}
 	} else {
 		var cookie string
-		if cookie, _, err = a.Accounts.SignIn(c.UserContext(), name, secret); err == nil {
+		if cookie, _, err = a.Accounts.SignIn(c.UserContext(), name, secret, a.network(c)); err == nil {
 			a.setSession(c, cookie)
 			return to(c, next, "")
 		}

@@ -179,7 +179,7 @@ func TestPagesOfTheAdministrator(t *testing.T) {
 		t.Error("the token is shown again")
 	}
 	wantPage(t, w.do("page head", "GET", "/divisions", nil), 200, "吴兴区", "南浔区")
-	wantPage(t, w.do("page head", "GET", "/audit?check=1", nil), 200, "记录完整")
+	wantPage(t, w.submit("page head", "/audit/check", url.Values{}), 200, "记录完整")
 	wantPage(t, w.do("page head", "GET", "/audit?subject="+w.person.ID, nil), 200)
 
 	var body strings.Builder
@@ -260,6 +260,9 @@ func TestCatalogueKnowsWhatIsStored(t *testing.T) {
 	}
 	for _, c := range []string{residents.ConsentMatching, "provider_handover"} {
 		keys = append(keys, "consent."+c)
+	}
+	for _, s := range []residents.Status{residents.Active, residents.Moved, residents.Deceased} {
+		keys = append(keys, "resident.status_"+string(s))
 	}
 	page := site.Page("zh", pages.User{}, "", "/")
 	for _, key := range keys {

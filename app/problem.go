@@ -142,6 +142,7 @@ var sentinels = []struct { // read only
 	{residents.ErrPIN, faultPIN},
 	{residents.ErrLocked, faultPIN},
 	{residents.ErrTransition, faultEnded},
+	{residents.ErrKeyReused, faultReused},
 	{residents.ErrIDNumber, faultField},
 	{providers.ErrNotApproved, faultNotApproved},
 	{regions.ErrDivision, faultField.with(fieldFault{"division", words{"请选择有效的区划(12 位代码)", "choose a division that is there (its 12-digit code)"}})},

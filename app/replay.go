@@ -28,7 +28,8 @@ var replaySchema = store.Schema{Name: "idempotency", Indexes: []store.Index{{Nam
 // replay is the answer to a request with an Idempotency-Key, kept in the
 // record so that a repeat gets it again. The id is made from account, route
 // and key: nobody gets another's answer. The answer may name people, so it is
-// sealed.
+// sealed, and to repeat it is to look at the person again: it is checked and
+// audited as the first time. Scans are no such requests: they are run again.
 type replay struct {
 	store.Meta  `bson:",inline"`
 	AtMs        int64  `json:"at_ms"`
@@ -36,6 +37,10 @@ type replay struct {
 	Status      int    `json:"status"`       // 0: being worked on
 	ContentType string `json:"content_type"`
 	Body        string `json:"body"` // sealed
+	// What the request was about, for the audit log.
+	Object   string `json:"object"`
+	Subject  string `json:"subject"`
+	Division string `json:"division"`
 }
 
 // once runs a request that carries an Idempotency-Key once, and answers its
@@ -78,7 +83,7 @@ func (a *App) once(c *fiber.Ctx, r *Route, p accounts.Principal, handle func() e
 		case kept.Status == 0:
 			return faultInFlight
 		default:
-			return a.again(c, kept)
+			return a.again(c, r, p, kept)
 		}
 	case err != nil:
 		return err
@@ -108,6 +113,8 @@ func (a *App) first(c *fiber.Ctx, mine *replay, handle func() error) (err error)
 			return err
 		}
 	}
+	b, _ := c.Locals(localAbout).(about)
+	mine.Object, mine.Subject, mine.Division = b.object, b.subject, b.division
 	mine.Status = c.Response().StatusCode()
 	mine.ContentType = string(c.Response().Header.ContentType())
 	if mine.Body, err = a.Vault.Seal("idempotency", mine.ID, string(c.Response().Body())); err != nil {
@@ -120,8 +127,21 @@ func (a *App) first(c *fiber.Ctx, mine *replay, handle func() error) (err error)
 	return failed
 }
 
-// again sends a kept answer.
-func (a *App) again(c *fiber.Ctx, kept *replay) error {
+// again sends a kept answer to one who may still see what it is about.
+// Errors: errOutside, audited.
+func (a *App) again(c *fiber.Ctx, r *Route, p accounts.Principal, kept *replay) error {
+	b := about{kept.Object, kept.Subject, kept.Division}
+	if b.subject != "" && !p.Sees(b.division) && p.Resident != b.subject {
+		if err := a.denied(c, p, r, b.object, b.subject, b.division); err != nil {
+			return err
+		}
+		return errOutside
+	}
+	if r.Purpose != "" && kept.Status < http.StatusBadRequest {
+		if err := a.did(c, p, r, b); err != nil {
+			return err
+		}
+	}
 	body, err := a.Vault.OpenField("idempotency", kept.ID, kept.Body)
 	if err != nil {
 		return fmt.Errorf("open answer %s: %w", kept.ID, err)

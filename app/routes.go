@@ -29,6 +29,7 @@ const (
 	ScopeNeed         Scope = "need"         // needOf; as its resident
 	ScopeAllocation   Scope = "allocation"   // allocationOf; as its resident; providers: own offers
 	ScopeOffer        Scope = "offer"        // offerOf; providers: own; caseworkers: serving their division
+	ScopeOwnOffer     Scope = "own offer"    // offerOf; providers: own; administrators: the organisation's seat
 	ScopeOrganisation Scope = "organisation" // organisationOf; providers: own
 	ScopeAccount      Scope = "account"      // administrators: division
 	ScopeToken        Scope = "token"        // administrators: division
@@ -68,6 +69,7 @@ type Route struct {
 	ContentType              string // of the answer, if not JSON
 	Idempotent               bool   // takes an Idempotency-Key
 	Limit                    Limit
+	NoToken                  bool // for people; not with a service token
 	Upload                   bool // takes a file, up to Settings.UploadLimit
 }
 
@@ -103,6 +105,7 @@ func pageRoutes() []Route {
 	}
 	limited := func(r Route, l Limit) Route { r.Limit = l; return r }
 	upload := func(r Route) Route { r.Upload = true; return r }
+	people := func(r Route) Route { r.NoToken = true; return r }
 	act := func(r Route, purpose string) Route { r.Purpose = purpose; return r }
 
 	return []Route{
@@ -111,6 +114,8 @@ func pageRoutes() []Route {
 		post("/signin", (*App).saveSignin, "saveSignin", limited(public("登录", "Sign in"), LimitSignin)),
 		post("/signout", (*App).saveSignout, "saveSignout", public("退出", "Sign out")),
 		post("/lang", (*App).saveLang, "saveLang", public("切换语言", "Switch the language")),
+		get("/password", (*App).showPassword, "showPassword", people(by(staff, "修改密码：表单", "Change one's own password: the form"))),
+		post("/password", (*App).savePassword, "savePassword", limited(people(act(by(staff, "修改本人密码", "Change one's own password"), "change_password")), LimitSignin)),
 		get("/join", (*App).showJoin, "showJoin", public("机构入驻页", "An organisation joins: the form")),
 		post("/join", (*App).saveJoin, "saveJoin", limited(public("机构入驻", "An organisation joins"), LimitJoin)),
 		get("/scan", (*App).showScan, "showScan", by(caseworkers, "扫码页", "Scan page")),
@@ -125,12 +130,15 @@ func pageRoutes() []Route {
 		post("/residents/:id/needs", (*App).saveNeed, "saveNeed", scoped(caseworkers, ScopeResident, "", "登记需求", "Record a need")),
 		get("/residents/:id/card", (*App).showCard, "showCard", scoped(caseworkers, ScopeResident, "view_code", "打印幸福码", "Printable card")),
 		post("/residents/:id/reissue", (*App).saveReissue, "saveReissue", scoped(caseworkers, ScopeResident, "reissue_code", "补发幸福码", "Issue a new code")),
+		post("/residents/:id/pin", (*App).savePIN, "savePIN", scoped(caseworkers, ScopeResident, "set_pin", "设置居民 PIN", "Set a resident's PIN")),
+		post("/residents/:id/consent", (*App).saveConsent, "saveConsent", scoped(caseworkers, ScopeResident, "set_consent", "登记或撤回同意", "Record or withdraw a consent")),
+		post("/residents/:id/status", (*App).saveStatus, "saveStatus", scoped(caseworkers, ScopeResident, "set_status", "更改居民状态", "Change a resident's status")),
 		post("/needs/:id/withdraw", (*App).saveNeedWithdrawn, "saveNeedWithdrawn", scoped(personal, ScopeNeed, "", "撤回需求", "Withdraw a need")),
 		get("/offers", (*App).showOffers, "showOffers", by(staff, "资源列表", "Offers")),
 		get("/offers/new", (*App).showOfferNew, "showOfferNew", by(givers, "发布资源：表单", "Post an offer: the form")),
 		post("/offers/new", (*App).saveOffer, "saveOffer", act(by(givers, "发布资源", "Post an offer"), "create_offer")),
 		get("/offers/:id", (*App).showOffer, "showOffer", scoped(staff, ScopeOffer, "", "资源详情", "An offer")),
-		post("/offers/:id/withdraw", (*App).saveOfferWithdrawn, "saveOfferWithdrawn", scoped(givers, ScopeOffer, "withdraw_offer", "撤回资源", "Withdraw an offer")),
+		post("/offers/:id/withdraw", (*App).saveOfferWithdrawn, "saveOfferWithdrawn", scoped(givers, ScopeOwnOffer, "withdraw_offer", "撤回资源", "Withdraw an offer")),
 		get("/organisations", (*App).showOrganisations, "showOrganisations", by(admins, "机构名单", "Organisations")),
 		post("/organisations/:id/decision", (*App).saveDecision, "saveDecision", scoped(admins, ScopeOrganisation, "decide_organisation", "审批机构", "Approve or suspend an organisation")),
 		get("/accounts", (*App).showAccounts, "showAccounts", by(admins, "账户", "Accounts")),
@@ -143,11 +151,13 @@ func pageRoutes() []Route {
 		post("/divisions/import", (*App).saveDivisions, "saveDivisions", upload(act(by(admins, "导入区划", "Import divisions"), "import_divisions"))),
 		get("/me", (*App).showMe, "showMe", by(onlySelf, "我的幸福码", "My own page")),
 		post("/me/needs", (*App).saveMyNeed, "saveMyNeed", by(onlySelf, "我要申请", "Ask for something")),
+		post("/me/pin", (*App).saveMyPIN, "saveMyPIN", limited(act(by(onlySelf, "修改本人 PIN", "Change one's own PIN"), "change_pin"), LimitPIN)),
 		post("/allocations/:id/accept", (*App).saveAccepted, "saveAccepted", scoped(personal, ScopeAllocation, "", "接受派发", "Accept an allocation")),
 		post("/allocations/:id/decline", (*App).saveDeclined, "saveDeclined", scoped(personal, ScopeAllocation, "", "谢绝派发", "Decline an allocation")),
 		post("/allocations/:id/handover", (*App).saveHandedOver, "saveHandedOver", scoped(caseworkers, ScopeAllocation, "", "交付", "Hand over an allocation")),
 		get("/c", (*App).showCode, "showCode", public("幸福码落地页", "What a scanned code opens")),
 		get("/audit", (*App).showAudit, "showAudit", act(by(admins, "审计", "Audit"), "view_audit")),
+		post("/audit/check", (*App).saveAuditCheck, "saveAuditCheck", act(by(admins, "核对审计记录", "Verify the audit log"), "check_audit")),
 		{Method: fiber.MethodGet, Path: "/assets/*", Name: "serveAsset", Kind: Asset, Public: true, Handler: (*App).serveAsset, ZH: "样式与脚本", EN: "Styles and scripts"},
 	}
 }

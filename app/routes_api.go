@@ -24,6 +24,8 @@ func apiRoutes() []Route {
 			ZH: "当前身份", EN: "Who is signed in", Response: meView{}},
 		{Method: "PUT", Path: "/me/lang", Name: "putLang", Handler: (*App).putLang, Roles: everybody,
 			ZH: "设置语言", EN: "Set the language", Request: langRequest{}, Response: meView{}},
+		{Method: "PUT", Path: "/me/password", Name: "putPassword", Handler: (*App).putPassword, Roles: staff, NoToken: true, Limit: LimitSignin, Purpose: "change_password",
+			ZH: "修改本人密码,其他登录即刻失效", EN: "Change one's own password; other sign-ins end at once", Request: passwordRequest{}, Response: meView{}},
 
 		{Method: "POST", Path: "/accounts", Name: "createAccount", Handler: (*App).createAccount, Roles: admins, Purpose: "create_account", Idempotent: true,
 			ZH: "新建账户", EN: "Create an account", Request: accountRequest{}, Response: accountView{}, Status: 201},
@@ -67,7 +69,7 @@ func apiRoutes() []Route {
 			ZH: "资源详情", EN: "One offer", Response: offerView{}},
 		{Method: "GET", Path: "/offers/:id/stock", Name: "getStock", Handler: (*App).getStock, Roles: staff, Scope: ScopeOffer,
 			ZH: "资源余量", EN: "What became of an offer's units", Response: list[care.ShareStock]{}},
-		{Method: "POST", Path: "/offers/:id/withdraw", Name: "withdrawOffer", Handler: (*App).withdrawOffer, Roles: givers, Scope: ScopeOffer, Purpose: "withdraw_offer", Idempotent: true,
+		{Method: "POST", Path: "/offers/:id/withdraw", Name: "withdrawOffer", Handler: (*App).withdrawOffer, Roles: givers, Scope: ScopeOwnOffer, Purpose: "withdraw_offer", Idempotent: true,
 			ZH: "撤回资源,已派发的不受影响", EN: "Withdraw an offer; promises stand", Response: offerView{}},
 
 		// Those in need.
@@ -89,6 +91,12 @@ func apiRoutes() []Route {
 			ZH: "幸福码图(PNG)", EN: "The code as PNG", Query: pixelsQuery{}, ContentType: "image/png"},
 		{Method: "POST", Path: "/residents/:id/code/reissue", Name: "reissueCode", Handler: (*App).reissueCode, Roles: caseworkers, Scope: ScopeResident, Purpose: "reissue_code", Idempotent: true,
 			ZH: "补发幸福码,旧码即刻失效", EN: "Issue a new code; the old one ends at once", Response: codeView{}, Status: 201},
+		{Method: "POST", Path: "/residents/:id/pin", Name: "setPIN", Handler: (*App).setPIN, Roles: caseworkers, Scope: ScopeResident, Purpose: "set_pin",
+			ZH: "设置居民 PIN,已登录的即刻退出", EN: "Set a resident's PIN; their sessions end at once", Request: pinRequest{}, Status: 204},
+		{Method: "PUT", Path: "/residents/:id/consent", Name: "setConsent", Handler: (*App).setConsent, Roles: caseworkers, Scope: ScopeResident, Purpose: "set_consent",
+			ZH: "登记或撤回同意", EN: "Record or withdraw a resident's consent", Request: consentRequest{}, Response: residentView{}},
+		{Method: "PUT", Path: "/residents/:id/status", Name: "setStatus", Handler: (*App).setStatus, Roles: caseworkers, Scope: ScopeResident, Purpose: "set_status",
+			ZH: "更改居民状态", EN: "Change a resident's status", Request: statusRequest{}, Response: residentView{}},
 		{Method: "GET", Path: "/residents/:id/needs", Name: "listNeeds", Handler: (*App).listNeeds, Roles: personal, Scope: ScopeResident, Purpose: "view_needs",
 			ZH: "未结束的需求", EN: "Needs that have not ended", Response: list[care.NeedView]{}},
 		{Method: "POST", Path: "/residents/:id/needs", Name: "createNeed", Handler: (*App).createNeed, Roles: personal, Scope: ScopeResident, Idempotent: true,
@@ -101,7 +109,7 @@ func apiRoutes() []Route {
 			ZH: "谁看过此档案", EN: "Who looked at this person", Query: pageQuery{}, Response: list[lookView]{}},
 
 		// The life of a need.
-		{Method: "POST", Path: "/scans", Name: "createScan", Handler: (*App).createScan, Roles: caseworkers, Limit: LimitScan, Idempotent: true,
+		{Method: "POST", Path: "/scans", Name: "createScan", Handler: (*App).createScan, Roles: caseworkers, Limit: LimitScan,
 			ZH: "扫码:识别、匹配、派发,一次完成", EN: "Scan: identify, match and promise in one step", Request: scanRequest{}, Response: care.ScanResult{}},
 		{Method: "GET", Path: "/allocations/:id", Name: "getAllocation", Handler: (*App).getAllocation, Roles: personal, Scope: ScopeAllocation, Purpose: "view_allocation",
 			ZH: "派发详情", EN: "One allocation", Response: care.AllocationView{}},

@@ -167,7 +167,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 	givers := providers.New(providers.Config{Record: record, Now: w.now, Known: known})
 	life, err := care.New(care.Config{
 		Record: record, Engine: engine, Catalogue: matching.NewCatalogue(), Residents: people, Providers: givers,
-		Audit: chain, Tree: current.Load, Keys: qrcode.Keys(keys.PublicKeys()), Now: w.now, Logger: log,
+		Audit: chain, Tree: current.Load, Vault: keys, Now: w.now, Logger: log,
 		Tick: 20 * time.Millisecond,
 	})
 	must(t, err)
@@ -212,6 +212,8 @@ func (w *world) people() {
 	token("admin elsewhere", accounts.Admin, elsewhere, "")
 	token("caseworker", accounts.Caseworker, county, "")
 	token("caseworker elsewhere", accounts.Caseworker, elsewhere, "")
+	token("village admin", accounts.Admin, village, "")
+	token("village caseworker", accounts.Caseworker, village, "")
 	token("provider", accounts.Provider, "", w.orgID)
 	token("other provider", accounts.Provider, "", w.orgRest)
 	var err error

@@ -11,6 +11,7 @@ type change struct {
 	script string
 	keys   func(shard) []string
 	args   []any
+	number uint64 // of the engine's kept changes, in order; 0: not kept yet
 }
 
 const (
@@ -52,6 +53,8 @@ func (e *Engine) keep(county string, c change) {
 		e.log.Error("the matcher's backlog is full; the county will be rebuilt", "county", county, "changes", maxBacklog)
 	}
 	if !e.doubts[county] {
+		e.kept++
+		c.number = e.kept
 		e.backlog[county] = append(e.backlog[county], c)
 	}
 }
@@ -85,7 +88,7 @@ func (e *Engine) flushOne(ctx context.Context, county string) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if now := e.backlog[county]; len(now) > 0 { // a rebuild may have emptied it
+	if now := e.backlog[county]; len(now) > 0 && now[0].number == c.number { // a rebuild may have emptied it
 		e.backlog[county] = now[1:]
 	}
 	return nil

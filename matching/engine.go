@@ -37,6 +37,7 @@ type Engine struct {
 	mu      sync.Mutex
 	backlog map[string][]change // county -> what Redis has still to be told
 	doubts  map[string]bool     // counties to be rebuilt
+	kept    uint64              // changes ever kept
 }
 
 // New makes an engine. It does not talk to Redis yet.

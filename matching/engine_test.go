@@ -281,6 +281,19 @@ func TestRecordTookAnotherClaimOfTheSameID(t *testing.T) {
 	}
 }
 
+// A lot that Redis does not know is over: claims on it count against the caps,
+// and bring it back neither when they are made nor when they are released.
+func TestUnknownLotStaysUnknown(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, r *rig) {
+		h := []matching.Hold{stray("n-0")}
+		r.ok(r.Promise(r.ctx(), r.county, h))
+		r.same("promised", r.dump(), []string{"caps h|c:meal = D20261124|2|5", "seen n-0 = 0"})
+		r.ok(r.Release(r.ctx(), r.county, h, true))
+		r.same("released", r.dump(), []string{"caps h|c:meal = D20261124|0|5", fmt.Sprintf("seen n-0 = %d", r.now().UnixMilli())})
+	})
+}
+
 // What Redis holds beyond need's eight unconfirmed pieces comes later.
 func TestMatchLimitsPiecesInFlight(t *testing.T) {
 	t.Parallel()
@@ -355,4 +368,23 @@ func (r *rig) busy() error {
 		r.Promise(r.ctx(), r.county, done[0].Holds),
 		r.Finish(r.ctx(), r.county, done[1].Holds),
 	)
+}
+
+// A promise that is told after the end of its allocation is not adopted.
+func TestReturnedBeforePromised(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, r *rig) {
+		r.open(10, "l")
+		held := r.match("h", meals("n", 2, 3, "l"))[0].Holds
+		r.ok(r.Return(r.ctx(), r.county, held, true))
+		r.ok(r.Promise(r.ctx(), r.county, held))
+		r.stock("l", 10, 0, 0)
+		unknown := r.match("h", meals("m", 3, 3, "l"))[0].Holds
+		r.ok(r.Release(r.ctx(), r.county, unknown, true))
+		r.ok(r.Return(r.ctx(), r.county, unknown, true)) // Redis does not know it any more
+		r.ok(r.Promise(r.ctx(), r.county, unknown))
+		r.stock("l", 10, 0, 0)
+		// The caps are free again, too.
+		r.same("units", r.match("h", meals("k", 3, 3, "l"))[0].ShortUnits, int64(0))
+	})
 }

@@ -31,9 +31,9 @@ func (e *Engine) OpenLots(ctx context.Context, county string, lots []LotState) e
 			}
 			args = append(args, l.ID, l.Category, l.FreeUnits, l.TakenUnits, closed)
 		}
-		_, err := e.tell(ctx, county, change{"open", func(s shard) []string {
+		_, err := e.tell(ctx, county, change{script: "open", keys: func(s shard) []string {
 			return s.keys(keyLots, keyFreed)
-		}, args})
+		}, args: args})
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
@@ -48,9 +48,9 @@ func (e *Engine) CloseLot(ctx context.Context, county, lot string) (units int64,
 	if err := checkName("lot", lot); err != nil {
 		return 0, err
 	}
-	reply, err := e.tell(ctx, county, change{"close", func(s shard) []string {
+	reply, err := e.tell(ctx, county, change{script: "close", keys: func(s shard) []string {
 		return s.keys(keyLots)
-	}, []any{lot}})
+	}, args: []any{lot}})
 	if err != nil {
 		return 0, err
 	}

@@ -144,14 +144,10 @@ func ReasonNot(why string) Reason {
 	return Reason{CodeUnlisted, "该资源目前未上架。", "The offer is not listed at present.", nil}
 }
 
-// ReasonDeclined: the resident, or the caseworker for them, said no. note is
-// what they gave as the reason; it may be empty.
-func ReasonDeclined(note string) Reason {
-	r := Reason{Code: CodeDeclined, ZH: "已谢绝，份额已退回继续派发。", EN: "Declined; the units went back to be given to others."}
-	if note != "" {
-		r.Facts = map[string]string{"note": note}
-	}
-	return r
+// ReasonDeclined: the resident did not want it. What they said is not here,
+// because it may be personal.
+func ReasonDeclined() Reason {
+	return Reason{Code: CodeDeclined, ZH: "已谢绝，份额已退回继续派发。", EN: "Declined; the units went back to be given to others."}
 }
 
 // ReasonExpired: nobody collected it in time.

@@ -52,7 +52,7 @@ func TestReasonsAreComplete(t *testing.T) {
 		"not_yet":           matching.ReasonNot(matching.MissNotYet),
 		"over":              matching.ReasonNot(matching.MissOver),
 		"unlisted":          matching.ReasonNot(""),
-		"declined":          matching.ReasonDeclined("too far"),
+		"declined":          matching.ReasonDeclined(),
 		"expired":           matching.ReasonNeedExpired(),
 		"handed_over":       matching.ReasonHandedOver(),
 		"withdrawn":         matching.ReasonWithdrawn(),

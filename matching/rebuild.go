@@ -69,15 +69,17 @@ func (e *Engine) rebuild(ctx context.Context, s shard, token string, load func(c
 	}
 	e.gens.Delete(s.county)
 	e.forget(s.county)
+	// Named before anything is written to it: a failover during the rebuild then
+	// shows as another server.
+	server, err := e.server(ctx, s.county)
+	if err != nil {
+		return err
+	}
 	snap, err := load(ctx)
 	if err != nil {
 		return err
 	}
 	if err := e.fill(ctx, s, snap); err != nil {
-		return err
-	}
-	server, err := e.server(ctx, s.county)
-	if err != nil {
 		return err
 	}
 	keys := []string{gen, lock, shardKey(s.county, "server")}

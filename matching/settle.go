@@ -27,16 +27,27 @@ func (e *Engine) Finish(ctx context.Context, county string, holds []Hold) error 
 	return e.settle(ctx, county, "confirm", []any{e.now().UnixMilli()}, holds)
 }
 
-// Release tells Redis that these units are not given after all: the record
-// refused the hold, or the allocation was declined, has expired or was
-// withdrawn. With back they return to their lots, unless those are closed.
-// Errors as for [Engine.Promise].
+// Release tells Redis that the record did not take these holds. With back
+// their units return to their lots, unless those are closed. The ids may be
+// held again. Errors as for [Engine.Promise].
 func (e *Engine) Release(ctx context.Context, county string, holds []Hold, back bool) error {
-	flag := 0
-	if back {
-		flag = 1
+	return e.settle(ctx, county, "release", []any{e.now().UnixMilli(), flag(back), 0}, holds)
+}
+
+// Return tells Redis that the record has ended these allocations without a
+// handover: they were declined, have expired or were withdrawn. With back their
+// units return to their lots, unless those are closed. Whether or not Redis was
+// told of the promise, it is not adopted afterwards. Errors as for
+// [Engine.Promise].
+func (e *Engine) Return(ctx context.Context, county string, holds []Hold, back bool) error {
+	return e.settle(ctx, county, "release", []any{e.now().UnixMilli(), flag(back), 1}, holds)
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
 	}
-	return e.settle(ctx, county, "release", []any{e.now().UnixMilli(), flag}, holds)
+	return 0
 }
 
 // settle calls a script for each batch of allocations; all batches are tried.
@@ -52,9 +63,9 @@ func (e *Engine) settle(ctx context.Context, county, script string, head []any, 
 		for _, h := range part {
 			args = append(args, h.ID, h.pack())
 		}
-		_, err := e.tell(ctx, county, change{script, func(s shard) []string {
+		_, err := e.tell(ctx, county, change{script: script, keys: func(s shard) []string {
 			return s.keys(keyLots, keyHolds, keyDue, keySeen, keyCaps, keyFreed)
-		}, args})
+		}, args: args})
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

@@ -238,10 +238,14 @@ func (w *Worker) sweep(ctx context.Context, county string) error {
 		if err := w.engine.Release(ctx, county, dropped, true); err != nil {
 			return err
 		}
+		var errs []error
 		for _, h := range dropped {
 			if _, err := w.ledger.Serve(ctx, county, h.Need); err != nil {
-				return fmt.Errorf("serve need %s: %w", h.Need, err)
+				errs = append(errs, fmt.Errorf("serve need %s: %w", h.Need, err))
 			}
+		}
+		if err := errors.Join(errs...); err != nil {
+			return err
 		}
 		if len(due) < dueAtOnce {
 			return nil

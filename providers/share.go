@@ -74,6 +74,9 @@ type Share struct {
 	// MarkUnits is how many units the mark of the same name concerns.
 	MarkUnits map[string]int64 `json:"mark_units,omitempty"`
 	UpdatedMs int64            `json:"updated_ms"`
+	// Starts counts reservations, so that a reader can tell whether units were
+	// promised between two looks.
+	Starts int64 `json:"starts"`
 }
 
 // ShareID names the share of a lot in a county (12-digit code).
@@ -123,6 +126,7 @@ func (s *Share) Reserve(alloc string, qty int64) error {
 	}
 	s.Promised += qty
 	s.setMark("+"+alloc, qty)
+	s.Starts++
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/app/vault"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
 	"github.com/xingfuma/happycode/qrcode"
@@ -27,7 +28,7 @@ type Config struct {
 	Providers *providers.Service
 	Audit     *audit.Log
 	Tree      func() *regions.Tree
-	Keys      qrcode.Keys
+	Vault     *vault.Vault // keys of the codes; seals what was said at a refusal
 	Now       func() time.Time
 	Logger    *slog.Logger
 
@@ -54,6 +55,7 @@ type Service struct {
 	providers *providers.Service
 	audit     *audit.Log
 	tree      func() *regions.Tree
+	vault     *vault.Vault
 	keys      qrcode.Keys
 	now       func() time.Time
 	log       *slog.Logger
@@ -67,15 +69,16 @@ type Service struct {
 	redemptions store.Collection[redemption, *redemption]
 	shares      store.Collection[providers.Share, *providers.Share]
 	needs       store.Collection[residents.Need, *residents.Need]
+	people      store.Collection[residents.Resident, *residents.Resident]
 
 	known     offers
 	committer *committer
 	worker    *matching.Worker
 	suspects  suspects
-	mended    mended
 
 	started     time.Time
-	lookedTwice bool // at the marks, since the start
+	followed    time.Time // when others' offers were last followed
+	lookedTwice bool      // at the marks, since the start
 
 	stopOnce sync.Once
 	cancel   context.CancelFunc
@@ -86,7 +89,7 @@ type Service struct {
 // New checks the configuration and makes the service; nothing runs yet.
 func New(c Config) (*Service, error) {
 	if c.Record == nil || c.Engine == nil || c.Catalogue == nil || c.Residents == nil || c.Providers == nil ||
-		c.Audit == nil || c.Tree == nil || c.Now == nil || len(c.Keys) == 0 {
+		c.Audit == nil || c.Tree == nil || c.Now == nil || c.Vault == nil {
 		return nil, errors.New("care: the configuration is incomplete")
 	}
 	for _, d := range []struct {
@@ -111,27 +114,21 @@ func New(c Config) (*Service, error) {
 	}
 	s := &Service{
 		record: c.Record, engine: c.Engine, catalogue: c.Catalogue, residents: c.Residents, providers: c.Providers,
-		audit: c.Audit, tree: c.Tree, keys: c.Keys, now: c.Now, log: c.Logger,
+		audit: c.Audit, tree: c.Tree, vault: c.Vault, keys: c.Vault.PublicKeys(), now: c.Now, log: c.Logger,
 		hold: c.Hold, dripped: c.HoldDripped, lease: c.Lease, tick: c.Tick,
 		allocations: store.Of[Allocation](c.Record, allocationSchema),
 		events:      store.Of[Event](c.Record, eventSchema),
 		redemptions: store.Of[redemption](c.Record, redemptionSchema),
 		shares:      store.Of[providers.Share](c.Record, providers.SharesSchema()),
 		needs:       c.Residents.NeedCollection(),
+		people:      c.Residents.Collection(),
 		known:       offers{byID: map[string]openOffer{}},
 		suspects:    suspects{since: map[string]time.Time{}},
-		mended:      mended{last: map[string]time.Time{}},
 		stopped:     make(chan struct{}),
 	}
 	s.committer = newCommitter(s)
 	s.worker = matching.NewWorker(s.engine, ledger{s}, s.counties, s.tick, s.log)
 	return s, nil
-}
-
-// mended remembers when each county was last rebuilt for a contradiction.
-type mended struct {
-	mu   sync.Mutex
-	last map[string]time.Time
 }
 
 // counties are all counties of the division tree.
@@ -144,7 +141,7 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.loadOffers(ctx); err != nil {
 		return err
 	}
-	s.started = s.now()
+	s.started, s.followed = s.now(), s.now()
 	// The work outlives the call that started it, and ends with Stop.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
@@ -172,7 +174,16 @@ func (c *committer) reserve(ctx context.Context, pending []*proposal) (reserved 
 			case errors.Is(err, providers.ErrClosed), errors.Is(err, providers.ErrMarked):
 				p.refused = matching.ReasonRecordFull()
 			case errors.Is(err, providers.ErrFull):
-				p.refused, p.contradicts = matching.ReasonRecordFull(), true
+				// Units in doubt come back by themselves; without them the matcher
+				// has given away what was gone.
+				doubt := int64(0)
+				for _, m := range sh.Reservations() {
+					doubt += m.QtyUnits
+				}
+				p.refused, p.contradicts = matching.ReasonRecordFull(), sh.FreeUnits()+doubt < p.hold.QtyUnits
+				if doubt > 0 {
+					c.s.suspects.watch(sh.ID)
+				}
 			case err != nil:
 				return reserved, err
 			default:
@@ -218,31 +229,24 @@ func (c *committer) insert(ctx context.Context, reserved []*proposal) error {
 	}
 	var dups []store.Duplicate
 	var err error
-	again := false
-	for try := 0; try < 3; try++ {
+	for range 3 { // an unanswered insert may have been carried out
 		if dups, err = c.s.allocations.InsertAll(ctx, docs); err == nil {
 			break
 		}
-		again = true // an unanswered insert may have been carried out
 	}
 	if err != nil {
 		return err
 	}
-	dup := make(map[int]store.Duplicate, len(dups))
+	left := make(map[int]bool, len(dups))
 	for _, d := range dups {
-		dup[d.Position] = d
+		left[d.Position] = true
 	}
-	var undo, double []*proposal
+	var undo, double, fresh []*proposal
 	for i, p := range reserved {
-		d, left := dup[i]
-		switch {
-		case !left:
-			p.stored, p.fresh = p.alloc, true
-			c.addCleared(p.hold.Lot, p.hold.ID)
-		case d.Index == "" || again:
-			double = append(double, p)
-		default:
-			undo = append(undo, p)
+		if left[i] {
+			double = append(double, p) // by its id or by its claim: look
+		} else {
+			fresh = append(fresh, p)
 		}
 	}
 	if len(double) > 0 {
@@ -251,26 +255,103 @@ func (c *committer) insert(ctx context.Context, reserved []*proposal) error {
 			return err
 		}
 		for _, p := range double {
-			if a := known[p.hold.ID]; a != nil {
-				c.settleExisting(p, a)
-				switch {
-				case a.Share != p.hold.Lot:
-					undo = append(undo, p) // promised from another share
-				case a.State != Void: // whoever wrote Void gives the units back
-					c.addCleared(p.hold.Lot, p.hold.ID)
-				}
+			a := known[p.hold.ID]
+			if a == nil {
+				p.contradicts = true // another allocation has made this claim
+				undo = append(undo, p)
 				continue
 			}
-			undo = append(undo, p)
+			c.settleExisting(p, a)
+			switch {
+			case a.Share != p.hold.Lot:
+				undo = append(undo, p) // promised from another share
+			case a.State != Void: // whoever wrote Void gives the units back
+				c.addCleared(p.hold.Lot, p.hold.ID)
+			}
 		}
 	}
 	for _, p := range undo {
-		p.refused, p.contradicts = matching.ReasonRecordClaimed(), true
+		p.refused = matching.ReasonRecordClaimed()
 		if err := c.s.unreserve(ctx, p.hold.Lot, p.hold.ID, p.hold.QtyUnits); err != nil {
 			c.s.log.Error("give back refused units", "share", p.hold.Lot, "allocation", p.hold.ID, "error", err)
 		}
 	}
-	return nil
+	return c.checkCaps(ctx, fresh)
+}
+
+// checkCaps looks, after the insert, whether the record agrees that the caps
+// have room. The claim key refuses a claim made twice; this refuses one made
+// by a matcher that forgot others. Of two claims that together are too many,
+// the later to look sees both. What is over a cap is void before anybody hears
+// of it.
+func (c *committer) checkCaps(ctx context.Context, fresh []*proposal) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for _, p := range fresh {
+		g.Go(func() error {
+			over, err := c.s.overCap(gctx, p.alloc)
+			if err != nil {
+				return err
+			}
+			if !over {
+				p.stored, p.fresh = p.alloc, true
+				c.addCleared(p.hold.Lot, p.hold.ID)
+				return nil
+			}
+			p.refused, p.contradicts = matching.ReasonRecordClaimed(), true
+			return c.s.void(gctx, p.alloc)
+		})
+	}
+	return g.Wait()
+}
+
+// overCap says whether, by the record, an allocation's household has more than
+// a cap allows in the allocation's periods.
+func (s *Service) overCap(ctx context.Context, a *Allocation) (bool, error) {
+	if a.CategoryCap.Limit == 0 && a.OfferCap.Limit == 0 {
+		return false, nil
+	}
+	from := a.CategoryCap.Period
+	if a.OfferCap.Limit > 0 { // its period may have begun earlier
+		began := matching.PeriodOf(a.OfferCap.Period).Start(time.UnixMilli(a.PromisedMs))
+		from = min(from, matching.PeriodOf(a.CategoryCap.Period).Label(began))
+	}
+	prefix := a.Household + "|" + a.CategoryCap.Field + "|"
+	var category, offer int64
+	err := s.allocations.Each(ctx, store.Query{
+		Index: "claim", From: prefix + from + "|", To: a.Household + "|" + a.CategoryCap.Field + "}",
+	}, func(x *Allocation) error {
+		if !x.counts() {
+			return nil
+		}
+		if x.CategoryCap.Period == a.CategoryCap.Period {
+			category += x.QtyUnits
+		}
+		if x.OfferCap.Field == a.OfferCap.Field && x.OfferCap.Period == a.OfferCap.Period {
+			offer += x.QtyUnits
+		}
+		return nil
+	})
+	return a.CategoryCap.Limit > 0 && category > a.CategoryCap.Limit || a.OfferCap.Limit > 0 && offer > a.OfferCap.Limit, err
+}
+
+// void takes back an allocation that nobody has heard of: its "+" mark still
+// stands, so its units are undone.
+func (s *Service) void(ctx context.Context, a *Allocation) error {
+	_, err := s.allocations.Change(ctx, a.ID, func(x *Allocation) error {
+		if x.State != Promised {
+			return errSame
+		}
+		x.State, x.EndedMs, x.EndedBy = Void, s.now().UnixMilli(), byWorker
+		return nil
+	})
+	if errors.Is(err, errSame) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.unreserve(ctx, a.Share, a.ID, a.QtyUnits)
 }
 
 // settleExisting answers a proposal whose id the record has already.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,10 +29,13 @@ func (s *Service) watchDeadlines(ctx context.Context) {
 		case <-ticker.C:
 		}
 		s.report(ctx, "follow offers", s.followOffers(ctx))
-		s.report(ctx, "settle what is unsettled", s.resettle(ctx))
 		s.report(ctx, "expire promises", s.expirePromises(ctx))
 		s.report(ctx, "expire needs", s.expireNeeds(ctx))
 		s.report(ctx, "close lots", s.closeLots(ctx))
+		s.report(ctx, "give back units in doubt", s.resolveWatched(ctx))
+		if n%settleEvery == 0 {
+			s.report(ctx, "settle what is unsettled", s.resettle(ctx))
+		}
 		// Looking at every open share is for what a crash left: twice after the
 		// start, a lease apart, and now and then for other processes' crashes.
 		if n%marksEvery == 0 || s.now().After(s.started.Add(s.lease)) && !s.lookedTwice {
@@ -39,6 +44,9 @@ func (s *Service) watchDeadlines(ctx context.Context) {
 		}
 	}
 }
+
+// settleEvery is how many ticks lie between two tries to settle.
+const settleEvery = 5
 
 // marksEvery is how many ticks lie between two looks at all marks.
 const marksEvery = 300
@@ -51,7 +59,11 @@ func (s *Service) report(ctx context.Context, what string, err error) {
 
 func (s *Service) sweepAll(ctx context.Context) {
 	s.report(ctx, "forget used screen codes", s.forgetRedemptions(ctx))
+	s.report(ctx, "load offers", s.loadOffers(ctx))
 	s.report(ctx, "finish withdrawals", s.finishWithdrawals(ctx))
+	s.report(ctx, "close lots again", s.closeAgain(ctx))
+	s.report(ctx, "settle what is unsettled", s.resettle(ctx))
+	s.report(ctx, "list who waits", s.relist(ctx))
 	s.report(ctx, "resolve marks", s.resolveMarks(ctx, s.lease))
 }
 
@@ -68,25 +80,14 @@ func (s *Service) expirePromises(ctx context.Context) error {
 		return err
 	}
 	for _, a := range due {
-		reason := matching.ReasonExpired(time.UnixMilli(a.ExpiresMs))
-		if _, err := s.endIf(ctx, a.ID, reason, now); err != nil && !errors.Is(err, ErrEnded) {
+		_, err := s.end(ctx, a.ID, ending{
+			by: byWorker, to: Expired, reason: matching.ReasonExpired(time.UnixMilli(a.ExpiresMs)), dueMs: now.UnixMilli(),
+		})
+		if err != nil && !errors.Is(err, ErrEnded) {
 			return fmt.Errorf("expire %s: %w", a.ID, err)
 		}
 	}
 	return nil
-}
-
-// endIf expires an allocation unless it was accepted, and so prolonged, since
-// it was found due.
-func (s *Service) endIf(ctx context.Context, id string, reason matching.Reason, now time.Time) (*Allocation, error) {
-	a, err := s.allocations.Get(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if a.ExpiresMs > now.UnixMilli() {
-		return a, nil
-	}
-	return s.end(ctx, id, byWorker, Expired, "", reason)
 }
 
 // closeLots ends shares whose time is over.
@@ -109,6 +110,102 @@ func (s *Service) closeLots(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// closeAgain tells the matcher again of shares that closed lately: a crash may
+// have come between the record and the matcher.
+func (s *Service) closeAgain(ctx context.Context) error {
+	return s.eachCounty(ctx, func(county string) error {
+		var closed []*providers.Share
+		if err := s.shares.Each(ctx, store.Query{
+			Index: "county", Equal: []any{county, true}, From: s.lately(),
+		}, func(sh *providers.Share) error {
+			closed = append(closed, sh)
+			return nil
+		}); err != nil {
+			return err
+		}
+		for _, sh := range closed {
+			if _, err := s.engine.CloseLot(ctx, county, sh.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// lately is the end (Unix ms) from which on a closed share still matters: its
+// promises ended with it, at the latest.
+func (s *Service) lately() int64 { return s.now().Add(-48 * time.Hour).UnixMilli() }
+
+// eachCounty does a thing for every county whose matcher answers, and joins
+// the errors, so that one county's trouble does not stop the others.
+func (s *Service) eachCounty(ctx context.Context, do func(county string) error) error {
+	var errs []error
+	for _, county := range s.counties() {
+		if ready, err := s.engine.Ready(ctx, county); err != nil || !ready {
+			errs = append(errs, err)
+			continue
+		}
+		if err := do(county); err != nil && !errors.Is(err, matching.ErrNotReady) {
+			errs = append(errs, fmt.Errorf("county %s: %w", county, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// relist puts everybody who waits on the matcher's list who is not there: a
+// crash may have come between the record and the matcher.
+func (s *Service) relist(ctx context.Context) error {
+	return s.eachCounty(ctx, func(county string) error {
+		q := store.Query{Index: "state", Equal: []any{county, string(residents.NeedWaiting)}, Limit: store.MaxPage}
+		for {
+			page, next, err := s.needs.Find(ctx, q)
+			if err != nil {
+				return err
+			}
+			scores, err := s.scores(ctx, page)
+			if err != nil {
+				return err
+			}
+			for _, n := range page {
+				position, err := s.engine.Position(ctx, county, n.Category, n.ID)
+				if err != nil {
+					return err
+				}
+				if score, active := scores[n.Resident]; active && position == 0 {
+					s.wait(ctx, n, score)
+				}
+			}
+			if next == "" {
+				return nil
+			}
+			q.After = next
+		}
+	})
+}
+
+// scores are the scores of the needs' residents, of those who are active.
+func (s *Service) scores(ctx context.Context, needs []*residents.Need) (map[string]int64, error) {
+	ids := make([]string, 0, len(needs))
+	seen := make(map[string]bool, len(needs))
+	for _, n := range needs {
+		if !seen[n.Resident] {
+			seen[n.Resident] = true
+			ids = append(ids, n.Resident)
+		}
+	}
+	people, err := s.people.GetAll(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]int64, len(people))
+	for _, r := range people {
+		if r.Status == residents.Active {
+			out[r.ID] = r.ScoreMilli
+		}
+	}
+	return out, nil
 }
 
 // finishWithdrawals closes open shares of offers whose withdrawal was cut
@@ -176,19 +273,50 @@ func (s *Service) resettle(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	byCounty := map[string][]*Allocation{}
 	for _, a := range open {
-		if err := s.settle(ctx, a); err != nil && !errors.Is(err, matching.ErrNotReady) {
-			return fmt.Errorf("settle %s: %w", a.ID, err)
-		}
+		byCounty[a.County] = append(byCounty[a.County], a)
 	}
-	return nil
+	// A county that refuses is left alone, so that the same changes do not pile
+	// up for it.
+	return s.eachCounty(ctx, func(county string) error {
+		for _, a := range byCounty[county] {
+			if err := s.settle(ctx, a); err != nil {
+				return fmt.Errorf("settle %s: %w", a.ID, err)
+			}
+		}
+		return nil
+	})
 }
 
 // suspects remembers since when a mark is seen, and which "-" marks may go.
 type suspects struct {
-	mu    sync.Mutex
-	since map[string]time.Time // share|mark
-	done  map[string][]string  // share -> allocations known to be settled
+	mu      sync.Mutex
+	since   map[string]time.Time // share|mark
+	done    map[string][]string  // share -> allocations known to be settled
+	watched map[string]bool      // shares whose units in doubt somebody was refused
+}
+
+// watch has a share's marks looked at every tick until they are gone.
+func (u *suspects) watch(share string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.watched == nil {
+		u.watched = map[string]bool{}
+	}
+	u.watched[share] = true
+}
+
+func (u *suspects) unwatch(share string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.watched, share)
+}
+
+func (u *suspects) watching() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Collect(maps.Keys(u.watched))
 }
 
 func (u *suspects) settled(share, allocation string) {
@@ -244,7 +372,7 @@ func (s *Service) resolveMarks(ctx context.Context, age time.Duration) error {
 	now := s.now()
 	for _, county := range s.counties() {
 		var marked []*providers.Share
-		if err := s.eachOpenShare(ctx, county, func(sh *providers.Share) error {
+		if err := s.eachLiveShare(ctx, county, func(sh *providers.Share) error {
 			if len(sh.Marks) > 0 {
 				marked = append(marked, sh)
 			}
@@ -259,6 +387,25 @@ func (s *Service) resolveMarks(ctx context.Context, age time.Duration) error {
 		}
 	}
 	s.suspects.keep(seen)
+	return nil
+}
+
+// resolveWatched resolves the marks of shares that refused somebody because of
+// them.
+func (s *Service) resolveWatched(ctx context.Context) error {
+	for _, id := range s.suspects.watching() {
+		sh, err := s.shares.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		if len(sh.Reservations()) == 0 {
+			s.suspects.unwatch(id)
+			continue
+		}
+		if err := s.resolveShare(ctx, sh, s.now(), s.lease, map[string]bool{}); err != nil {
+			return fmt.Errorf("resolve marks of %s: %w", id, err)
+		}
+	}
 	return nil
 }
 
@@ -294,6 +441,18 @@ func (s *Service) resolveShare(ctx context.Context, sh *providers.Share, now tim
 			}
 			lost = append(lost, m.Allocation)
 		default:
+			// Its maker may have died before it looked at the caps.
+			if over, err := s.overCap(ctx, a); err != nil {
+				return err
+			} else if over && a.State == Promised && s.suspects.older(key, now, age) {
+				if err := s.void(ctx, a); err != nil {
+					return err
+				}
+				continue
+			} else if over && a.State == Promised {
+				seen[key] = true
+				continue
+			}
 			inserted = append(inserted, m.Allocation)
 			if a.State == Promised {
 				promised = append(promised, a.hold())
@@ -339,25 +498,12 @@ func needOf(allocation string) string {
 	return ""
 }
 
-// contradicted rebuilds a county whose matcher held what the record refused:
-// it has lost writes, in a failover for instance. Until it is rebuilt it holds
-// nothing more. Whoever finds the same within two seconds found the same loss.
-func (s *Service) contradicted(ctx context.Context, county string) {
-	s.mended.mu.Lock()
-	now := s.now()
-	soon := now.Sub(s.mended.last[county]) < 2*time.Second
-	if !soon {
-		s.mended.last[county] = now
-	}
-	s.mended.mu.Unlock()
-	if soon {
-		return
-	}
-	s.log.Warn("the matcher contradicts the record: rebuilding", "county", county)
-	if err := s.rebuildCounty(ctx, county); err != nil && !errors.Is(err, matching.ErrBusy) {
-		s.engine.Doubt(county)
-		s.report(ctx, "rebuild "+county, err)
-	}
+// contradicted has a county rebuilt whose matcher held what the record refused:
+// it has lost writes, in a failover for instance.
+func (s *Service) contradicted(county string) {
+	s.log.Warn("the matcher contradicts the record: it is rebuilt", "county", county)
+	s.engine.Doubt(county)
+	s.worker.Kick(county)
 }
 
 func (s *Service) rebuildCounty(ctx context.Context, county string) error {

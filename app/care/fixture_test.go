@@ -137,7 +137,7 @@ func (c *city) start() {
 	c.care, err = New(Config{
 		Record: c.record, Engine: engine, Catalogue: matching.NewCatalogue(), Residents: c.residents,
 		Providers: c.providers, Audit: c.audit, Tree: func() *regions.Tree { return c.tree },
-		Keys: c.vault.PublicKeys(), Now: c.clock.now, Logger: logger, Tick: 20 * time.Millisecond,
+		Vault: c.vault, Now: c.clock.now, Logger: logger, Tick: 20 * time.Millisecond,
 	})
 	if err != nil {
 		c.t.Fatal(err)

@@ -50,8 +50,8 @@ func (l ledger) Serve(ctx context.Context, county, need string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if r.Status != residents.Active {
-		return false, l.s.engine.Unwait(ctx, county, n.Category, need)
+	if r.Status != residents.Active { // moved away or died: the need ends
+		return false, l.s.changeNeed(ctx, n, byWorker, residents.NeedWithdrawn, matching.ReasonWithdrawn())
 	}
 	m := &match{s: l.s, by: byWorker, resident: r, needs: []*residents.Need{n}, until: now.Add(l.s.dripped)}
 	if err := m.run(ctx); err != nil {
@@ -92,8 +92,12 @@ func (l ledger) Snapshot(ctx context.Context, county string) (matching.Snapshot,
 	live := map[string]bool{}
 	done := map[string]bool{}
 	recently := s.now().Add(-30 * time.Minute).UnixMilli()
-	if err := s.eachOpenShare(ctx, county, func(sh *providers.Share) error {
-		c, err := s.countShare(ctx, sh.ID)
+	unsettled, err := s.unsettledByShare(ctx)
+	if err != nil {
+		return snap, fmt.Errorf("snapshot of %s: %w", county, err)
+	}
+	if err := s.eachLiveShare(ctx, county, func(sh *providers.Share) error {
+		c, err := s.countStarts(ctx, sh.ID, unsettled[sh.ID])
 		if err != nil {
 			return err
 		}
@@ -115,31 +119,25 @@ func (l ledger) Snapshot(ctx context.Context, county string) (matching.Snapshot,
 	}); err != nil {
 		return snap, fmt.Errorf("snapshot of %s: %w", county, err)
 	}
-	caps := map[string]*matching.CapState{}
 	now := s.now()
-	since := matching.Year.Start(now).UnixMilli()
-	if s.anyCapForEver() {
-		since = 0
-	}
-	if err := s.allocations.Each(ctx, store.Query{
-		Index: "county", Equal: []any{county}, From: since,
-	}, func(a *Allocation) error {
-		switch {
-		case a.State == Promised && !live[a.ID]:
-			return nil // inserted since: told to the new generation by its scan
-		case a.State != Promised && a.EndedMs > recently && !live[a.ID]:
-			done[a.ID] = true
-		}
-		for _, c := range []matching.Cap{a.CategoryCap, a.OfferCap} {
-			if c.Field == "" {
-				continue
+	caps := capStates{now: now, byKey: map[string]*matching.CapState{}}
+	for category, since := range s.capsSince(now) {
+		if err := s.allocations.Each(ctx, store.Query{
+			Index: "category", Equal: []any{county, category}, From: since,
+		}, func(a *Allocation) error {
+			switch {
+			case a.State == Promised && !live[a.ID]:
+				return nil // inserted since: told to the new generation by its scan
+			case a.State != Promised && a.EndedMs > recently && !live[a.ID]:
+				done[a.ID] = true
 			}
 			// What is live but ended is still to be released, which subtracts it.
-			addCap(caps, a, c, currentPeriod(c, now), a.counts() || live[a.ID])
+			caps.add(a, a.CategoryCap, a.counts() || live[a.ID])
+			caps.add(a, a.OfferCap, a.counts() || live[a.ID])
+			return nil
+		}); err != nil {
+			return snap, fmt.Errorf("snapshot of %s: %w", county, err)
 		}
-		return nil
-	}); err != nil {
-		return snap, fmt.Errorf("snapshot of %s: %w", county, err)
 	}
 	for id := range live {
 		snap.Live = append(snap.Live, id)
@@ -147,92 +145,120 @@ func (l ledger) Snapshot(ctx context.Context, county string) (matching.Snapshot,
 	for id := range done {
 		snap.Done = append(snap.Done, id)
 	}
-	for _, c := range caps {
+	for _, c := range caps.byKey {
 		snap.Caps = append(snap.Caps, *c)
 	}
 	for _, state := range []residents.NeedState{residents.NeedWaiting, residents.NeedPromised} {
-		if err := s.needs.Each(ctx, store.Query{Index: "state", Equal: []any{county, string(state)}}, func(n *residents.Need) error {
-			w, waits, err := s.waiter(ctx, n)
-			if err == nil && waits {
-				snap.Waiters = append(snap.Waiters, w)
-			}
-			return err
-		}); err != nil {
+		waiters, err := s.waiters(ctx, county, state)
+		if err != nil {
 			return snap, fmt.Errorf("snapshot of %s: %w", county, err)
 		}
+		snap.Waiters = append(snap.Waiters, waiters...)
 	}
 	return snap, nil
 }
 
-// addCap counts an allocation against a cap. Its ordinal is used up in any
-// case; its units count while it is promised or handed over, in the period
-// that is running.
-func addCap(caps map[string]*matching.CapState, a *Allocation, c matching.Cap, current string, counts bool) {
+// capStates adds up what households have had.
+type capStates struct {
+	now   time.Time
+	byKey map[string]*matching.CapState
+}
+
+// add counts an allocation against a cap. Its ordinal is used up in any case;
+// its units count in the period that is running, or in a later one that another
+// server's clock has begun already.
+func (cs capStates) add(a *Allocation, c matching.Cap, counts bool) {
+	if c.Field == "" {
+		return
+	}
 	key := a.Household + "|" + c.Field
-	state := caps[key]
+	state := cs.byKey[key]
 	if state == nil {
-		state = &matching.CapState{Household: a.Household, Field: c.Field, Period: current}
-		caps[key] = state
+		state = &matching.CapState{Household: a.Household, Field: c.Field, Period: matching.PeriodOf(c.Period).Label(cs.now)}
+		cs.byKey[key] = state
 	}
 	if strings.HasPrefix(c.Field, "c:") {
 		state.Seq = max(state.Seq, a.Seq+1)
 	}
-	if counts && c.Period == current {
+	if c.Period[:1] == state.Period[:1] && c.Period > state.Period {
+		state.Period, state.Used = c.Period, 0
+	}
+	if counts && c.Period == state.Period {
 		state.Used += a.QtyUnits
 	}
 }
 
-// currentPeriod is the label that the cap's period has now.
-func currentPeriod(c matching.Cap, now time.Time) string {
-	return matching.PeriodOf(c.Period).Label(now)
-}
-
-func (s *Service) anyCapForEver() bool {
+// capsSince says, per category, from when on (Unix ms) allocations may count
+// against a cap: the longest period that is running of the category's cap or of
+// an open offer's, and a day before it, because clocks differ at its edge. The
+// longest periods of all are read for every category, as long as they are short.
+func (s *Service) capsSince(now time.Time) map[string]int64 {
+	since := func(p matching.Period) int64 {
+		if p == matching.Ever {
+			return 0
+		}
+		return p.Start(now).Add(-24 * time.Hour).UnixMilli()
+	}
+	shortest := min(since(matching.Week), now.Add(-time.Hour).UnixMilli())
+	out := map[string]int64{}
+	for _, c := range providers.Categories() {
+		out[c.ID] = min(shortest, since(c.CapPeriod))
+	}
 	s.known.mu.RLock()
 	defer s.known.mu.RUnlock()
 	for _, o := range s.known.byID {
-		if o.CapUnits > 0 && o.CapPeriod == matching.Ever {
-			return true
+		if o.CapUnits > 0 {
+			out[o.Category] = min(out[o.Category], since(o.CapPeriod))
 		}
 	}
-	return false
+	return out
 }
 
-// waiter says whether something is still wanted for a waiting or partly
-// promised need, and its place in the order.
-func (s *Service) waiter(ctx context.Context, n *residents.Need) (matching.Waiter, bool, error) {
-	if n.UntilMs != 0 && n.UntilMs <= s.now().UnixMilli() {
-		return matching.Waiter{}, false, nil
-	}
-	left := n.QtyUnits
-	if err := s.allocations.Each(ctx, store.Query{Index: "need", Equal: []any{n.ID}}, func(a *Allocation) error {
-		if a.counts() {
-			left -= a.QtyUnits
+// waiters are the needs of a state for which something is still wanted, with
+// their place in the order.
+func (s *Service) waiters(ctx context.Context, county string, state residents.NeedState) ([]matching.Waiter, error) {
+	var out []matching.Waiter
+	now := s.now().UnixMilli()
+	q := store.Query{Index: "state", Equal: []any{county, string(state)}, Limit: store.MaxPage}
+	for {
+		page, next, err := s.needs.Find(ctx, q)
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	}); err != nil {
-		return matching.Waiter{}, false, err
-	}
-	if left <= 0 {
-		return matching.Waiter{}, false, nil
-	}
-	r, err := s.residents.Get(ctx, n.Resident)
-	if err != nil {
-		return matching.Waiter{}, false, err
-	}
-	return matching.Waiter{Need: n.ID, Category: n.Category, WeightMilli: n.WeightMilli(r.ScoreMilli)}, true, nil
-}
-
-// eachOpenShare visits the shares of a county that still matter to the
-// matcher: open ones, and closed ones that still have promises.
-func (s *Service) eachOpenShare(ctx context.Context, county string, visit func(*providers.Share) error) error {
-	for _, closed := range []bool{false, true} {
-		if err := s.shares.Each(ctx, store.Query{Index: "county", Equal: []any{county, closed}}, func(sh *providers.Share) error {
-			if sh.Closed && sh.Promised == 0 {
-				return nil
+		scores, err := s.scores(ctx, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range page {
+			score, active := scores[n.Resident]
+			if !active || n.UntilMs != 0 && n.UntilMs <= now {
+				continue
 			}
-			return visit(sh)
-		}); err != nil {
+			if state == residents.NeedPromised {
+				past, err := s.pastOf(ctx, n.ID)
+				if err != nil {
+					return nil, err
+				}
+				if v := needView(n, past); v.PromisedUnits+v.GivenUnits >= n.QtyUnits {
+					continue
+				}
+			}
+			out = append(out, matching.Waiter{Need: n.ID, Category: n.Category, WeightMilli: n.WeightMilli(score)})
+		}
+		if next == "" {
+			return out, nil
+		}
+		q.After = next
+	}
+}
+
+// eachLiveShare visits the shares of a county that still matter to the
+// matcher: open ones, and those closed lately, which may still have promises.
+func (s *Service) eachLiveShare(ctx context.Context, county string, visit func(*providers.Share) error) error {
+	for closed, from := range map[bool]any{false: nil, true: s.lately()} {
+		if err := s.shares.Each(ctx, store.Query{
+			Index: "county", Equal: []any{county, closed}, From: from,
+		}, visit); err != nil {
 			return err
 		}
 	}
@@ -255,64 +281,109 @@ type shareCount struct {
 	inFlightUnits int64
 }
 
-// countShare reads a share, its allocations, and the share again until it did
-// not change in between.
-func (s *Service) countShare(ctx context.Context, id string) (*shareCount, error) {
+// unsettledByShare are all ended allocations that may not be settled.
+func (s *Service) unsettledByShare(ctx context.Context) (map[string][]*Allocation, error) {
+	out := map[string][]*Allocation{}
+	err := s.allocations.Each(ctx, store.Query{Index: "unsettled", Equal: []any{true}}, func(a *Allocation) error {
+		out[a.Share] = append(out[a.Share], a)
+		return nil
+	})
+	return out, err
+}
+
+// countStarts reads what of a share is promised or in flight while the
+// matcher refuses: until no reservation was made between two looks at the
+// share. Ends need no such care, because they stay unsettled until the matcher
+// takes them; those that ended before are given.
+func (s *Service) countStarts(ctx context.Context, id string, unsettled []*Allocation) (*shareCount, error) {
 	for try := 0; ; try++ {
 		sh, err := s.shares.Get(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		c := &shareCount{share: sh, active: map[string]*Allocation{}, settling: map[string]bool{}}
-		for _, m := range sh.Settlements() {
-			c.settling[m.Allocation] = true
+		c := newShareCount(sh)
+		for _, a := range unsettled {
+			c.active[a.ID] = a
 		}
-		if err := s.allocations.Each(ctx, store.Query{Index: "share", Equal: []any{id}}, func(a *Allocation) error {
-			switch {
-			case a.State == Void:
-			case a.State == Promised || a.Unsettled:
-				c.active[a.ID] = a
-			case a.State == HandedOver:
-				c.handed += a.QtyUnits
-			}
-			return nil
-		}); err != nil {
+		if err := s.allocations.Each(ctx, store.Query{Index: "share", Equal: []any{id, string(Promised)}}, c.add); err != nil {
 			return nil, err
 		}
 		again, err := s.shares.Get(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		if again.V != sh.V {
-			if try == 100 {
-				return nil, fmt.Errorf("count share %s: %w", id, store.ErrConflict)
-			}
-			continue
+		if again.Starts == sh.Starts {
+			return c, s.countMarks(ctx, c)
 		}
-		marks := sh.Reservations()
-		ids := make([]string, len(marks))
-		for i, m := range marks {
-			ids[i] = m.Allocation
+		if try == 100 {
+			return nil, fmt.Errorf("count share %s: %w", id, store.ErrConflict)
 		}
-		stored, err := s.allocations.GetAll(ctx, ids)
-		if err != nil {
-			return nil, err
-		}
-		there := make(map[string]bool, len(stored))
-		for _, a := range stored {
-			if a.Share == id && a.State != Void {
-				there[a.ID] = true
-				if a.State == Promised || a.Unsettled {
-					c.active[a.ID] = a
-				}
-			}
-		}
-		for _, m := range marks {
-			if !there[m.Allocation] {
-				c.inFlight = append(c.inFlight, m)
-				c.inFlightUnits += m.QtyUnits
-			}
-		}
-		return c, nil
 	}
+}
+
+// countShare reads a share with all its allocations. still says that the share
+// did not change while they were read, so that they belong together.
+func (s *Service) countShare(ctx context.Context, id string) (c *shareCount, still bool, err error) {
+	sh, err := s.shares.Get(ctx, id)
+	if err != nil {
+		return nil, false, err
+	}
+	c = newShareCount(sh)
+	if err := s.allocations.Each(ctx, store.Query{Index: "share", Equal: []any{id}}, c.add); err != nil {
+		return nil, false, err
+	}
+	again, err := s.shares.Get(ctx, id)
+	if err != nil {
+		return nil, false, err
+	}
+	return c, again.V == sh.V, s.countMarks(ctx, c)
+}
+
+func newShareCount(sh *providers.Share) *shareCount {
+	c := &shareCount{share: sh, active: map[string]*Allocation{}, settling: map[string]bool{}}
+	for _, m := range sh.Settlements() {
+		c.settling[m.Allocation] = true
+	}
+	return c
+}
+
+func (c *shareCount) add(a *Allocation) error {
+	switch {
+	case a.State == Void:
+	case a.State == Promised || a.Unsettled:
+		c.active[a.ID] = a
+	case a.State == HandedOver:
+		c.handed += a.QtyUnits
+	}
+	return nil
+}
+
+// countMarks looks up the reservations whose allocation was not among those
+// read.
+func (s *Service) countMarks(ctx context.Context, c *shareCount) error {
+	marks := c.share.Reservations()
+	ids := make([]string, len(marks))
+	for i, m := range marks {
+		ids[i] = m.Allocation
+	}
+	stored, err := s.allocations.GetAll(ctx, ids)
+	if err != nil {
+		return err
+	}
+	there := make(map[string]bool, len(stored))
+	for _, a := range stored {
+		if a.Share == c.share.ID && a.State != Void {
+			there[a.ID] = true
+			if a.State == Promised || a.Unsettled {
+				c.active[a.ID] = a
+			}
+		}
+	}
+	for _, m := range marks {
+		if !there[m.Allocation] {
+			c.inFlight = append(c.inFlight, m)
+			c.inFlightUnits += m.QtyUnits
+		}
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
@@ -89,7 +90,7 @@ func (s *Service) endPromises(ctx context.Context, need, by string, reason match
 		return err
 	}
 	for _, id := range ids {
-		if _, err := s.end(ctx, id, by, Withdrawn, "", reason); err != nil && !errors.Is(err, ErrEnded) {
+		if _, err := s.end(ctx, id, ending{by: by, to: Withdrawn, reason: reason}); err != nil && !errors.Is(err, ErrEnded) {
 			return err
 		}
 	}
@@ -130,7 +131,7 @@ func (s *Service) Offered(ctx context.Context, resident string) ([]AllocationVie
 	if err != nil {
 		return nil, err
 	}
-	return views(as), nil
+	return s.views(as), nil
 }
 
 // List is the happiness list: everything a resident was promised or received,
@@ -142,7 +143,8 @@ func (s *Service) List(ctx context.Context, resident, after string, limit int) (
 	if err != nil {
 		return nil, "", err
 	}
-	return views(as), next, nil
+	as = slices.DeleteFunc(as, func(a *Allocation) bool { return a.State == Void })
+	return s.views(as), next, nil
 }
 
 // Events is the ledger of events, oldest first, of one county, of one

@@ -46,8 +46,9 @@ func (s *Service) offer(id string) (openOffer, bool) {
 	return o, ok
 }
 
-// learn puts an open offer into the catalogue.
-func (s *Service) learn(o *providers.Offer, org *providers.Organisation) {
+// remember keeps what promises copy of an offer, and returns what the catalogue
+// needs of it.
+func (s *Service) remember(o *providers.Offer, org *providers.Organisation) matching.Offer {
 	entry := openOffer{Offer: o, providerName: org.Name, lots: map[string]providers.OfferLot{}}
 	mo := matching.Offer{
 		ID: o.ID, Version: o.Revision, Category: o.Category, Divisions: o.Divisions, Groups: o.Groups,
@@ -66,36 +67,87 @@ func (s *Service) learn(o *providers.Offer, org *providers.Organisation) {
 	s.known.mu.Lock()
 	s.known.byID[o.ID] = entry
 	s.known.mu.Unlock()
-	s.catalogue.Put(mo)
+	return mo
 }
 
-// loadOffers puts every open offer into the catalogue. Lots that the matcher
+// loadOffers makes the catalogue what the record says: every open offer of an
+// approved organisation that has time left, and no other. Lots that the matcher
 // does not know yet are opened; opening again changes nothing.
 func (s *Service) loadOffers(ctx context.Context) error {
-	var open []*providers.Offer
+	now := s.now().UnixMilli()
+	orgs := map[string]*providers.Organisation{}
+	flows := map[string]bool{}
+	var fresh []*providers.Offer
 	if err := s.providers.OpenOffers(ctx, func(o *providers.Offer) error {
-		open = append(open, o)
+		org := orgs[o.Organisation]
+		if org == nil {
+			var err error
+			if org, err = s.providers.Get(ctx, o.Organisation); err != nil {
+				return err
+			}
+			orgs[o.Organisation] = org
+		}
+		if org.Status != providers.Approved || lastUntil(o) <= now {
+			return nil
+		}
+		flows[o.ID] = true
+		if _, known := s.offer(o.ID); !known {
+			fresh = append(fresh, o)
+		}
 		return nil
 	}); err != nil {
 		return fmt.Errorf("load offers: %w", err)
 	}
-	for _, o := range open {
-		if err := s.follow(ctx, o); err != nil {
+	all := make([]matching.Offer, 0, len(fresh))
+	for _, o := range fresh {
+		if err := s.providers.EnsureShares(ctx, o); err != nil {
 			return fmt.Errorf("load offer %s: %w", o.ID, err)
+		}
+		all = append(all, s.remember(o, orgs[o.Organisation]))
+	}
+	s.catalogue.Put(all...)
+	for _, o := range fresh {
+		if err := s.openLots(ctx, o.ID); err != nil && !errors.Is(err, matching.ErrNotReady) {
+			return fmt.Errorf("load offer %s: %w", o.ID, err)
+		}
+	}
+	s.known.mu.RLock()
+	var gone []string
+	for id := range s.known.byID {
+		if !flows[id] {
+			gone = append(gone, id)
+		}
+	}
+	s.known.mu.RUnlock()
+	for _, id := range gone {
+		if o, err := s.providers.Offer(ctx, id); err != nil {
+			return err
+		} else if err := s.follow(ctx, o); err != nil { // it may have been posted just now
+			return err
 		}
 	}
 	return nil
 }
 
-// followMargin is how far the clocks of two servers may differ for one to
-// follow the other's offers.
+// lastUntil is when the last lot of an offer ends, Unix ms.
+func lastUntil(o *providers.Offer) int64 {
+	var until int64
+	for _, lot := range o.Lots {
+		until = max(until, lot.UntilMs)
+	}
+	return until
+}
+
+// followMargin is how far the clocks of two servers may differ, and how long a
+// write may take, for one to follow the other's offers.
 const followMargin = time.Minute
 
-// followOffers learns what other processes have posted and withdrawn.
+// followOffers learns what other processes have posted and withdrawn since the
+// last time that it could.
 func (s *Service) followOffers(ctx context.Context) error {
+	began := s.now()
 	var changed []*providers.Offer
-	since := s.now().Add(-followMargin).UnixMilli()
-	if err := s.providers.ChangedOffers(ctx, since, func(o *providers.Offer) error {
+	if err := s.providers.ChangedOffers(ctx, s.followed.Add(-followMargin).UnixMilli(), func(o *providers.Offer) error {
 		changed = append(changed, o)
 		return nil
 	}); err != nil {
@@ -106,6 +158,7 @@ func (s *Service) followOffers(ctx context.Context) error {
 			return fmt.Errorf("follow offer %s: %w", o.ID, err)
 		}
 	}
+	s.followed = began
 	return nil
 }
 
@@ -116,7 +169,7 @@ func (s *Service) follow(ctx context.Context, o *providers.Offer) error {
 		return err
 	}
 	_, known := s.offer(o.ID)
-	flows := o.Status == providers.OfferOpen && org.Status == providers.Approved
+	flows := o.Status == providers.OfferOpen && org.Status == providers.Approved && lastUntil(o) > s.now().UnixMilli()
 	if flows == known {
 		return nil
 	}
@@ -127,7 +180,7 @@ func (s *Service) follow(ctx context.Context, o *providers.Offer) error {
 	if err := s.providers.EnsureShares(ctx, o); err != nil {
 		return err
 	}
-	s.learn(o, org)
+	s.catalogue.Put(s.remember(o, org))
 	if err := s.openLots(ctx, o.ID); err != nil && !errors.Is(err, matching.ErrNotReady) {
 		return err
 	}
@@ -181,7 +234,7 @@ func (s *Service) PostOffer(ctx context.Context, p accounts.Principal, organisat
 		return nil, err
 	}
 	// The record has it: what follows is repeated by loadOffers and rebuild.
-	s.learn(o, org)
+	s.catalogue.Put(s.remember(o, org))
 	if err := s.openLots(ctx, o.ID); err != nil {
 		s.log.Warn("open a new offer's lots later", "offer", o.ID, "error", err)
 	}

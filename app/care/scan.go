@@ -155,7 +155,7 @@ func (s *Service) serveAll(ctx context.Context, by string, r *residents.Resident
 	}
 	return &ScanResult{
 		AtMs: s.now().UnixMilli(), Resident: view, Needs: m.views(),
-		Offered: views(offered), Received: views(received),
+		Offered: s.views(offered), Received: s.views(received),
 	}, nil
 }
 
@@ -220,6 +220,8 @@ type match struct {
 	short  map[string]matching.Reason // per need: why something is still wanted
 	place  map[string]int64           // per need: position on the waiting list
 	fresh  []*Allocation              // promised by this match
+	told   []*Allocation              // promised, and perhaps not told as an event yet
+	unlist map[string]bool            // per need: the engine may have taken it off the list
 }
 
 // run asks the engine, has the record confirm, and updates the needs. When the
@@ -227,16 +229,16 @@ type match struct {
 // the engine held, it tries once more.
 func (m *match) run(ctx context.Context) error {
 	m.past, m.notFor = map[string][]*Allocation{}, map[string][]NotServed{}
-	m.short, m.place = map[string]matching.Reason{}, map[string]int64{}
+	m.short, m.place, m.unlist = map[string]matching.Reason{}, map[string]int64{}, map[string]bool{}
 	for try := 0; try < 4; try++ {
 		again, err := m.once(ctx)
 		if errors.Is(err, matching.ErrNotReady) {
 			for _, n := range m.needs {
 				if m.wanted(n) > 0 {
-					m.short[n.ID] = matching.ReasonWaitingRebuild()
+					m.short[n.ID], m.unlist[n.ID] = matching.ReasonWaitingRebuild(), true
 				}
 			}
-			return nil // the needs keep their state; the person is still shown
+			break // the person is still shown, and the needs wait
 		}
 		if err != nil {
 			return err
@@ -287,7 +289,7 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		}
 		m.notFor[n.ID] = m.s.describe(misses)
 		request.Asks = append(request.Asks, matching.Ask{
-			Need: n.ID, Category: n.Category, Base: len(m.past[n.ID]), QtyUnits: wanted,
+			Need: n.ID, Category: n.Category, Base: nextOrdinal(m.past[n.ID]), QtyUnits: wanted,
 			WeightMilli: n.WeightMilli(m.resident.ScoreMilli),
 			Cap: matching.Cap{
 				Field: "c:" + n.Category, Period: category.CapPeriod.Label(now), Limit: category.CapUnits,
@@ -307,15 +309,17 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		byNeed[n.ID] = n
 	}
 	var proposals []*proposal
+	var withdrawn []matching.Hold
 	for _, o := range outcomes {
 		n := byNeed[o.Need]
 		if o.Stale {
 			again = true
 		}
 		for _, h := range o.Holds {
-			a, err := m.allocation(n, h)
-			if err != nil {
-				return false, err
+			a, ok := m.allocation(n, h)
+			if !ok { // the offer was withdrawn in between
+				withdrawn = append(withdrawn, h)
+				continue
 			}
 			proposals = append(proposals, &proposal{hold: h, alloc: a})
 		}
@@ -335,10 +339,11 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		if p.stored == nil {
 			refused = append(refused, p.hold)
 			contradicted = contradicted || p.contradicts
-			m.short[p.hold.Need] = p.refused
+			m.short[p.hold.Need], m.unlist[p.hold.Need] = p.refused, true
 			again = true
 			continue
 		}
+		m.told = append(m.told, p.stored)
 		promised = append(promised, p.stored.hold())
 		m.past[p.hold.Need] = append(m.past[p.hold.Need], p.stored)
 		if p.fresh {
@@ -346,28 +351,52 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		}
 	}
 	// From here on the record has decided; a fault of Redis delays the
-	// matcher's knowledge, it does not change the answer.
-	if err := m.s.engine.Promise(ctx, m.resident.County, promised); err != nil && len(promised) > 0 {
-		m.s.log.Warn("tell the matcher of promises", "county", m.resident.County, "count", len(promised), "error", err)
-	}
-	switch {
-	case contradicted:
-		// The refused holds stay until the rebuild forgets them, so that they
-		// keep others from claiming what the matcher forgot.
-		m.s.contradicted(ctx, m.resident.County)
-	case len(refused) > 0:
-		if err := m.s.engine.Release(ctx, m.resident.County, refused, true); err != nil {
-			m.s.log.Warn("release refused holds", "county", m.resident.County, "error", err)
+	// matcher's knowledge, it does not change the answer, and neither does a
+	// caller who leaves.
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateness)
+	defer cancel()
+	if len(promised) > 0 {
+		if err := m.s.engine.Promise(late, m.resident.County, promised); err != nil {
+			m.s.log.Warn("tell the matcher of promises", "county", m.resident.County, "count", len(promised), "error", err)
 		}
 	}
-	return again, nil
+	if contradicted {
+		// The refused holds stay until the rebuild forgets them, so that they
+		// keep others from claiming what the matcher forgot. The rebuild tries
+		// everybody who waits.
+		m.s.contradicted(m.resident.County)
+		return false, nil
+	}
+	if refused = append(refused, withdrawn...); len(refused) > 0 {
+		if err := m.s.engine.Release(late, m.resident.County, refused, true); err != nil {
+			m.s.log.Warn("release refused holds", "county", m.resident.County, "error", err)
+		}
+		for _, h := range withdrawn {
+			m.unlist[h.Need] = true
+		}
+	}
+	return again || len(withdrawn) > 0, nil
+}
+
+// lateness is how long what follows from a decision may take.
+const lateness = 5 * time.Second
+
+// nextOrdinal is the first ordinal that none of a need's allocations has.
+func nextOrdinal(past []*Allocation) int {
+	next := 0
+	for _, a := range past {
+		if n, err := strconv.Atoi(a.ID[strings.LastIndexByte(a.ID, '-')+1:]); err == nil {
+			next = max(next, n+1)
+		}
+	}
+	return next
 }
 
 // allocation is what a hold becomes when the record accepts it.
-func (m *match) allocation(n *residents.Need, h matching.Hold) (*Allocation, error) {
+func (m *match) allocation(n *residents.Need, h matching.Hold) (_ *Allocation, ok bool) {
 	o, ok := m.s.offer(h.Offer)
 	if !ok {
-		return nil, fmt.Errorf("hold %s: offer %s left the catalogue", h.ID, h.Offer)
+		return nil, false
 	}
 	now := m.s.now().UnixMilli()
 	until := o.until(h.Lot)
@@ -381,7 +410,7 @@ func (m *match) allocation(n *residents.Need, h matching.Hold) (*Allocation, err
 		Reason:  matching.ReasonGiven(matching.Text{ZH: o.TitleZH, EN: o.TitleEN}, unitText(o.Unit, n.Category), h.QtyUnits),
 		TitleZH: o.TitleZH, TitleEN: o.TitleEN, Unit: o.Unit, ValueFen: o.ValueFen,
 		ProviderName: o.providerName, ProviderKind: o.Kind, Handover: o.Handover,
-	}, nil
+	}, true
 }
 
 // why puts the engine's word for a shortage into a reason.
@@ -402,15 +431,26 @@ func (m *match) why(n *residents.Need, o matching.Outcome) matching.Reason {
 	return matching.ReasonWaitingNone(matching.Text{ZH: category.ZH, EN: category.EN}, 0)
 }
 
-// finish writes what the needs have become and tells the events.
+// finish writes what the needs have become, tells the events, and puts back on
+// the waiting list what a refusal took off it.
 func (m *match) finish(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateness)
+	defer cancel()
 	g, gctx := errgroup.WithContext(ctx)
 	for _, n := range m.needs {
-		g.Go(func() error { return m.s.advance(gctx, n, m.past[n.ID], m.by, m.short[n.ID]) })
+		g.Go(func() error {
+			if err := m.s.advance(gctx, n, m.past[n.ID], m.by, m.short[n.ID]); err != nil {
+				return err
+			}
+			if m.unlist[n.ID] && n.State.Live() && m.wanted(n) > 0 {
+				m.s.wait(gctx, n, m.resident.ScoreMilli)
+			}
+			return nil
+		})
 	}
-	if len(m.fresh) > 0 {
-		events := make([]*Event, len(m.fresh))
-		for i, a := range m.fresh {
+	if len(m.told) > 0 {
+		events := make([]*Event, len(m.told))
+		for i, a := range m.told {
 			events[i] = promisedEvent(a)
 		}
 		g.Go(func() error {
@@ -419,6 +459,17 @@ func (m *match) finish(ctx context.Context) error {
 		})
 	}
 	return g.Wait()
+}
+
+// wait puts a need on the matcher's waiting list; the engine keeps what Redis
+// does not take now.
+func (s *Service) wait(ctx context.Context, n *residents.Need, scoreMilli int64) {
+	err := s.engine.Wait(ctx, n.County, matching.Waiter{
+		Need: n.ID, Category: n.Category, WeightMilli: n.WeightMilli(scoreMilli),
+	})
+	if err != nil && !errors.Is(err, matching.ErrNotReady) {
+		s.log.Warn("put on the waiting list later", "need", n.ID, "error", err)
+	}
 }
 
 // views describes the needs after the match.
@@ -476,15 +527,16 @@ func (s *Service) describe(misses []matching.Miss) []NotServed {
 	return out
 }
 
-func views(as []*Allocation) []AllocationView {
+func (s *Service) views(as []*Allocation) []AllocationView {
 	out := make([]AllocationView, len(as))
 	for i, a := range as {
-		out[i] = a.view()
+		out[i] = s.view(a)
 	}
 	return out
 }
 
-func (a *Allocation) view() AllocationView {
+// view describes an allocation to its resident and to who cares for them.
+func (s *Service) view(a *Allocation) AllocationView {
 	v := AllocationView{
 		ID: a.ID, Need: a.Need, Resident: a.Resident, Category: a.Category, Offer: a.Offer,
 		TitleZH: a.TitleZH, TitleEN: a.TitleEN, Unit: a.Unit, QtyUnits: a.QtyUnits, ValueFen: a.ValueFen,
@@ -495,6 +547,11 @@ func (a *Allocation) view() AllocationView {
 	if a.State == HandedOver {
 		v.HandedOverMs, v.Proof = a.EndedMs, a.Proof
 	}
+	note, err := s.vault.OpenField(noteField, a.ID, a.NoteSealed)
+	if err != nil {
+		s.log.Error("open the note of a refusal", "allocation", a.ID, "error", err)
+	}
+	v.Note = note
 	return v
 }
 

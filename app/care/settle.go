@@ -21,7 +21,7 @@ func (s *Service) Allocation(ctx context.Context, p accounts.Principal, id strin
 	if err != nil {
 		return AllocationView{}, err
 	}
-	return a.view(), nil
+	return s.view(a), nil
 }
 
 func (s *Service) mine(ctx context.Context, p accounts.Principal, act, id string) (*Allocation, error) {
@@ -66,12 +66,12 @@ func (s *Service) Accept(ctx context.Context, p accounts.Principal, id string) (
 	if fresh {
 		s.emit(ctx, s.allocationEvent(a, "accepted", now, p.Account, matching.Reason{}))
 	}
-	return a.view(), nil
+	return s.view(a), nil
 }
 
 // Decline gives the units back to the drip; the need ends as declined unless
-// something else is promised for it. note is the resident's reason, free text
-// without personal data, up to 200 characters. Declining again changes nothing.
+// something else is promised for it. note is what the resident said, up to 200
+// characters; it is sealed. Declining again changes nothing.
 // Errors: [ErrEnded] when it was handed over or expired, [ErrNotYours],
 // [store.ErrNotFound].
 func (s *Service) Decline(ctx context.Context, p accounts.Principal, id, note string) (AllocationView, error) {
@@ -81,15 +81,22 @@ func (s *Service) Decline(ctx context.Context, p accounts.Principal, id, note st
 	if r := []rune(note); len(r) > 200 {
 		note = string(r[:200])
 	}
-	a, err := s.end(ctx, id, p.Account, Declined, "", matching.ReasonDeclined(note))
+	sealed, err := s.vault.Seal(noteField, id, note)
+	if err != nil {
+		return AllocationView{}, fmt.Errorf("decline %s: %w", id, err)
+	}
+	a, err := s.end(ctx, id, ending{by: p.Account, to: Declined, remark: sealed, reason: matching.ReasonDeclined()})
 	if err != nil {
 		return AllocationView{}, fmt.Errorf("decline %s: %w", id, err)
 	}
 	if err := s.audited(ctx, p, "decline", a); err != nil {
 		return AllocationView{}, err
 	}
-	return a.view(), nil
+	return s.view(a), nil
 }
+
+// noteField is the name under which the note of a refusal is sealed.
+const noteField = "decline_note"
 
 // Evidence is what shows that the person was there at the handover; all of it
 // is checked, none of it is needed.
@@ -174,14 +181,14 @@ func (s *Service) HandOver(ctx context.Context, p accounts.Principal, id string,
 	if err != nil {
 		return AllocationView{}, fmt.Errorf("hand over %s: %w", id, err)
 	}
-	a, err = s.end(ctx, id, p.Account, HandedOver, proof, matching.ReasonHandedOver())
+	a, err = s.end(ctx, id, ending{by: p.Account, to: HandedOver, remark: proof, reason: matching.ReasonHandedOver()})
 	if err != nil {
 		return AllocationView{}, fmt.Errorf("hand over %s: %w", id, err)
 	}
 	if err := s.audited(ctx, p, "handover", a); err != nil {
 		return AllocationView{}, err
 	}
-	return a.view(), nil
+	return s.view(a), nil
 }
 
 func (s *Service) audited(ctx context.Context, p accounts.Principal, act string, a *Allocation) error {
@@ -191,19 +198,36 @@ func (s *Service) audited(ctx context.Context, p accounts.Principal, act string,
 	})
 }
 
+// ending is how an allocation ends.
+type ending struct {
+	by     string
+	to     State
+	remark string // the proof of a handover, or the sealed note of a refusal
+	reason matching.Reason
+	// dueMs, where it is set, is when it must have been due (Unix ms): an
+	// allocation that was accepted since, and so prolonged, does not end.
+	dueMs int64
+}
+
 // end takes an allocation from promised to its last state: the allocation
 // decides (one compare-and-set), everything after follows from it and is
 // repeated by [Service.resettle] after a crash.
-func (s *Service) end(ctx context.Context, id, by string, to State, proof string, reason matching.Reason) (*Allocation, error) {
+func (s *Service) end(ctx context.Context, id string, e ending) (*Allocation, error) {
 	now := s.now().UnixMilli()
 	a, err := s.allocations.Change(ctx, id, func(a *Allocation) error {
-		if a.State == to {
+		if a.State == e.to || e.dueMs > 0 && a.State == Promised && a.ExpiresMs > e.dueMs {
 			return errSame
 		}
 		if a.State != Promised {
 			return ErrEnded
 		}
-		a.State, a.Unsettled, a.EndedMs, a.EndedBy, a.Proof, a.EndReason = to, true, now, by, proof, reason
+		a.State, a.Unsettled, a.EndedMs, a.EndedBy, a.EndReason = e.to, true, now, e.by, e.reason
+		switch e.to {
+		case HandedOver:
+			a.Proof = e.remark
+		case Declined:
+			a.NoteSealed = e.remark
+		}
 		return nil
 	})
 	if errors.Is(err, errSame) {
@@ -214,7 +238,7 @@ func (s *Service) end(ctx context.Context, id, by string, to State, proof string
 	}
 	// The record has it; the rest may be late but not undone, so it does not
 	// end with the caller's patience.
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateness)
 	defer cancel()
 	if err := s.settle(late, a); err != nil {
 		s.log.Warn("settle later", "allocation", id, "error", err)
@@ -238,11 +262,16 @@ func (s *Service) settle(ctx context.Context, a *Allocation) error {
 	if err != nil {
 		return err
 	}
-	if a.State == HandedOver {
+	switch {
+	case s.now().UnixMilli()-a.EndedMs > forgotten.Milliseconds():
+		// The matcher forgets ends after half an hour and would take this one
+		// for new: it is rebuilt from the record instead.
+		s.engine.Doubt(a.County)
+	case a.State == HandedOver:
 		err = s.engine.Finish(ctx, a.County, []matching.Hold{a.hold()})
-	} else {
+	default:
 		back := !share.Closed && outcome == providers.Returned
-		err = s.engine.Release(ctx, a.County, []matching.Hold{a.hold()}, back)
+		err = s.engine.Return(ctx, a.County, []matching.Hold{a.hold()}, back)
 	}
 	if err != nil {
 		return fmt.Errorf("tell the matcher: %w", err)
@@ -262,6 +291,9 @@ func (s *Service) settle(ctx context.Context, a *Allocation) error {
 	}
 	return nil
 }
+
+// forgotten is when the matcher may no longer know that an allocation ended.
+const forgotten = 25 * time.Minute
 
 // settleShare moves the units on the share, once: the share's "-" mark says
 // that it was done, and as long as the allocation is unsettled the mark stays.
@@ -366,6 +398,13 @@ func (s *Service) changeNeed(ctx context.Context, n *residents.Need, by string, 
 			s.log.Warn("take off the waiting list", "need", n.ID, "error", err)
 		}
 	}
+	if to == residents.NeedWaiting && from != to {
+		r, err := s.residents.Get(ctx, n.Resident)
+		if err != nil {
+			return err
+		}
+		s.wait(ctx, n, r.ScoreMilli)
+	}
 	if from != to {
 		s.emit(ctx, &Event{
 			Meta: store.Meta{ID: fmt.Sprintf("%s:%s:%d", n.ID, to, len(n.Changes))}, AtMs: now.UnixMilli(),
@@ -418,7 +457,7 @@ func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Alloca
 		if a.State != Promised {
 			continue
 		}
-		if _, err := s.end(ctx, a.ID, by, Withdrawn, "", matching.ReasonWithdrawn()); err != nil && !errors.Is(err, ErrEnded) {
+		if _, err := s.end(ctx, a.ID, ending{by: by, to: Withdrawn, reason: matching.ReasonWithdrawn()}); err != nil && !errors.Is(err, ErrEnded) {
 			return err
 		}
 	}

@@ -73,8 +73,9 @@ type Allocation struct {
 	EndedBy    string `json:"ended_by"`
 	Proof      string `json:"proof"` // what the handover rests on: "pin", "scan", "card_no", "word"
 
-	Reason    matching.Reason `json:"reason"`
-	EndReason matching.Reason `json:"end_reason"`
+	Reason     matching.Reason `json:"reason"`
+	EndReason  matching.Reason `json:"end_reason"`
+	NoteSealed string          `json:"note_sealed"` // what was said at a refusal
 
 	// What the offer said when it was promised.
 	TitleZH      string             `json:"title_zh"`
@@ -132,6 +133,7 @@ var (
 		{Name: "unsettled", Fields: []string{"unsettled", "ended_ms"}},
 		{Name: "due", Fields: []string{"state", "expires_ms"}},
 		{Name: "county", Fields: []string{"county", "promised_ms"}},
+		{Name: "category", Fields: []string{"county", "category", "promised_ms"}},
 	}}
 	redemptionSchema = store.Schema{Name: "redemptions", Indexes: []store.Index{
 		{Name: "at", Fields: []string{"at_ms"}},
@@ -202,6 +204,7 @@ type AllocationView struct {
 	Accepted     bool               `json:"accepted"`
 	Reason       matching.Reason    `json:"reason"`
 	EndReason    matching.Reason    `json:"end_reason"`
+	Note         string             `json:"note"` // what was said at a refusal
 	Handover     providers.Handover `json:"handover"`
 	PromisedMs   int64              `json:"promised_ms"`
 	ExpiresMs    int64              `json:"expires_ms"`

@@ -72,6 +72,9 @@ func (s *Service) Verify(ctx context.Context, repair bool, progress func(done, t
 			progress(i+1, len(counties)+1)
 		}
 	}
+	if err := s.verifyCaps(ctx, r); err != nil {
+		return nil, fmt.Errorf("verify caps: %w", err)
+	}
 	chain, err := s.audit.Verify(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -89,9 +92,9 @@ func (s *Service) Verify(ctx context.Context, repair bool, progress func(done, t
 // repair finishes what is half done.
 func (s *Service) repair(ctx context.Context, r *Report) error {
 	for _, step := range []func(context.Context) error{
-		s.tellHolds, s.resettle, s.expirePromises, s.closeLots, s.finishWithdrawals, s.expireNeeds,
+		s.loadOffers, s.tellHolds, s.resettle, s.expirePromises, s.closeLots, s.closeAgain, s.finishWithdrawals, s.expireNeeds,
 		func(ctx context.Context) error { return s.resolveMarks(ctx, 0) },
-		func(ctx context.Context) error { return s.retell(ctx, r) },
+		func(ctx context.Context) error { return s.retell(ctx, r) }, s.relist,
 	} {
 		if err := step(ctx); err != nil && !errors.Is(err, matching.ErrNotReady) {
 			return fmt.Errorf("repair: %w", err)
@@ -213,7 +216,7 @@ func (s *Service) missingEvents(ctx context.Context, county string) ([]*Event, e
 		return nil
 	}
 	// What was written a moment ago may not have its event yet.
-	settled := s.now().Add(-5 * time.Second).UnixMilli()
+	settled := s.now().Add(-s.lease).UnixMilli()
 	err := s.allocations.Each(ctx, store.Query{Index: "county", Equal: []any{county}}, func(a *Allocation) error {
 		if a.State == Void {
 			return nil
@@ -258,9 +261,6 @@ func (s *Service) verifyCounty(ctx context.Context, county string, r *Report) er
 			}
 		}
 	}
-	if err := s.verifyCaps(ctx, county, r); err != nil {
-		return err
-	}
 	missing, err := s.missingEvents(ctx, county)
 	if err != nil {
 		return err
@@ -272,43 +272,39 @@ func (s *Service) verifyCounty(ctx context.Context, county string, r *Report) er
 }
 
 // verifyShare checks promise 1 on one share: in the record, and between the
-// record and the matcher.
+// record and the matcher. What is being written at the moment is read again;
+// a share that never stands still while it is read is counted, not judged.
 func (s *Service) verifyShare(ctx context.Context, county, id string, ready bool, r *Report) error {
 	var c *shareCount
-	var drift string
-	// The matcher hears of each change a moment after the record: a
-	// difference is a fault only if it stays while the share does not change.
+	var faults []Fault
 	for try := range 20 {
+		var still bool
 		var err error
-		if c, err = s.countShare(ctx, id); err != nil {
+		if c, still, err = s.countShare(ctx, id); err != nil {
 			return err
 		}
-		drift = ""
-		if !ready {
-			break
-		}
-		if drift, err = s.drift(ctx, county, c); err != nil || drift == "" {
+		faults = c.faults()
+		if ready {
+			drift, err := s.drift(ctx, county, c)
 			if err != nil {
 				return err
 			}
+			if drift != "" {
+				faults = append(faults, Fault{5, drift})
+			}
+		}
+		if len(faults) == 0 {
 			break
+		}
+		if !still {
+			faults = nil
 		}
 		if err := pause(ctx, time.Duration(try+1)*10*time.Millisecond); err != nil {
 			return err
 		}
 	}
 	sh := c.share
-	var promised int64
-	for aid, a := range c.active {
-		if !c.settling[aid] {
-			promised += a.QtyUnits
-		}
-	}
-	handed := c.handed
-	for aid, a := range c.active {
-		if c.settling[aid] && a.State == HandedOver {
-			handed += a.QtyUnits
-		}
+	for _, a := range c.active {
 		if a.Unsettled {
 			r.Unsettled++
 		}
@@ -321,24 +317,40 @@ func (s *Service) verifyShare(ctx context.Context, county, id string, ready bool
 	r.HandedOver += sh.HandedOver
 	r.Expired += sh.Expired
 	r.Withdrawn += sh.Withdrawn
+	r.Faults = append(r.Faults, faults...)
+	return nil
+}
+
+// faults are what does not add up between a share and its allocations.
+func (c *shareCount) faults() (out []Fault) {
+	fault := func(format string, args ...any) {
+		out = append(out, Fault{1, fmt.Sprintf(format, args...)})
+	}
+	sh, handed := c.share, c.handed
+	var promised int64
+	for id, a := range c.active {
+		switch {
+		case !c.settling[id]:
+			promised += a.QtyUnits
+		case a.State == HandedOver:
+			handed += a.QtyUnits
+		}
+	}
 	if !sh.Balanced() {
-		r.fault(1, "share %s does not add up: %d units, %d promised, %d handed over, %d expired, %d withdrawn",
-			id, sh.QtyUnits, sh.Promised, sh.HandedOver, sh.Expired, sh.Withdrawn)
+		fault("share %s does not add up: %d units, %d promised, %d handed over, %d expired, %d withdrawn",
+			sh.ID, sh.QtyUnits, sh.Promised, sh.HandedOver, sh.Expired, sh.Withdrawn)
 	}
 	if promised+c.inFlightUnits != sh.Promised {
-		r.fault(1, "share %s counts %d promised units, its allocations %d and %d in flight",
-			id, sh.Promised, promised, c.inFlightUnits)
+		fault("share %s counts %d promised units, its allocations %d and %d in flight",
+			sh.ID, sh.Promised, promised, c.inFlightUnits)
 	}
 	if handed != sh.HandedOver {
-		r.fault(1, "share %s counts %d units handed over, its allocations %d", id, sh.HandedOver, handed)
+		fault("share %s counts %d units handed over, its allocations %d", sh.ID, sh.HandedOver, handed)
 	}
 	if promised+handed > sh.QtyUnits {
-		r.fault(1, "share %s of %d units has given %d", id, sh.QtyUnits, promised+handed)
+		fault("share %s of %d units has given %d", sh.ID, sh.QtyUnits, promised+handed)
 	}
-	if drift != "" {
-		r.fault(5, "%s", drift)
-	}
-	return nil
+	return out
 }
 
 // drift says how the matcher's free units differ from the record's, or "".
@@ -358,7 +370,7 @@ func (s *Service) drift(ctx context.Context, county string, c *shareCount) (stri
 	}
 	st := stocks[0]
 	if c.share.Closed {
-		if st.FreeUnits > 0 {
+		if st.FreeUnits > 0 && c.share.UntilMs > s.lately() {
 			return fmt.Sprintf("share %s is closed, the matcher still has %d units free", c.share.ID, st.FreeUnits), nil
 		}
 		return "", nil
@@ -436,49 +448,50 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// verifyCaps checks promise 2 over everything the record has.
-func (s *Service) verifyCaps(ctx context.Context, county string, r *Report) error {
+// verifyCaps checks promise 2 over everything the record has, household by
+// household, in the order of the claims.
+func (s *Service) verifyCaps(ctx context.Context, r *Report) error {
 	type use struct{ used, limit int64 }
-	uses := map[string]*use{}
-	households := map[string]bool{}
-	if err := s.allocations.Each(ctx, store.Query{Index: "county", Equal: []any{county}}, func(a *Allocation) error {
+	household := ""
+	uses := map[string]use{}
+	judge := func() {
+		var over []string
+		for key, u := range uses {
+			if u.used > u.limit {
+				over = append(over, fmt.Sprintf("household %s, cap and period %s: %d of %d units", household, key, u.used, u.limit))
+			}
+		}
+		sort.Strings(over)
+		for _, o := range over {
+			r.fault(2, "%s", o)
+		}
+		if len(uses) > 0 {
+			r.Households++
+		}
+		clear(uses)
+	}
+	err := s.allocations.Each(ctx, store.Query{Index: "claim"}, func(a *Allocation) error {
 		if a.State == Void {
 			return nil
 		}
 		r.Allocations++
+		if a.Household != household {
+			judge()
+			household = a.Household
+		}
 		if !a.counts() {
 			return nil
 		}
-		households[a.Household] = true
 		for _, c := range []matching.Cap{a.CategoryCap, a.OfferCap} {
-			if c.Field == "" || c.Limit == 0 {
-				continue
+			if c.Field != "" && c.Limit > 0 {
+				key := c.Field + " " + c.Period
+				uses[key] = use{uses[key].used + a.QtyUnits, max(uses[key].limit, c.Limit)}
 			}
-			key := a.Household + " " + c.Field + " " + c.Period
-			u := uses[key]
-			if u == nil {
-				u = &use{}
-				uses[key] = u
-			}
-			u.used += a.QtyUnits
-			u.limit = max(u.limit, c.Limit)
 		}
 		return nil
-	}); err != nil {
-		return err
-	}
-	r.Households += len(households)
-	var over []string
-	for key, u := range uses {
-		if u.used > u.limit {
-			over = append(over, fmt.Sprintf("household, cap and period %s: %d of %d units", key, u.used, u.limit))
-		}
-	}
-	sort.Strings(over)
-	for _, o := range over {
-		r.fault(2, "%s", o)
-	}
-	return nil
+	})
+	judge()
+	return err
 }
 
 // verifyNeeds checks promise 5: every waiting need is on the waiting list and
@@ -533,11 +546,28 @@ func (s *Service) verifyNeeds(ctx context.Context, county string, ready bool, r 
 	return nil
 }
 
+// moving says whether a need or one of its allocations changed so lately that
+// the rest may not have followed, or is about to end.
+func (s *Service) moving(n *residents.Need, past []*Allocation) bool {
+	now := s.now().UnixMilli()
+	latest := n.UpdatedMs
+	for _, a := range past {
+		if a.Unsettled {
+			return true
+		}
+		latest = max(latest, a.PromisedMs, a.EndedMs)
+	}
+	return now-latest < s.lease.Milliseconds() || n.UntilMs != 0 && n.UntilMs <= now
+}
+
 func (s *Service) verifyNeed(ctx context.Context, n *residents.Need, listable bool, r *Report) error {
 	for try := 0; ; try++ {
 		past, err := s.pastOf(ctx, n.ID)
 		if err != nil {
 			return err
+		}
+		if s.moving(n, past) {
+			return nil
 		}
 		want, _ := expectedState(n, past)
 		listed := true

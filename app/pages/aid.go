@@ -74,5 +74,12 @@ type NeedForm struct {
 	Today      string // 2006-01-02
 }
 
-// Urgencies are the four grades, as form values.
-func (NeedForm) Urgencies() []string { return []string{"1", "2", "3", "4"} }
+// Urgencies are the four grades, as form values. Residents choose among the
+// first three: what is needed today is for a caseworker to record.
+func (f NeedForm) Urgencies() []string {
+	grades := []string{"1", "2", "3", "4"}
+	if f.User.Role == "resident" {
+		return grades[:3]
+	}
+	return grades
+}

@@ -3,9 +3,10 @@ package pages
 // Audit shows who did what to whom.
 type Audit struct {
 	Form
-	Check *AuditCheck
-	Rows  []AuditRow
-	Next  Link
+	MayCheck bool // the whole chain
+	Check    *AuditCheck
+	Rows     []AuditRow
+	Next     Link
 }
 
 // AuditCheck is the outcome of a verification of the chain.

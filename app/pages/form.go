@@ -34,6 +34,9 @@ func (f Form) Chosen(field, value string) bool {
 	return false
 }
 
+// Consents are what a resident may agree to, keys below "consent.".
+func (Form) Consents() []string { return []string{"matching", "provider_handover"} }
+
 // Field is a labelled control.
 type Field struct {
 	ID, Name, Type, Label, Value, Error, Hint string

@@ -3,6 +3,7 @@ package pages
 // Me is the resident's own page.
 type Me struct {
 	NeedForm
+	PIN        Form // to change one's own
 	ID, CardNo string
 	Promises   []Aid
 	Needs      []Need

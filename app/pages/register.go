@@ -13,7 +13,4 @@ type ChoiceGroup struct {
 	Choices []Choice
 }
 
-// Consents are what a resident may agree to, keys below "consent.".
-func (Register) Consents() []string { return []string{"matching", "provider_handover"} }
-
 func (Register) template() string { return "register" }

@@ -3,6 +3,10 @@ package pages
 // Resident is everything a caseworker sees of one person.
 type Resident struct {
 	NeedForm
+	Record                                       Form   // PIN, consent and status: what is so, and what is wrong with a change
+	Status                                       string // active, moved, deceased
+	HasPIN                                       bool
+	ConsentMs                                    int64 // when the consent was last written down
 	ID, Name, Place, CardNo, IDMasked, Household string
 	BirthYear                                    int
 	ScoreMilli                                   int64

@@ -94,8 +94,14 @@ func samples(s *Site, lang string) []sample {
 	done.Done = "handed_over"
 	signin := SignIn{Form: sampleForm(visitor("/signin"), map[string][]string{"username": {"chenlq"}}), Next: "/scan"}
 	signin.Failure = signin.T("signin.failed")
+	password := Password{Form: sampleForm(worker("/password"), nil)}
+	password.Failure, password.Errors["password_again"] = password.T("form.check"), password.T("password.differs")
 	register := Register{Form: sampleForm(worker("/residents/new"), map[string][]string{"name": {"李秀英"}, "id_number": {"330502194803120025"}, "groups": {"elderly"}, "consent": {"matching"}}), Villages: areas, Groups: groups}
 	register.Failure, register.Errors["id_number"] = register.T("form.check"), Page{Lang: lang}.Say(Text{"校验码不正确，请核对最后一位。", "The check digit is wrong; look at the last character."})
+	record := sampleForm(worker("/residents/r2"), map[string][]string{"status": {"moved"}})
+	record.Failure, record.Errors["pin"] = record.T("form.check"), Page{Lang: lang}.Say(Text{"PIN 应为 6 到 12 位数字", "a PIN has 6 to 12 digits"})
+	pin := sampleForm(samplePage(s, lang, "resident", "/me"), nil)
+	pin.Failure, pin.Errors["old_pin"] = pin.T("form.check"), pin.T("me.pin_wrong")
 	offerNew := OfferNew{Form: sampleForm(giver("/offers/new"), map[string][]string{
 		"title_zh": {"社区食堂午餐"}, "lot_qty": {"200"}, "lot_from": {"2025-11-25T10:30"}, "lot_until": {"2025-11-25T09:30"}, "divisions": {"330502001000"}, "cap_period": {"day"}}),
 		Categories: categories, Groups: groups, Counties: []CountyTowns{
@@ -108,6 +114,7 @@ func samples(s *Site, lang string) []sample {
 
 	return []sample{
 		{"signin", signin},
+		{"password", password},
 		{"home_admin", Home{Page: admin("/"), Pending: 2}},
 		{"home_caseworker", Home{Page: worker("/")}},
 		{"home_provider", Home{Page: giver("/"), Status: "pending"}},
@@ -117,9 +124,9 @@ func samples(s *Site, lang string) []sample {
 			{"r2", "张国强", "吴兴区 · 月河街道 · 月河社区居委会", "120094337186", []Text{{"残疾人", "Disabled"}}}}, Next: "/residents?after=x"}},
 		{"residents_empty", Residents{Form: sampleForm(worker("/residents"), nil), Divisions: areas}},
 		{"register", register},
-		{"resident", Resident{NeedForm: needForm(done, false), ID: "r1", Name: "李秀英", Place: "吴兴区 · 月河街道 · 马军巷社区居委会", CardNo: "734118205569", IDMasked: "3305************25", Household: "019ab3f2-77aa-7c10-9e50-0a6b5f0e1d22",
+		{"resident", Resident{NeedForm: needForm(done, false), Record: sampleForm(done, map[string][]string{"consent": {"matching"}, "status": {"active"}}), Status: "active", HasPIN: true, ConsentMs: sampleNow - 30*sampleDay, ID: "r1", Name: "李秀英", Place: "吴兴区 · 月河街道 · 马军巷社区居委会", CardNo: "734118205569", IDMasked: "3305************25", Household: "019ab3f2-77aa-7c10-9e50-0a6b5f0e1d22",
 			BirthYear: 1948, ScoreMilli: 640, Groups: []Text{{"老年人", "Elderly"}, {"低保", "Low income"}}, Promises: []Aid{lunchHere, grant}, Needs: needs, Received: received, Views: views}},
-		{"resident_new", Resident{NeedForm: needForm(worker("/residents/r2"), true), ID: "r2", Name: "张国强", Place: "吴兴区 · 月河街道 · 月河社区居委会", CardNo: "120094337186", IDMasked: "3305************18", ScoreMilli: 300}},
+		{"resident_new", Resident{NeedForm: needForm(worker("/residents/r2"), true), Record: record, Status: "moved", ID: "r2", Name: "张国强", Place: "吴兴区 · 月河街道 · 月河社区居委会", CardNo: "120094337186", IDMasked: "3305************18", ScoreMilli: 300}},
 		{"import", Import{Form: sampleForm(worker("/residents/import"), nil), Outcome: outcome}},
 		{"card", Card{Page: worker("/residents/r1/card"), ID: "r1", Initial: "李＊＊", CardNo: "734118205569"}},
 		{"offers", Offers{Page: giver("/offers"), MayPost: true, Rows: []OfferRow{
@@ -140,11 +147,11 @@ func samples(s *Site, lang string) []sample {
 		{"tokens", Tokens{Form: sampleForm(admin("/tokens"), map[string][]string{"days": {"90"}}), Fresh: "hc_3f9c2b7e8d1a4c60b5e7f9a2", Divisions: areas, Organisations: categories[:1], Rows: []TokenRow{
 			{"t1", "民政数据接口", "caseworker", "湖州市", sampleNow + 80*sampleDay, false}, {"t2", "旧接口", "provider", "湖州市慈善总会", sampleNow - sampleDay, true}}}},
 		{"divisions", Divisions{Form: sampleForm(admin("/divisions"), nil), Trail: []Division{{"330500000000", "湖州市", 5}, {"330502000000", "吴兴区", 19}}, Rows: []Division{{"330502001000", "月河街道", 14}, {"330502001006", "马军巷社区居委会", 0}}, Outcome: &Outcome{Taken: 1378, Known: 1}}},
-		{"me", Me{NeedForm: needForm(samplePage(s, lang, "resident", "/me"), false), ID: "r1", CardNo: "734118205569", Promises: []Aid{lunch, grant}, Needs: needs,
+		{"me", Me{NeedForm: needForm(samplePage(s, lang, "resident", "/me"), false), PIN: sampleForm(samplePage(s, lang, "resident", "/me"), nil), ID: "r1", CardNo: "734118205569", Promises: []Aid{lunch, grant}, Needs: needs,
 			List: []ListGroup{{Text{"助餐", "Meals"}, []Aid{own}}, {Text{"米面粮油", "Groceries"}, received[1:2]}}, Ends: []EndCount{{"government", 2}, {"charity", 9}, {"enterprise", 3}}, Views: views}},
-		{"me_empty", Me{NeedForm: needForm(samplePage(s, lang, "resident", "/me"), true), ID: "r2", CardNo: "120094337186", Ends: []EndCount{{"government", 0}, {"charity", 0}, {"enterprise", 0}}}},
+		{"me_empty", Me{NeedForm: needForm(samplePage(s, lang, "resident", "/me"), true), PIN: pin, ID: "r2", CardNo: "120094337186", Ends: []EndCount{{"government", 0}, {"charity", 0}, {"enterprise", 0}}}},
 		{"code", s.Code()},
-		{"audit", Audit{Form: sampleForm(admin("/audit"), nil), Check: &AuditCheck{Blocks: 411, Entries: 9120}, Rows: []AuditRow{
+		{"audit", Audit{Form: sampleForm(admin("/audit"), nil), MayCheck: true, Check: &AuditCheck{Blocks: 411, Entries: 9120}, Rows: []AuditRow{
 			{sampleNow, "陈立群", "caseworker", Page{Lang: lang}.Say(Text{"扫码", "Scan a code"}), "019ab3f2-77aa-7c10-9e50-0a6b5f0e1d22", Page{Lang: lang}.Say(Text{"完成", "Done"})}}}},
 		{"audit_bad", Audit{Form: sampleForm(admin("/audit"), nil), Check: &AuditCheck{Blocks: 3, Entries: 8, Faults: []string{"019ab3f2 changed"}}}},
 		{"error", Error{Page: worker("/"), Status: 500, Heading: Page{Lang: lang}.Say(Text{"系统出错", "Something went wrong"}), Detail: Page{Lang: lang}.Say(Text{"系统出错，已记录；请稍后重试。", "It was recorded; try again later."}), RequestID: "5f0e1d22"}},

@@ -57,6 +57,12 @@ func columns() map[string][]string {
 // Errors: [sheets.ErrFile], [sheets.ErrTooLarge], a [sheets.MissingColumnError] for a missing
 // column; otherwise the record's, with what was taken so far.
 func (s *Service) Import(ctx context.Context, csv io.Reader, progress func(done, total int)) (Result, error) {
+	return s.ImportWithin(ctx, "", csv, progress)
+}
+
+// ImportWithin is Import for somebody who answers for one division: rows that
+// would change anything outside of it are bad rows. "" is everywhere.
+func (s *Service) ImportWithin(ctx context.Context, within string, csv io.Reader, progress func(done, total int)) (Result, error) {
 	result := Result{Bad: []BadRow{}}
 	rows, err := sheets.Read(ctx, csv, "", importLimits())
 	if err != nil {
@@ -110,7 +116,11 @@ func (s *Service) Import(ctx context.Context, csv io.Reader, progress func(done,
 			result.Bad = append(result.Bad, heading.Bad(sheets.Row{Number: e.row}, "parent", "上级区划不存在", "the parent is not there"))
 			continue
 		}
+		outside := within != "" && !Within(d.ID, within)
 		switch old := known[d.ID]; {
+		case old == nil && outside:
+			result.Bad = append(result.Bad, outsideRow(heading, e.row))
+			continue
 		case old == nil:
 			fresh = append(fresh, d)
 		case old.Parent != d.Parent:
@@ -118,6 +128,9 @@ func (s *Service) Import(ctx context.Context, csv io.Reader, progress func(done,
 			continue
 		case old.Name == d.Name && (old.EnglishName == d.EnglishName || !heading.Has("english_name")):
 			result.Known++
+			continue
+		case outside:
+			result.Bad = append(result.Bad, outsideRow(heading, e.row))
 			continue
 		default:
 			if d.Meta = old.Meta; !heading.Has("english_name") {
@@ -157,6 +170,10 @@ func (s *Service) Import(ctx context.Context, csv io.Reader, progress func(done,
 		progress(done, total)
 	}
 	return result, nil
+}
+
+func outsideRow(heading sheets.Heading, row int) BadRow {
+	return heading.Bad(sheets.Row{Number: row}, "code", "不在您的管辖范围内", "it is not within your responsibility")
 }
 
 // check names the first fault of a division by itself.

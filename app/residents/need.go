@@ -65,7 +65,7 @@ type NewNeed struct {
 	Source   string // of [NeedSources]
 	Note     string // up to 500 characters; sealed
 	// Key makes repeating safe: a second need of the same resident with the
-	// same key is the first one. Empty: every call is a new need.
+	// same key is the first one, and has to ask for the same. Empty: every call is a new need.
 	Key string
 }
 

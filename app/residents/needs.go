@@ -24,7 +24,7 @@ const (
 // AddNeed writes down what a resident needs. by is the id of who does it.
 // Whether the category exists is for the caller to check.
 //
-// Errors: [FieldError], [store.ErrNotFound] for the resident.
+// Errors: [FieldError], [store.ErrNotFound] for the resident, [ErrKeyReused].
 func (s *Service) AddNeed(ctx context.Context, by string, n NewNeed) (*Need, error) {
 	now := store.Millis(s.cfg.Now())
 	note := strings.TrimSpace(n.Note)
@@ -48,12 +48,30 @@ func (s *Service) AddNeed(ctx context.Context, by string, n NewNeed) (*Need, err
 	}
 	err = s.needs.Insert(ctx, need)
 	if n.Key != "" && errors.Is(err, store.ErrDuplicate) {
-		return s.needs.Get(ctx, need.ID)
+		return s.sameNeed(ctx, need.ID, n, note)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return need, nil
+}
+
+// sameNeed reads the need that a key stands for already; it has to be the same
+// in everything that was asked.
+func (s *Service) sameNeed(ctx context.Context, id string, n NewNeed, note string) (*Need, error) {
+	there, err := s.needs.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := s.NeedNote(there)
+	if err != nil {
+		return nil, err
+	}
+	if there.Category != n.Category || there.QtyUnits != n.QtyUnits || there.Urgency != n.Urgency ||
+		there.UntilMs != n.UntilMs || there.Source != n.Source || kept != note {
+		return nil, fmt.Errorf("add need %s: %w", id, ErrKeyReused)
+	}
+	return there, nil
 }
 
 func (n NewNeed) check(nowMs int64, note string) error {

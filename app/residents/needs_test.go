@@ -43,6 +43,20 @@ func TestAddNeed(t *testing.T) {
 	if err := errors.Join(err1, err2); err != nil || one.ID != two.ID {
 		t.Errorf("with a key: %v", err)
 	}
+	for what, change := range map[string]func(*residents.NewNeed){
+		"category": func(n *residents.NewNeed) { n.Category = "cash" },
+		"quantity": func(n *residents.NewNeed) { n.QtyUnits++ },
+		"urgency":  func(n *residents.NewNeed) { n.Urgency = 4 },
+		"end":      func(n *residents.NewNeed) { n.UntilMs = start.UnixMilli() + 99_000_000 },
+		"source":   func(n *residents.NewNeed) { n.Source = "report" },
+		"note":     func(n *residents.NewNeed) { n.Note = "不吃鱼" },
+	} {
+		other := keyed
+		change(&other)
+		if got, err := b.AddNeed(b.ctx(), "worker", other); !errors.Is(err, residents.ErrKeyReused) {
+			t.Errorf("the key with another %s: %+v, %v", what, got, err)
+		}
+	}
 	all, err := b.Needs(b.ctx(), r.ID)
 	if err != nil || len(all) != 2 || all[0].ID != n.ID || all[1].ID != one.ID {
 		t.Errorf("needs %v, %v; want the oldest first", all, err)

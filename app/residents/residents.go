@@ -22,6 +22,8 @@ var (
 	ErrPIN = errors.New("wrong PIN")
 	// ErrLocked says that too many wrong PINs came; see [LockedError].
 	ErrLocked = errors.New("locked after too many wrong PINs")
+	// ErrKeyReused says that a need with the same key is another one.
+	ErrKeyReused = errors.New("the key belongs to a different need")
 	// ErrTransition says that a need may not go from its state to the other.
 	ErrTransition = errors.New("a need cannot change in this way")
 )
@@ -54,6 +56,8 @@ type Config struct {
 	// DivisionExists says whether a 12-digit code is a division that is there;
 	// nil takes every well-formed one.
 	DivisionExists func(code string) bool
+	// Check says whether a PIN has a hash; nil is [vault.CheckSecret].
+	Check func(hash, pin string) bool
 }
 
 // Service keeps residents, codes and needs in the record. It is safe for
@@ -100,6 +104,9 @@ func needSchema() store.Schema {
 
 // New returns the service.
 func New(c Config) *Service {
+	if c.Check == nil {
+		c.Check = vault.CheckSecret
+	}
 	return &Service{
 		cfg:        c,
 		residents:  store.Of[Resident](c.Record, residentSchema()),
@@ -112,3 +119,7 @@ func New(c Config) *Service {
 // NeedCollection is the needs as the record has them, for what walks over all
 // of them (verify, rebuild). Needs change through [Service.ChangeNeed] only.
 func (s *Service) NeedCollection() store.Collection[Need, *Need] { return s.needs }
+
+// Collection is the residents as the record has them, for reading many at
+// once. Residents change through the service only.
+func (s *Service) Collection() store.Collection[Resident, *Resident] { return s.residents }

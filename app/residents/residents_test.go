@@ -552,6 +552,65 @@ func TestPIN(t *testing.T) {
 	}
 }
 
+func TestChangePIN(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	r := b.register(1)
+	if err := b.SetPIN(b.ctx(), r.ID, "246810"); err != nil {
+		t.Fatal(err)
+	}
+	var field *residents.FieldError
+	if err := b.ChangePIN(b.ctx(), r.ID, "246810", "1"); !errors.As(err, &field) || field.Field != "pin" {
+		t.Errorf("short: %v", err)
+	}
+	if err := b.ChangePIN(b.ctx(), r.ID, "000000", "135791"); !errors.Is(err, residents.ErrPIN) {
+		t.Errorf("not the old one: %v", err)
+	}
+	if err := b.ChangePIN(b.ctx(), r.ID, "246810", "135791"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.CheckPIN(b.ctx(), r.ID, "246810"); !errors.Is(err, residents.ErrPIN) {
+		t.Errorf("the old one: %v", err)
+	}
+	if err := b.CheckPIN(b.ctx(), r.ID, "135791"); err != nil {
+		t.Errorf("the new one: %v", err)
+	}
+	for range 10 {
+		if err := b.ChangePIN(b.ctx(), r.ID, "000000", "222222"); !errors.Is(err, residents.ErrPIN) {
+			t.Fatal(err)
+		}
+	}
+	if err := b.ChangePIN(b.ctx(), r.ID, "135791", "222222"); !errors.Is(err, residents.ErrLocked) {
+		t.Errorf("after ten guesses: %v", err)
+	}
+}
+
+// Whatever becomes of a try, one hash is computed, so that a locked card does
+// not answer sooner than an unknown one.
+func TestEveryPINTryCostsOneHash(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	r, none := b.register(1), b.register(2)
+	hashes := 0
+	s := residents.New(residents.Config{Record: b.record, Vault: b.vault, Now: b.clock.now, Check: func(string, string) bool { hashes++; return false }})
+	if err := b.SetPIN(b.ctx(), r.ID, "246810"); err != nil {
+		t.Fatal(err)
+	}
+	try := func(what, id string, want error) {
+		t.Helper()
+		hashes = 0
+		if err := s.CheckPIN(b.ctx(), id, "000000"); !errors.Is(err, want) || hashes != 1 {
+			t.Errorf("%s: %d hashes, %v", what, hashes, err)
+		}
+	}
+	try("nobody", "r0", residents.ErrPIN)
+	try("no PIN", none.ID, residents.ErrPIN)
+	for range 10 {
+		try("wrong", r.ID, residents.ErrPIN)
+	}
+	try("locked", r.ID, residents.ErrLocked)
+}
+
 func TestPINLockout(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

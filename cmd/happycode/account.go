@@ -33,10 +33,10 @@ func (p *program) account() *cobra.Command {
 			}
 			defer s.Close()
 			a.Role = accounts.Role(role)
-			if a.Division == "" {
+			if a.Division == "" && a.Role != accounts.Provider {
 				a.Division = s.city()
 			}
-			if !s.known(a.Division) {
+			if a.Division != "" && !s.known(a.Division) {
 				return unknownDivision(a.Division)
 			}
 			a.Password = secret()

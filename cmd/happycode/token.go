@@ -26,10 +26,10 @@ func (p *program) token() *cobra.Command {
 			}
 			defer s.Close()
 			t.Role = accounts.Role(role)
-			if t.Division == "" {
+			if t.Division == "" && t.Role != accounts.Provider {
 				t.Division = s.city()
 			}
-			if !s.known(t.Division) {
+			if t.Division != "" && !s.known(t.Division) {
 				return unknownDivision(t.Division)
 			}
 			token, made, err := s.accounts.MintToken(cmd.Context(), byCommand, t)

@@ -85,9 +85,9 @@ func (w *town) settle(t *testing.T, people int, needs map[string]int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintln(file, "姓名,身份证号,区划代码")
+	fmt.Fprintln(file, "姓名,身份证号,区划代码,评分,同意")
 	for n := range people {
-		fmt.Fprintf(file, "测试,%s,%s\n", idNumber(n), village)
+		fmt.Fprintf(file, "测试,%s,%s,%d,是\n", idNumber(n), village, 300+n%700)
 	}
 	if err := form.Close(); err != nil {
 		t.Fatal(err)

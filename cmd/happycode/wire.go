@@ -261,7 +261,7 @@ func (s *system) openServices(ctx context.Context) error {
 	s.care, err = care.New(care.Config{
 		Record: s.record, Engine: s.engine, Catalogue: matching.NewCatalogue(),
 		Residents: s.residents, Providers: s.providers, Audit: s.audit,
-		Tree: s.tree.Load, Keys: qrcode.Keys(s.vault.PublicKeys()),
+		Tree: s.tree.Load, Vault: s.vault,
 		Now: s.now, Logger: s.log, Hold: s.settings.Hold, Lease: s.settings.Lease,
 	})
 	return err

@@ -7,7 +7,9 @@
 -- anew under the same id (another claim) is somebody else's and stays.
 --
 -- Atomic:     one script, one hash slot; every check precedes every write.
--- Idempotent: what was released, ended or never known changes nothing.
+-- Idempotent: what was released, ended or never known changes no stock.
+-- What the record has ended is remembered as ended even where Redis only held
+-- it or never knew it, so that a promise told late is not adopted.
 --
 -- KEYS[1] gen     string
 -- KEYS[2] lots    hash   <lot>:f|h|t|x -> free, held, taken, closed
@@ -19,6 +21,7 @@
 -- ARGV[1] generation
 -- ARGV[2] now, Unix ms, by the caller's clock
 -- ARGV[3] "1": the units go back to the lot; "0": they are lost
+-- ARGV[4] "1": the record has these as ended; "0": it never took them
 -- then per hold or allocation: id, packed hold
 --
 -- Returns {"ok"} or {"gen", current or ""}.
@@ -26,7 +29,7 @@
 local current = redis.call('GET', KEYS[1])
 if current ~= ARGV[1] then return {'gen', current or ''} end
 
-local now, back = ARGV[2], ARGV[3] == '1'
+local now, back, over = ARGV[2], ARGV[3] == '1', ARGV[4] == '1'
 local function parse(packed)
   local h = {}
   for part in string.gmatch(packed .. '|', '([^|]*)|') do h[#h + 1] = part end
@@ -37,9 +40,11 @@ local function parse(packed)
 end
 
 local lots, caps, items, done = {}, {}, {}, {}
-for i = 4, #ARGV, 2 do
+local ended = {}
+for i = 5, #ARGV, 2 do
   local id, h = ARGV[i], parse(ARGV[i + 1])
   local packed, score = redis.call('HGET', KEYS[3], id), redis.call('ZSCORE', KEYS[5], id)
+  if over and (not score or tonumber(score) == 0) then ended[#ended + 1] = id end
   local from
   if packed then
     local was = parse(packed)
@@ -95,5 +100,6 @@ for _, item in ipairs(items) do
     redis.call('ZADD', KEYS[5], now, item.id)
   end
 end
+for _, id in ipairs(ended) do redis.call('ZADD', KEYS[5], now, id) end
 if #freed > 0 then redis.call('SADD', KEYS[7], unpack(freed)) end
 return {'ok'}

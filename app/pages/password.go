@@ -1,0 +1,6 @@
+package pages
+
+// Password is where people change their own password.
+type Password struct{ Form }
+
+func (Password) template() string { return "password" }
