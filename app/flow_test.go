@@ -60,7 +60,7 @@ func TestFromJoiningToHappinessList(t *testing.T) {
 	id := scan.Offered[0].ID
 	var a care.AllocationView
 	w.do("caseworker", "POST", "/api/v1/allocations/"+id+"/accept", nil).into(t, &a)
-	w.do("caseworker", "POST", "/api/v1/allocations/"+id+"/handover", handoverRequest{Proof: "scan"}).into(t, &a)
+	w.do("caseworker", "POST", "/api/v1/allocations/"+id+"/handover", handoverRequest{Scan: scan.Scan}).into(t, &a)
 	if a.State != care.HandedOver {
 		t.Errorf("handed over: %+v", a)
 	}

@@ -63,7 +63,7 @@ func (a *App) saveScan(c *fiber.Ctx) error {
 func (a *App) saveFind(c *fiber.Ctx) error {
 	p := principalOf(c)
 	card := strings.ReplaceAll(typed(c.FormValue("card")), " ", "")
-	err := error(store.ErrNotFound)
+	err := store.ErrNotFound
 	var r *residents.Resident
 	if qrcode.ValidCardNumber(card) {
 		r, err = a.byCardNumber(c, card)

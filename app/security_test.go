@@ -19,7 +19,7 @@ import (
 func TestWithdrawIsForThoseWhoAnswerForTheProvider(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	offer := w.offer("counsel", 5, city)
+	offer := w.offer("counsel", 5, county, elsewhere)
 	admin := w.signedInAs("village page", accounts.NewAccount{Username: "head", Password: "correct horse", Role: accounts.Admin, Division: village})
 	for _, actor := range []string{"village admin", "admin elsewhere"} {
 		if got := w.do(actor, "GET", "/api/v1/offers/"+offer.ID, nil); got.status != 200 {

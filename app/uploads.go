@@ -148,6 +148,7 @@ func (a *App) brokeOff(c *fiber.Ctx, err error) error {
 
 // letGo gives an upload's place back when the request is over.
 func (a *App) letGo(c *fiber.Ctx) error {
-	defer a.gate.leave(&c.Request().Header)
-	return c.Next()
+	err := c.Next()
+	_ = a.gate.leave(&c.Request().Header) // why it broke off is for brokeOff
+	return err
 }

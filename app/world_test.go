@@ -28,7 +28,6 @@ import (
 	"github.com/xingfuma/happycode/app/vault"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
-	"github.com/xingfuma/happycode/qrcode"
 )
 
 const (

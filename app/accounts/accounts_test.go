@@ -411,7 +411,9 @@ func TestChangePassword(t *testing.T) {
 		t.Errorf("the new password: %v", err)
 	}
 	for range 10 {
-		_, _, err = f.ChangePassword(ctx, next, "wrong", "winter-2026", here)
+		if _, _, err := f.ChangePassword(ctx, next, "wrong", "winter-2026", here); err == nil {
+			t.Fatal("a wrong password was taken for the present one")
+		}
 	}
 	if _, _, err = f.ChangePassword(ctx, next, "autumn-2026", "winter-2026", here); !errors.Is(err, accounts.ErrLocked) {
 		t.Errorf("guessing the present password: %v", err)

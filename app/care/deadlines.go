@@ -29,6 +29,7 @@ func (s *Service) watchDeadlines(ctx context.Context) {
 		case <-ticker.C:
 		}
 		s.report(ctx, "follow offers", s.followOffers(ctx))
+		s.report(ctx, "write events", s.emitLate(ctx))
 		s.report(ctx, "expire promises", s.expirePromises(ctx))
 		s.report(ctx, "expire needs", s.expireNeeds(ctx))
 		s.report(ctx, "close lots", s.closeLots(ctx))

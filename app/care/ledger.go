@@ -297,6 +297,7 @@ func (s *Service) unsettledByShare(ctx context.Context) (map[string][]*Allocatio
 // takes them; those that ended before are given.
 func (s *Service) countStarts(ctx context.Context, id string, unsettled []*Allocation) (*shareCount, error) {
 	for try := 0; ; try++ {
+		began := s.now()
 		sh, err := s.shares.Get(ctx, id)
 		if err != nil {
 			return nil, err
@@ -306,6 +307,18 @@ func (s *Service) countStarts(ctx context.Context, id string, unsettled []*Alloc
 			c.active[a.ID] = a
 		}
 		if err := s.allocations.Each(ctx, store.Query{Index: "share", Equal: []any{id, string(Promised)}}, c.add); err != nil {
+			return nil, err
+		}
+		// What ended since the share was read may have left the promised ones
+		// before they were, and still be among the share's promised units.
+		if err := s.allocations.Each(ctx, store.Query{
+			Index: "unsettled", Equal: []any{true}, From: began.Add(-followMargin).UnixMilli(),
+		}, func(a *Allocation) error {
+			if a.Share == id {
+				c.active[a.ID] = a
+			}
+			return nil
+		}); err != nil {
 			return nil, err
 		}
 		again, err := s.shares.Get(ctx, id)

@@ -250,9 +250,14 @@ func (m *match) run(ctx context.Context) error {
 	return m.finish(ctx)
 }
 
+// wanted is how many units a need still lacks. A refusal that is not settled
+// yet is about to end the need: nothing is offered to it again meanwhile.
 func (m *match) wanted(n *residents.Need) int64 {
 	left := n.QtyUnits
 	for _, a := range m.past[n.ID] {
+		if a.State == Declined && a.Unsettled {
+			return 0
+		}
 		if a.counts() {
 			left -= a.QtyUnits
 		}
@@ -434,7 +439,7 @@ func (m *match) why(n *residents.Need, o matching.Outcome) matching.Reason {
 // finish writes what the needs have become, tells the events, and puts back on
 // the waiting list what a refusal took off it.
 func (m *match) finish(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateness)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 6*lateness)
 	defer cancel()
 	g, gctx := errgroup.WithContext(ctx)
 	for _, n := range m.needs {
