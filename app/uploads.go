@@ -148,7 +148,6 @@ func (a *App) brokeOff(c *fiber.Ctx, err error) error {
 
 // letGo gives an upload's place back when the request is over.
 func (a *App) letGo(c *fiber.Ctx) error {
-	err := c.Next()
-	_ = a.gate.leave(&c.Request().Header) // why it broke off is for brokeOff
-	return err
+	defer func() { _ = a.gate.leave(&c.Request().Header) }() // why it broke off is for brokeOff
+	return c.Next()
 }

@@ -26,6 +26,9 @@ func (h *hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			(*f)(cmd, false)
 		}
 		err := next(ctx, cmd)
+		if err != nil {
+			return err
+		}
 		if f := h.mu.Load(); f != nil {
 			(*f)(cmd, true)
 		}
