@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,24 +36,37 @@ func (e *Engine) Rebuild(ctx context.Context, county string, load func(context.C
 	if mine, err := lock.take(ctx, rebuildLock); err != nil || !mine {
 		return errors.Join(err, busyUnless(mine || err != nil, county))
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	parent := ctx
+	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		lock.hold(ctx, rebuildLock, cancel)
 	}()
-	err := e.rebuild(ctx, shard{county, rand.Text()}, lock.token, load)
+	s := shard{county, rand.Text()}
+	old, server, err := e.rebuild(ctx, s, lock.token, load)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
+	// Not renewed any more: publishing gives the lock back for good.
 	cancel(nil)
 	<-done
-	if err != nil {
-		lock.giveBack(context.WithoutCancel(ctx))
-		return fmt.Errorf("rebuild county %s: %w", county, err)
+	ctx = parent
+	if err == nil {
+		keys := []string{shardKey(county, "gen"), lock.key, shardKey(county, "server")}
+		err = e.guarded(ctx, "publish", keys, lock.token, s.gen, server)
 	}
-	return nil
+	if err == nil {
+		// The county answers again: what is left of the old generations is only
+		// memory, and the next rebuild clears what this one does not.
+		if err := e.clear(ctx, county, old); err != nil {
+			e.log.Warn("clear old generations later", "county", county, "error", err)
+		}
+		return nil
+	}
+	lock.giveBack(context.WithoutCancel(ctx))
+	return fmt.Errorf("rebuild county %s: %w", county, err)
 }
 
 func busyUnless(ok bool, county string) error {
@@ -62,31 +76,30 @@ func busyUnless(ok bool, county string) error {
 	return fmt.Errorf("rebuild county %s: %w", county, ErrBusy)
 }
 
-func (e *Engine) rebuild(ctx context.Context, s shard, token string, load func(context.Context) (Snapshot, error)) error {
+// rebuild fills a new generation. It returns those that were there when it
+// began, while it had the lock: a later one may be the next rebuild's.
+func (e *Engine) rebuild(ctx context.Context, s shard, token string, load func(context.Context) (Snapshot, error)) (old []string, server string, err error) {
 	gen, lock, gens := shardKey(s.county, "gen"), shardKey(s.county, "rebuilding"), shardKey(s.county, "gens")
 	if err := e.guarded(ctx, "begin", []string{gen, lock, gens}, token, s.gen); err != nil {
-		return err
+		return nil, "", err
 	}
 	e.gens.Delete(s.county)
 	e.forget(s.county)
+	all, err := e.redis.SMembers(ctx, gens).Result()
+	if err != nil {
+		return nil, "", fmt.Errorf("list generations: %w", err)
+	}
+	old = slices.DeleteFunc(all, func(g string) bool { return g == s.gen })
 	// Named before anything is written to it: a failover during the rebuild then
 	// shows as another server.
-	server, err := e.server(ctx, s.county)
-	if err != nil {
-		return err
+	if server, err = e.server(ctx, s.county); err != nil {
+		return nil, "", err
 	}
 	snap, err := load(ctx)
 	if err != nil {
-		return err
+		return nil, "", err
 	}
-	if err := e.fill(ctx, s, snap); err != nil {
-		return err
-	}
-	keys := []string{gen, lock, shardKey(s.county, "server")}
-	if err := e.guarded(ctx, "publish", keys, token, s.gen, server); err != nil {
-		return err
-	}
-	return e.clear(ctx, s)
+	return old, server, e.fill(ctx, s, snap)
 }
 
 // guarded runs a script that does nothing once the rebuild's lock is lost.
@@ -154,18 +167,10 @@ func (e *Engine) fill(ctx context.Context, s shard, snap Snapshot) error {
 	return nil
 }
 
-// clear removes the keys of all other generations.
-func (e *Engine) clear(ctx context.Context, s shard) error {
-	gens := shardKey(s.county, "gens")
-	all, err := e.redis.SMembers(ctx, gens).Result()
-	if err != nil {
-		return fmt.Errorf("list generations: %w", err)
-	}
-	for _, gen := range all {
-		if gen == s.gen {
-			continue
-		}
-		old := shard{s.county, gen}
+// clear removes the keys of generations that are over.
+func (e *Engine) clear(ctx context.Context, county string, over []string) error {
+	for _, gen := range over {
+		old := shard{county, gen}
 		keys := old.all()
 		categories, err := e.redis.SMembers(ctx, old.key(keyWaits)).Result()
 		if err != nil {
@@ -177,7 +182,7 @@ func (e *Engine) clear(ctx context.Context, s shard) error {
 		if err := e.redis.Unlink(ctx, keys...).Err(); err != nil {
 			return fmt.Errorf("clear generation %s: %w", gen, err)
 		}
-		if err := e.redis.SRem(ctx, gens, gen).Err(); err != nil {
+		if err := e.redis.SRem(ctx, shardKey(county, "gens"), gen).Err(); err != nil {
 			return fmt.Errorf("forget generation %s: %w", gen, err)
 		}
 	}

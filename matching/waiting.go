@@ -12,8 +12,8 @@ import (
 
 // Wait puts a need on its waiting list, or changes its weight there.
 //
-// Errors: [ErrRequest], [ErrNotReady]; anything else is Redis, and safe to
-// retry.
+// Errors: [ErrRequest]; any other error means that Redis does not know yet and
+// will be told by the worker.
 func (e *Engine) Wait(ctx context.Context, county string, w Waiter) error {
 	return e.wait(ctx, county, w.Category, w.Need, -w.WeightMilli)
 }
@@ -30,9 +30,9 @@ func (e *Engine) wait(ctx context.Context, county, category, need string, rank a
 	if err := checkName("need", need); err != nil {
 		return err
 	}
-	_, err := e.run(ctx, county, "wait", func(s shard) []string {
+	_, err := e.tell(ctx, county, change{script: "wait", keys: func(s shard) []string {
 		return append(s.keys(), s.wait(category), s.key(keyWaits))
-	}, []any{need, category, rank})
+	}, args: []any{need, category, rank}})
 	return err
 }
 
