@@ -29,12 +29,23 @@ const (
 // load, [ErrRequest]; anything else is Redis. After an error the shard is not
 // ready, and Rebuild may be called again.
 func (e *Engine) Rebuild(ctx context.Context, county string, load func(context.Context) (Snapshot, error)) error {
+	_, err := e.rebuildIf(ctx, county, func(context.Context) (bool, error) { return true, nil }, load)
+	return err
+}
+
+// rebuildIf rebuilds a county if, with the lock in hand, it still needs it, and
+// says whether it did: somebody else may just have rebuilt it.
+func (e *Engine) rebuildIf(ctx context.Context, county string, needs func(context.Context) (bool, error), load func(context.Context) (Snapshot, error)) (bool, error) {
 	if err := checkCounty(county); err != nil {
-		return err
+		return false, err
 	}
 	lock := lock{e, shardKey(county, "rebuilding"), rand.Text()}
 	if mine, err := lock.take(ctx, rebuildLock); err != nil || !mine {
-		return errors.Join(err, busyUnless(mine || err != nil, county))
+		return false, errors.Join(err, busyUnless(mine || err != nil, county))
+	}
+	if needed, err := needs(ctx); err != nil || !needed {
+		lock.giveBack(context.WithoutCancel(ctx))
+		return false, err
 	}
 	parent := ctx
 	ctx, cancel := context.WithCancelCause(parent)
@@ -63,10 +74,10 @@ func (e *Engine) Rebuild(ctx context.Context, county string, load func(context.C
 		if err := e.clear(ctx, county, old); err != nil {
 			e.log.Warn("clear old generations later", "county", county, "error", err)
 		}
-		return nil
+		return true, nil
 	}
 	lock.giveBack(context.WithoutCancel(ctx))
-	return fmt.Errorf("rebuild county %s: %w", county, err)
+	return false, fmt.Errorf("rebuild county %s: %w", county, err)
 }
 
 func busyUnless(ok bool, county string) error {

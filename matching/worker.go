@@ -123,7 +123,8 @@ func (w *Worker) round(ctx context.Context, counties []string) {
 			places <- struct{}{}
 			defer func() { <-places }()
 			err := w.Tick(ctx, county)
-			if err != nil && ctx.Err() == nil && !errors.Is(err, ErrBusy) {
+			// Refusing while it is rebuilt is what a county does, not a failure.
+			if err != nil && ctx.Err() == nil && !errors.Is(err, ErrBusy) && !errors.Is(err, ErrNotReady) {
 				w.log.Error("the matcher's worker failed and tries again", "county", county, "error", err)
 			}
 		})
@@ -186,21 +187,25 @@ func (w *Worker) Tick(ctx context.Context, county string) error {
 // restore rebuilds the county if Redis does not have it, if it lies on another
 // run of the server than it was written to, or if somebody doubts it.
 func (w *Worker) restore(ctx context.Context, county string, r *room) error {
-	ready, err := w.engine.Ready(ctx, county)
-	if err != nil {
+	needs := func(ctx context.Context) (bool, error) {
+		ready, err := w.engine.Ready(ctx, county)
+		if err != nil {
+			return false, err
+		}
+		if !ready || w.engine.doubted(county) {
+			return true, nil
+		}
+		same, err := w.engine.sameServer(ctx, county)
+		return !same, err
+	}
+	if needed, err := needs(ctx); err != nil || !needed {
 		return err
 	}
-	if ready && !w.engine.doubted(county) {
-		same, err := w.engine.sameServer(ctx, county)
-		if err != nil || same {
-			return err
-		}
-	}
-	w.log.Info("rebuilding a county's matcher from the record", "county", county)
-	err = w.engine.Rebuild(ctx, county, func(ctx context.Context) (Snapshot, error) {
+	done, err := w.engine.rebuildIf(ctx, county, needs, func(ctx context.Context) (Snapshot, error) {
+		w.log.Info("rebuilding a county's matcher from the record", "county", county)
 		return w.ledger.Snapshot(ctx, county)
 	})
-	if err != nil {
+	if err != nil || !done {
 		return err
 	}
 	r.full = time.Time{} // everybody who waits is tried

@@ -393,9 +393,7 @@ func TestNeedsOfTheDeadEnd(t *testing.T) {
 		now, err := c.care.needs.Get(ctx, n.ID)
 		return err == nil && !now.State.Live()
 	})
-	if p := c.position(n); p != 0 {
-		t.Errorf("the need of a dead person stands at %d on the list", p)
-	}
+	c.until("it has left the list", func() bool { return c.position(n) == 0 })
 	c.clock.advance(2 * time.Minute)
 	c.untilClean()
 	c.emptyRedis()
@@ -522,13 +520,13 @@ func (c *city) position(n *residents.Need) int64 {
 // waiting fails unless the need waits, in the record and on the list.
 func (c *city) waiting(n *residents.Need) {
 	c.t.Helper()
-	now, err := c.care.needs.Get(context.Background(), n.ID)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if position := c.position(n); now.State != residents.NeedWaiting || position == 0 {
-		c.t.Errorf("the need is %q and stands at %d on the list", now.State, position)
-	}
+	c.until("need "+n.ID+" waits and is on the list", func() bool {
+		now, err := c.care.needs.Get(context.Background(), n.ID)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return now.State == residents.NeedWaiting && c.position(n) > 0
+	})
 }
 
 // promised is how many allocations are promised to a resident.
