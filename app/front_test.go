@@ -53,7 +53,7 @@ func TestHeadersOnEveryRoute(t *testing.T) {
 	check("no such page", w.do("visitor", "GET", "/none", nil))
 	check("wrong method", w.do("visitor", "DELETE", "/healthz", nil))
 	w.listen()
-	check("too large", w.do("visitor", "POST", "/api/v1/sessions", strings.NewReader(strings.Repeat(" ", 2<<20)), header{"Content-Type", "application/json"}))
+	check("too large", w.announce("visitor", "/api/v1/sessions", 2<<20, "application/json"))
 }
 
 func TestPolicyForbidsInline(t *testing.T) {
@@ -172,7 +172,7 @@ func TestBodyLimit(t *testing.T) {
 	if got := send("/api/v1/scans", 4<<10, "application/json"); got.status != 404 {
 		t.Errorf("at the limit: %d %s", got.status, got.body)
 	}
-	got := send("/api/v1/scans", 4<<10+1, "application/json")
+	got := w.announce("admin", "/api/v1/scans", 4<<10+1, "application/json")
 	if got.status != 413 || got.problem(t).Code != "too_large" {
 		t.Errorf("limit + 1: %d %s", got.status, got.body)
 	}
@@ -180,7 +180,7 @@ func TestBodyLimit(t *testing.T) {
 		if got := send(path, 4<<10+1, "multipart/form-data; boundary=x"); got.status == 413 {
 			t.Errorf("%s: a file was held to the limit of other bodies", path)
 		}
-		if got := send(path, 64<<10+1, "multipart/form-data; boundary=x"); got.status != 413 {
+		if got := w.announce("admin", path, 64<<10+1, "multipart/form-data; boundary=x"); got.status != 413 {
 			t.Errorf("%s: file limit + 1: %d", path, got.status)
 		}
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -369,6 +371,33 @@ func (w *world) send(req *http.Request) (*http.Response, error) {
 	out := req.Clone(req.Context())
 	out.RequestURI, out.URL.Scheme, out.URL.Host = "", "http", w.address
 	return (&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(out)
+}
+
+// announce sends the header of a request with a body of so many bytes, and
+// reads the answer without sending the body: a server that refuses the length
+// closes the connection, and who still writes then may lose the answer.
+func (w *world) announce(actor, path string, size int, kind string) answer {
+	w.t.Helper()
+	who := w.actors[actor]
+	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n", path, w.address, kind, size)
+	if who.bearer != "" {
+		head += "Authorization: Bearer " + who.bearer + "\r\n"
+	}
+	if who.cookie != "" {
+		head += "Cookie: " + cookiePlain + "=" + who.cookie + "\r\nX-CSRF-Token: " + who.csrf + "\r\n"
+	}
+	conn, err := (&net.Dialer{}).DialContext(w.t.Context(), "tcp", w.address)
+	must(w.t, err)
+	defer conn.Close()
+	must(w.t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	_, err = io.WriteString(conn, head+"\r\n")
+	must(w.t, err)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	must(w.t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	must(w.t, err)
+	return answer{resp.StatusCode, resp.Header, text}
 }
 
 // listen makes the world answer over the network.
