@@ -204,7 +204,7 @@ func (a *App) addAccount(c *fiber.Ctx, n accounts.NewAccount) (*accounts.Account
 	}
 	account, err := a.Accounts.Create(c.UserContext(), principalOf(c).Account, n)
 	if errors.Is(err, store.ErrDuplicate) {
-		return nil, faultDuplicate.with(fieldFault{"username", words{"用户名已被使用,请换一个", "the username is taken; choose another"}})
+		return nil, faultDuplicate.with(fieldFault{"username", words{"用户名已被使用，请换一个", "the username is taken; choose another"}})
 	}
 	if err != nil {
 		return nil, err

@@ -99,7 +99,7 @@ func (a *App) join(c *fiber.Ctx, n providers.NewOrganisation, who accounts.NewAc
 			err = a.Accounts.SignOut(ctx, cookie)
 		}
 		if errors.Is(err, accounts.ErrCredentials) || errors.Is(err, accounts.ErrLocked) || err == nil && p.Organisation != joining {
-			return nil, faultDuplicate.with(fieldFault{"username", words{"用户名已被使用,请换一个", "the username is taken; choose another"}})
+			return nil, faultDuplicate.with(fieldFault{"username", words{"用户名已被使用，请换一个", "the username is taken; choose another"}})
 		}
 		if err != nil {
 			return nil, err

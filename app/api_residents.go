@@ -395,7 +395,7 @@ func (a *App) setConsent(c *fiber.Ctx) error {
 		return err
 	}
 	if in.Scope == nil { // a consent is not withdrawn by leaving it out
-		return faultField.with(fieldFault{"scope", words{"请填写同意范围,可为空列表", "name the scope; it may be an empty list"}})
+		return faultField.with(fieldFault{"scope", words{"请填写同意范围，可为空列表", "name the scope; it may be an empty list"}})
 	}
 	r, err := a.Residents.SetConsent(c.UserContext(), principalOf(c).Account, residentOf(c).ID, in.Scope)
 	if wrong := new(residents.FieldError); errors.As(err, &wrong) {
@@ -512,7 +512,7 @@ func (a *App) mayAsk(c *fiber.Ctx, n residents.NewNeed) error {
 	}
 	var wrong []fieldFault
 	if n.Urgency > ownUrgency {
-		wrong = append(wrong, fieldFault{"urgency", words{"急需当天解决的,请联系社工登记。", "What is needed today is recorded by your caseworker: please call."}})
+		wrong = append(wrong, fieldFault{"urgency", words{"急需当天解决的，请联系社工登记。", "What is needed today is recorded by your caseworker: please call."}})
 	}
 	if x, ok := providers.CategoryByID(n.Category); ok && x.CapUnits > 0 && n.QtyUnits > x.CapUnits {
 		zh, en := fmt.Sprintf("%d %s", x.CapUnits, x.UnitZH), fmt.Sprintf("%d (%s)", x.CapUnits, x.UnitEN)
@@ -534,7 +534,7 @@ func (a *App) mayAsk(c *fiber.Ctx, n residents.NewNeed) error {
 	}
 	if live >= ownNeeds {
 		wrong = append(wrong, fieldFault{"category", words{
-			fmt.Sprintf("您已有 %d 项需求未结束,请先撤回不再需要的,或联系社工。", ownNeeds),
+			fmt.Sprintf("您已有 %d 项需求未结束，请先撤回不再需要的，或联系社工。", ownNeeds),
 			fmt.Sprintf("%d of your needs have not ended yet: withdraw what you no longer need, or call your caseworker.", ownNeeds),
 		}})
 	}

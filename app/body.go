@@ -45,7 +45,7 @@ func decode[T any](c *fiber.Ctx) (T, error) {
 func badJSON(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) && wrong.Field != "" {
-		return faultRequest.with(fieldFault{wrong.Field, words{"类型不对,应为 " + wrong.Type.String(), "is of the wrong type; it should be " + wrong.Type.String()}})
+		return faultRequest.with(fieldFault{wrong.Field, words{"类型不对，应为 " + wrong.Type.String(), "is of the wrong type; it should be " + wrong.Type.String()}})
 	}
 	if quoted, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		if name, err := strconv.Unquote(quoted); err == nil && len(name) <= 64 {

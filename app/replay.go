@@ -52,7 +52,7 @@ func (a *App) once(c *fiber.Ctx, r *Route, p accounts.Principal, handle func() e
 		return handle()
 	}
 	if len(key) > replayKey || p.Role == "" || strings.ContainsFunc(key, func(r rune) bool { return r < 0x21 || r > 0x7e }) {
-		return faultField.with(fieldFault{"Idempotency-Key", words{"应为 1 至 128 个可见 ASCII 字符,并须登录", "is 1 to 128 visible ASCII characters, and needs a sign-in"}})
+		return faultField.with(fieldFault{"Idempotency-Key", words{"应为 1 至 128 个可见 ASCII 字符，并须登录", "is 1 to 128 visible ASCII characters, and needs a sign-in"}})
 	}
 	ctx := c.UserContext()
 	mine := &replay{

@@ -15,7 +15,7 @@ func apiRoutes() []Route {
 	rows := []Route{
 		// Who is asking.
 		{Method: "POST", Path: "/sessions", Name: "createSession", Handler: (*App).createSession, Public: true, Limit: LimitSignin,
-			ZH: "登录,会话在 Cookie 中", EN: "Sign in; the session is in a cookie", Request: signinRequest{}, Response: meView{}, Status: 201},
+			ZH: "登录，会话在 Cookie 中", EN: "Sign in; the session is in a cookie", Request: signinRequest{}, Response: meView{}, Status: 201},
 		{Method: "DELETE", Path: "/sessions", Name: "deleteSession", Handler: (*App).deleteSession, Public: true,
 			ZH: "退出", EN: "Sign out", Status: 204},
 		{Method: "POST", Path: "/resident-sessions", Name: "createResidentSession", Handler: (*App).createResidentSession, Public: true, Limit: LimitPIN,
@@ -25,7 +25,7 @@ func apiRoutes() []Route {
 		{Method: "PUT", Path: "/me/lang", Name: "putLang", Handler: (*App).putLang, Roles: everybody,
 			ZH: "设置语言", EN: "Set the language", Request: langRequest{}, Response: meView{}},
 		{Method: "PUT", Path: "/me/password", Name: "putPassword", Handler: (*App).putPassword, Roles: staff, NoToken: true, Limit: LimitSignin, Purpose: "change_password",
-			ZH: "修改本人密码,其他登录即刻失效", EN: "Change one's own password; other sign-ins end at once", Request: passwordRequest{}, Response: meView{}},
+			ZH: "修改本人密码，其他登录即刻失效", EN: "Change one's own password; other sign-ins end at once", Request: passwordRequest{}, Response: meView{}},
 
 		{Method: "POST", Path: "/accounts", Name: "createAccount", Handler: (*App).createAccount, Roles: admins, Purpose: "create_account", Idempotent: true,
 			ZH: "新建账户", EN: "Create an account", Request: accountRequest{}, Response: accountView{}, Status: 201},
@@ -34,7 +34,7 @@ func apiRoutes() []Route {
 		{Method: "PATCH", Path: "/accounts/:id", Name: "changeAccount", Handler: (*App).changeAccount, Roles: admins, Scope: ScopeAccount, Purpose: "change_account",
 			ZH: "停用、启用账户或重设密码", EN: "Disable or enable an account, or set its password", Request: accountChange{}, Response: accountView{}},
 		{Method: "POST", Path: "/tokens", Name: "createToken", Handler: (*App).createToken, Roles: admins, Purpose: "create_token",
-			ZH: "新建服务令牌,仅显示一次", EN: "Make a service token, shown once", Request: tokenRequest{}, Response: tokenCreated{}, Status: 201},
+			ZH: "新建服务令牌，仅显示一次", EN: "Make a service token, shown once", Request: tokenRequest{}, Response: tokenCreated{}, Status: 201},
 		{Method: "GET", Path: "/tokens", Name: "listTokens", Handler: (*App).listTokens, Roles: admins,
 			ZH: "服务令牌列表", EN: "List service tokens", Query: pageQuery{}, Response: list[tokenView]{}},
 		{Method: "DELETE", Path: "/tokens/:id", Name: "deleteToken", Handler: (*App).deleteToken, Roles: admins, Scope: ScopeToken, Purpose: "revoke_token",
@@ -54,7 +54,7 @@ func apiRoutes() []Route {
 
 		// Those who give.
 		{Method: "POST", Path: "/organisations", Name: "createOrganisation", Handler: (*App).createOrganisation, Public: true, Limit: LimitJoin, Purpose: "join_organisation",
-			ZH: "机构入驻,待审批", EN: "An organisation joins with its first account and waits for approval", Request: joinRequest{}, Response: organisationView{}, Status: 201},
+			ZH: "机构入驻，待审批", EN: "An organisation joins with its first account and waits for approval", Request: joinRequest{}, Response: organisationView{}, Status: 201},
 		{Method: "GET", Path: "/organisations", Name: "listOrganisations", Handler: (*App).listOrganisations, Roles: givers,
 			ZH: "机构列表", EN: "List organisations", Query: organisationsQuery{}, Response: list[organisationView]{}},
 		{Method: "GET", Path: "/organisations/:id", Name: "getOrganisation", Handler: (*App).getOrganisation, Roles: staff, Scope: ScopeOrganisation,
@@ -64,13 +64,13 @@ func apiRoutes() []Route {
 		{Method: "POST", Path: "/offers", Name: "createOffer", Handler: (*App).createOffer, Roles: givers, Purpose: "create_offer", Idempotent: true,
 			ZH: "发布资源", EN: "Post an offer", Request: offerRequest{}, Response: offerView{}, Status: 201},
 		{Method: "GET", Path: "/offers", Name: "listOffers", Handler: (*App).listOffers, Roles: staff,
-			ZH: "资源列表,新的在前", EN: "List offers, newest first", Query: pageQuery{}, Response: list[offerView]{}},
+			ZH: "资源列表，新的在前", EN: "List offers, newest first", Query: pageQuery{}, Response: list[offerView]{}},
 		{Method: "GET", Path: "/offers/:id", Name: "getOffer", Handler: (*App).getOffer, Roles: staff, Scope: ScopeOffer,
 			ZH: "资源详情", EN: "One offer", Response: offerView{}},
 		{Method: "GET", Path: "/offers/:id/stock", Name: "getStock", Handler: (*App).getStock, Roles: staff, Scope: ScopeOffer,
 			ZH: "资源余量", EN: "What became of an offer's units", Response: list[care.ShareStock]{}},
 		{Method: "POST", Path: "/offers/:id/withdraw", Name: "withdrawOffer", Handler: (*App).withdrawOffer, Roles: givers, Scope: ScopeOwnOffer, Purpose: "withdraw_offer", Idempotent: true,
-			ZH: "撤回资源,已派发的不受影响", EN: "Withdraw an offer; promises stand", Response: offerView{}},
+			ZH: "撤回资源，已派发的不受影响", EN: "Withdraw an offer; promises stand", Response: offerView{}},
 
 		// Those in need.
 		{Method: "POST", Path: "/residents", Name: "createResident", Handler: (*App).createResident, Roles: caseworkers, Purpose: "register_resident", Idempotent: true,
@@ -90,7 +90,7 @@ func apiRoutes() []Route {
 		{Method: "GET", Path: "/residents/:id/code.png", Name: "getCodePNG", Handler: (*App).getCodePNG, Roles: personal, Scope: ScopeResident, Purpose: "view_code",
 			ZH: "幸福码图(PNG)", EN: "The code as PNG", Query: pixelsQuery{}, ContentType: "image/png"},
 		{Method: "POST", Path: "/residents/:id/code/reissue", Name: "reissueCode", Handler: (*App).reissueCode, Roles: caseworkers, Scope: ScopeResident, Purpose: "reissue_code", Idempotent: true,
-			ZH: "补发幸福码,旧码即刻失效", EN: "Issue a new code; the old one ends at once", Response: codeView{}, Status: 201},
+			ZH: "补发幸福码，旧码即刻失效", EN: "Issue a new code; the old one ends at once", Response: codeView{}, Status: 201},
 		{Method: "POST", Path: "/residents/:id/pin", Name: "setPIN", Handler: (*App).setPIN, Roles: caseworkers, Scope: ScopeResident, Purpose: "set_pin",
 			ZH: "设置居民 PIN,已登录的即刻退出", EN: "Set a resident's PIN; their sessions end at once", Request: pinRequest{}, Status: 204},
 		{Method: "PUT", Path: "/residents/:id/consent", Name: "setConsent", Handler: (*App).setConsent, Roles: caseworkers, Scope: ScopeResident, Purpose: "set_consent",
@@ -104,13 +104,13 @@ func apiRoutes() []Route {
 		{Method: "POST", Path: "/needs/:id/withdraw", Name: "withdrawNeed", Handler: (*App).withdrawNeed, Roles: personal, Scope: ScopeNeed, Idempotent: true,
 			ZH: "撤回需求", EN: "Withdraw a need", Response: care.NeedView{}},
 		{Method: "GET", Path: "/residents/:id/list", Name: "listReceived", Handler: (*App).listReceived, Roles: personal, Scope: ScopeResident, Purpose: "view_list",
-			ZH: "幸福清单,新的在前", EN: "The happiness list, newest first", Query: pageQuery{}, Response: list[care.AllocationView]{}},
+			ZH: "幸福清单，新的在前", EN: "The happiness list, newest first", Query: pageQuery{}, Response: list[care.AllocationView]{}},
 		{Method: "GET", Path: "/residents/:id/views", Name: "listLooks", Handler: (*App).listLooks, Roles: personal, Scope: ScopeResident,
 			ZH: "谁看过此档案", EN: "Who looked at this person", Query: pageQuery{}, Response: list[lookView]{}},
 
 		// The life of a need.
 		{Method: "POST", Path: "/scans", Name: "createScan", Handler: (*App).createScan, Roles: caseworkers, Limit: LimitScan,
-			ZH: "扫码:识别、匹配、派发,一次完成", EN: "Scan: identify, match and promise in one step", Request: scanRequest{}, Response: care.ScanResult{}},
+			ZH: "扫码：识别、匹配、派发，一次完成", EN: "Scan: identify, match and promise in one step", Request: scanRequest{}, Response: care.ScanResult{}},
 		{Method: "GET", Path: "/allocations/:id", Name: "getAllocation", Handler: (*App).getAllocation, Roles: personal, Scope: ScopeAllocation, Purpose: "view_allocation",
 			ZH: "派发详情", EN: "One allocation", Response: care.AllocationView{}},
 		{Method: "POST", Path: "/allocations/:id/accept", Name: "acceptAllocation", Handler: (*App).acceptAllocation, Roles: personal, Scope: ScopeAllocation, Idempotent: true,
@@ -120,7 +120,7 @@ func apiRoutes() []Route {
 		{Method: "POST", Path: "/allocations/:id/handover", Name: "handOverAllocation", Handler: (*App).handOverAllocation, Roles: caseworkers, Scope: ScopeAllocation, Idempotent: true,
 			ZH: "交付", EN: "Hand over an allocation", Request: handoverRequest{}, Response: care.AllocationView{}},
 		{Method: "GET", Path: "/events", Name: "listEvents", Handler: (*App).listEvents, Roles: staff,
-			ZH: "事件台账,旧的在前", EN: "The ledger of events, oldest first", Query: eventsQuery{}, Response: list[eventView]{}},
+			ZH: "事件台账，旧的在前", EN: "The ledger of events, oldest first", Query: eventsQuery{}, Response: list[eventView]{}},
 
 		{Method: "GET", Path: "/openapi.json", Name: "getOpenAPI", Handler: (*App).getOpenAPI, Public: true,
 			ZH: "接口说明(OpenAPI 3.1)", EN: "This description (OpenAPI 3.1)", ContentType: "application/vnd.oai.openapi+json;version=3.1"},

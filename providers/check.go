@@ -24,13 +24,13 @@ func text(field, zh, en, s string, least, most int) (string, error) {
 	n := utf8.RuneCountInString(s)
 	switch {
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }):
-		return "", FieldError{field, zh + "含有无法显示的字符,请删去。", en + " contains characters that cannot be shown: remove them.", nil}
+		return "", FieldError{field, zh + "含有无法显示的字符，请删去。", en + " contains characters that cannot be shown: remove them.", nil}
 	case n < least && s == "":
 		return "", FieldError{field, "请填写" + zh + "。", en + " is missing: fill it in.", nil}
 	case n < least:
-		return "", FieldError{field, fmt.Sprintf("%s至少 %d 个字,请补充。", zh, least), fmt.Sprintf("%s has at least %d characters: add some.", en, least), nil}
+		return "", FieldError{field, fmt.Sprintf("%s至少 %d 个字，请补充。", zh, least), fmt.Sprintf("%s has at least %d characters: add some.", en, least), nil}
 	case n > most:
-		return "", FieldError{field, fmt.Sprintf("%s最多 %d 个字,请缩短。", zh, most), fmt.Sprintf("%s has at most %d characters: shorten it.", en, most), nil}
+		return "", FieldError{field, fmt.Sprintf("%s最多 %d 个字，请缩短。", zh, most), fmt.Sprintf("%s has at most %d characters: shorten it.", en, most), nil}
 	}
 	return s, nil
 }
@@ -57,7 +57,7 @@ func (s *Service) checkOrganisation(n NewOrganisation) (*Organisation, error) {
 		return nil, err
 	}
 	if !s.known(n.Division) {
-		return nil, FieldError{"division", "找不到该区划,请从列表中选择。", "There is no such division: choose one from the list.", nil}
+		return nil, FieldError{"division", "找不到该区划，请从列表中选择。", "There is no such division: choose one from the list.", nil}
 	}
 	if o.Contact, err = text("contact", "联系电话", "The contact", n.Contact, 0, 50); err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (s *Service) checkOffer(n NewOffer) (*Offer, []string, error) {
 		return nil, nil, err
 	}
 	if len(counties)*len(o.Lots) > maxSharesPerOffer {
-		return nil, nil, ErrOffer{"lots", fmt.Sprintf("服务 %d 个区县时最多 %d 个批次,请分成多个资源发布。", len(counties), maxSharesPerOffer/len(counties)),
+		return nil, nil, ErrOffer{"lots", fmt.Sprintf("服务 %d 个区县时最多 %d 个批次，请分成多个资源发布。", len(counties), maxSharesPerOffer/len(counties)),
 			fmt.Sprintf("An offer for %d counties has at most %d lots: post several offers.", len(counties), maxSharesPerOffer/len(counties)), nil}
 	}
 	return o, counties, nil
@@ -102,7 +102,7 @@ func (s *Service) checkWords(o *Offer, n NewOffer) (err error) {
 	}
 	category, ok := CategoryByID(n.Category)
 	if !ok {
-		return ErrOffer{"category", "没有这一类资源,请从列表中选择。", "There is no such kind of aid: choose one from the list.", nil}
+		return ErrOffer{"category", "没有这一类资源，请从列表中选择。", "There is no such kind of aid: choose one from the list.", nil}
 	}
 	if o.Unit, err = text("unit", "单位", "The unit", n.Unit, 0, 20); err != nil {
 		return err
@@ -111,10 +111,10 @@ func (s *Service) checkWords(o *Offer, n NewOffer) (err error) {
 	case o.Unit == "":
 		o.Unit = category.UnitZH
 	case category.ID == Cash && o.Unit != category.UnitZH && o.Unit != category.UnitEN:
-		return ErrOffer{"unit", "救助金以分计,单位请留空。", "Cash aid counts in fen: leave the unit empty.", nil}
+		return ErrOffer{"unit", "救助金以分计，单位请留空。", "Cash aid counts in fen: leave the unit empty.", nil}
 	}
 	if n.ValueFen < 0 || n.ValueFen > maxValueFen {
-		return ErrOffer{"value_fen", "单价应为 0 至 10 亿分,请改正。", "The value of a unit is 0 to 1,000,000,000 fen: correct it.", nil}
+		return ErrOffer{"value_fen", "单价应为 0 至 10 亿分，请改正。", "The value of a unit is 0 to 1,000,000,000 fen: correct it.", nil}
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ func (s *Service) checkEligible(o *Offer, n NewOffer) error {
 	}
 	for i, code := range n.Divisions {
 		if !s.known(code) {
-			return ErrOffer{fmt.Sprintf("divisions[%d]", i), "找不到该区划,请从列表中选择。", "There is no such division: choose one from the list.", nil}
+			return ErrOffer{fmt.Sprintf("divisions[%d]", i), "找不到该区划，请从列表中选择。", "There is no such division: choose one from the list.", nil}
 		}
 	}
 	o.Divisions = widest(n.Divisions)
@@ -135,7 +135,7 @@ func (s *Service) checkEligible(o *Offer, n NewOffer) error {
 	}
 	for i, group := range n.Groups {
 		if group == "" || s.config.Group != nil && !s.config.Group(group) {
-			return ErrOffer{fmt.Sprintf("groups[%d]", i), "没有这一人群,请从列表中选择。", "There is no such group: choose one from the list.", nil}
+			return ErrOffer{fmt.Sprintf("groups[%d]", i), "没有这一人群，请从列表中选择。", "There is no such group: choose one from the list.", nil}
 		}
 	}
 	o.Groups = slices.Compact(slices.Sorted(slices.Values(n.Groups)))
@@ -143,7 +143,7 @@ func (s *Service) checkEligible(o *Offer, n NewOffer) error {
 		return ErrOffer{"min_score_milli", "最低分应为 0 至 1000,请改正。", "The least score is 0 to 1000: correct it.", nil}
 	}
 	if n.CapUnits < 0 || n.CapUnits > maxQtyUnits {
-		return ErrOffer{"cap_units", "每户上限应为 0(不限)至 1000 万,请改正。",
+		return ErrOffer{"cap_units", "每户上限应为 0(不限)至 1000 万，请改正。",
 			"The cap per household is 0 (none) to 10,000,000: correct it.", nil}
 	}
 	if n.CapPeriod == "" {
@@ -192,7 +192,7 @@ func (s *Service) countiesOf(divisions []string) ([]string, error) {
 			}
 		}
 		if below == 0 {
-			return nil, ErrOffer{"divisions", "所选区划之下没有区县,请改选区县或乡镇。",
+			return nil, ErrOffer{"divisions", "所选区划之下没有区县，请改选区县或乡镇。",
 				"A division you chose has no counties: choose counties or towns instead.", nil}
 		}
 	}
@@ -233,19 +233,19 @@ func (s *Service) checkLots(o *Offer, lots []NewLot) error {
 		field := func(name string) string { return fmt.Sprintf("lots[%d].%s", i, name) }
 		switch {
 		case lot.QtyUnits < 1 || lot.QtyUnits > maxQtyUnits:
-			return ErrOffer{field("qty_units"), "数量应为 1 至 1000 万,请改正。", "The quantity is 1 to 10,000,000 units: correct it.", nil}
+			return ErrOffer{field("qty_units"), "数量应为 1 至 1000 万，请改正。", "The quantity is 1 to 10,000,000 units: correct it.", nil}
 		case lot.FromMs < 0 || lot.FromMs > maxUntilMs:
-			return ErrOffer{field("from_ms"), "开始时间不对,请重新选择。", "The start is not a usable time: choose it again.", nil}
+			return ErrOffer{field("from_ms"), "开始时间不对，请重新选择。", "The start is not a usable time: choose it again.", nil}
 		case lot.UntilMs > maxUntilMs:
-			return ErrOffer{field("until_ms"), "结束时间不得晚于 2100 年,请重新选择。", "The end is after the year 2100: choose it again.", nil}
+			return ErrOffer{field("until_ms"), "结束时间不得晚于 2100 年，请重新选择。", "The end is after the year 2100: choose it again.", nil}
 		case lot.UntilMs <= lot.FromMs:
-			return ErrOffer{field("until_ms"), "结束时间应晚于开始时间,请改正。", "The end is not after the start: correct it.", nil}
+			return ErrOffer{field("until_ms"), "结束时间应晚于开始时间，请改正。", "The end is not after the start: correct it.", nil}
 		}
 		usable = usable || lot.UntilMs > now
 		o.Lots = append(o.Lots, OfferLot{QtyUnits: lot.QtyUnits, FromMs: lot.FromMs, UntilMs: lot.UntilMs})
 	}
 	if !usable {
-		return ErrOffer{"lots", "所有批次都已过期,请至少填写一个尚可使用的批次。",
+		return ErrOffer{"lots", "所有批次都已过期，请至少填写一个尚可使用的批次。",
 			"All lots are over: give at least one that can still be used.", nil}
 	}
 	slices.SortStableFunc(o.Lots, func(a, b OfferLot) int {

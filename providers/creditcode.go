@@ -31,7 +31,7 @@ func ParseCreditCode(s string) (string, error) {
 		return r
 	}, norm.NFKC.String(strings.TrimSpace(s))))
 	if len(s) != 18 {
-		return "", creditCodeError("统一社会信用代码应为 18 位,请对照营业执照或登记证书重新填写。",
+		return "", creditCodeError("统一社会信用代码应为 18 位，请对照营业执照或登记证书重新填写。",
 			"A unified social credit code has 18 characters: copy it from the certificate again.")
 	}
 	sum, weight := 0, 1
@@ -39,10 +39,10 @@ func ParseCreditCode(s string) (string, error) {
 		value := strings.IndexByte(creditAlphabet, s[i])
 		switch {
 		case value < 0:
-			return "", creditCodeError("统一社会信用代码只含数字和大写字母,且不用 I、O、S、V、Z,请改正。",
+			return "", creditCodeError("统一社会信用代码只含数字和大写字母，且不用 I、O、S、V、Z,请改正。",
 				"A unified social credit code has digits and capital letters without I, O, S, V and Z: correct it.")
 		case i >= 2 && i < 8 && value > 9:
-			return "", creditCodeError("统一社会信用代码的第 3 至 8 位应为数字,请改正。",
+			return "", creditCodeError("统一社会信用代码的第 3 至 8 位应为数字，请改正。",
 				"Characters 3 to 8 of a unified social credit code are digits: correct them.")
 		case i == 17:
 			weight = 1
@@ -51,7 +51,7 @@ func ParseCreditCode(s string) (string, error) {
 		weight = weight * 3 % 31
 	}
 	if sum%31 != 0 {
-		return "", creditCodeError("统一社会信用代码的校验位不符,请检查是否有一位抄错。",
+		return "", creditCodeError("统一社会信用代码的校验位不符，请检查是否有一位抄错。",
 			"The check character does not fit: look for a character copied wrongly.")
 	}
 	return s, nil

@@ -130,7 +130,7 @@ func (s *Service) Create(ctx context.Context, by string, a NewAccount) (*Account
 		a.DisplayName = username
 	}
 	if n := utf8.RuneCountInString(a.DisplayName); n > maxName || !utf8.ValidString(a.DisplayName) {
-		return nil, FieldError{"display_name", "名称最多 100 个字,请缩短。", "A name has at most 100 characters: shorten it.", ErrName}
+		return nil, FieldError{"display_name", "名称最多 100 个字，请缩短。", "A name has at most 100 characters: shorten it.", ErrName}
 	}
 	hash, err := s.hashed(ctx, a.Password)
 	if err != nil {
@@ -282,7 +282,7 @@ func parseUsername(s string) (string, error) {
 		}
 	}
 	if !ok {
-		return "", FieldError{"username", "用户名为 2 至 64 个字,只用文字、数字和 . _ - @。",
+		return "", FieldError{"username", "用户名为 2 至 64 个字，只用文字、数字和 . _ - @。",
 			"A username has 2 to 64 characters: letters, digits and . _ - @ only.", ErrUsername}
 	}
 	return s, nil
@@ -297,10 +297,10 @@ func checkPassword(password, username string) error {
 	first, _ := utf8.DecodeRuneInString(password)
 	switch n := utf8.RuneCountInString(password); {
 	case !utf8.ValidString(password) || n < minPassword || n > maxPassword:
-		return FieldError{"password", "密码为 8 至 256 个字符,请换一个。",
+		return FieldError{"password", "密码为 8 至 256 个字符，请换一个。",
 			"A password has 8 to 256 characters: choose another.", ErrPassword}
 	case canonicalUsername(password) == username || strings.Trim(password, string(first)) == "":
-		return FieldError{"password", "密码不能与用户名相同,也不能只是一个字符的重复,请换一个。",
+		return FieldError{"password", "密码不能与用户名相同，也不能只是一个字符的重复，请换一个。",
 			"A password is not the username and not one character repeated: choose another.", ErrPassword}
 	}
 	return nil
@@ -313,10 +313,10 @@ func checkRole(role Role, division, organisation string) error {
 		return FieldError{"role", "角色应为 admin、caseworker 或 provider。",
 			"The role is admin, caseworker or provider.", ErrRole}
 	case role == Provider && organisation == "":
-		return FieldError{"organisation", "资源方账户必须属于一个组织,请选择组织。",
+		return FieldError{"organisation", "资源方账户必须属于一个组织，请选择组织。",
 			"A provider belongs to exactly one organisation: choose it.", ErrRole}
 	case role != Provider && organisation != "":
-		return FieldError{"organisation", "只有资源方账户属于组织,请清空此项。",
+		return FieldError{"organisation", "只有资源方账户属于组织，请清空此项。",
 			"Only a provider belongs to an organisation: leave it empty.", ErrRole}
 	case role == Provider && division != "":
 		return FieldError{"division", "资源方账户由其组织决定范围，请清空区划。",

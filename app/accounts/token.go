@@ -15,7 +15,7 @@ import (
 func (s *Service) MintToken(ctx context.Context, by string, n NewToken) (token string, t *ServiceToken, err error) {
 	n.Label = strings.TrimSpace(n.Label)
 	if c := utf8.RuneCountInString(n.Label); c < 1 || c > maxName || !utf8.ValidString(n.Label) {
-		return "", nil, FieldError{"label", "请写明用途,最多 100 个字。",
+		return "", nil, FieldError{"label", "请写明用途，最多 100 个字。",
 			"Say what it is for, in at most 100 characters.", ErrName}
 	}
 	if err := checkRole(n.Role, n.Division, n.Organisation); err != nil {

@@ -56,7 +56,7 @@ func ParseIDNumber(s string, now time.Time) (IDNumber, error) {
 		return IDNumber{}, idNumberError("身份证号中的出生日期过早", "the birth date in the ID number is too long ago")
 	}
 	if "10X98765432"[sum%11] != s[17] {
-		return IDNumber{}, idNumberError("身份证号校验码不符,请核对", "the check character of the ID number does not fit; look for a slip of the pen")
+		return IDNumber{}, idNumberError("身份证号校验码不符，请核对", "the check character of the ID number does not fit; look for a slip of the pen")
 	}
 	return IDNumber{Number: s, Division6: s[:6], Birth: birth, Male: (s[16]-'0')%2 == 1}, nil
 }

@@ -27,13 +27,23 @@ type ImportResult struct {
 // BadRow names a row that was left out.
 type BadRow = sheets.BadRow
 
+// badCell names a row whose field is wrong; a column that is not there is
+// named as it should be.
+func badCell(h sheets.Heading, r sheets.Row, field, zh, en string) BadRow {
+	row := h.Bad(r, field, zh, en)
+	if names := importColumns()[field]; row.Column == "" && len(names) > 0 {
+		row.Column = names[0]
+	}
+	return row
+}
+
 // importColumns are the headings understood, by JSON name of the field.
 func importColumns() map[string][]string {
 	return map[string][]string{
 		"name":        {"姓名", "name"},
 		"id_number":   {"身份证号", "身份证号码", "公民身份号码", "身份证", "证件号码", "id_number", "idnumber"},
 		"phone":       {"电话", "手机", "手机号", "手机号码", "联系电话", "phone"},
-		"division":    {"区划代码", "村社区代码", "村代码", "社区代码", "division"},
+		"division":    {"区划代码", "区划", "所属区划", "村社区", "村社区代码", "村代码", "社区代码", "division"},
 		"groups":      {"人群", "人群类别", "困难类型", "groups"},
 		"score_milli": {"评分", "多维评分", "score_milli", "scoremilli"},
 		"household":   {"户号", "家庭编号", "household"},
@@ -142,7 +152,7 @@ func (r *ImportResult) bad(h sheets.Heading, row sheets.Row, err error) error {
 	if !errors.As(err, &field) {
 		return err
 	}
-	r.Bad = append(r.Bad, h.Bad(row, field.Field, field.ZH, field.EN))
+	r.Bad = append(r.Bad, badCell(h, row, field.Field, field.ZH, field.EN))
 	return nil
 }
 
@@ -153,13 +163,17 @@ func (s *Service) importRow(h sheets.Heading, row sheets.Row, division string) (
 		Division: asText(h.Cell(row, "division")), Household: asText(h.Cell(row, "household")), PIN: asText(h.Cell(row, "pin")),
 	}
 	if r.IDNumber == "" {
-		return nil, &FieldError{"id_number", "身份证号不能为空;没有身份证号的居民请逐个登记", "the ID number is missing; register people without one one by one"}
+		return nil, &FieldError{"id_number", "身份证号不能为空；没有身份证号的居民请逐个登记", "the ID number is missing; register people without one one by one"}
 	}
 	if strings.ContainsAny(r.IDNumber, ".eE") {
-		return nil, &FieldError{"id_number", "身份证号被表格软件改成了数值,请把该列设为文本后重填", "the spreadsheet turned the ID number into a figure; make the column text and fill it in again"}
+		return nil, &FieldError{"id_number", "身份证号被表格软件改成了数值，请把该列设为文本后重填", "the spreadsheet turned the ID number into a figure; make the column text and fill it in again"}
 	}
 	if r.Division == "" {
 		r.Division = division
+	}
+	// A missing or misnamed column must not put everybody at the county.
+	if regions.Valid(r.Division) && regions.LevelOf(r.Division) != regions.Village {
+		return nil, &FieldError{"division", "请填写村（社区）的 12 位区划代码（列名“区划代码”）", "give the 12-digit code of a village (column “division”)"}
 	}
 	if regions.Valid(r.Division) && !regions.Within(r.Division, division) {
 		return nil, &FieldError{"division", "该区划不在您的管辖范围内", "the division is not within yours"}

@@ -346,3 +346,20 @@ func BenchmarkImport10000(b *testing.B) {
 		}
 	}
 }
+
+// A column that is not recognised must not put everybody at the county.
+func TestImportWantsAVillage(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	row := func(i int) string { return fmt.Sprintf("居民%d,%s,%s\n", i, idNumber(i), village) }
+	result := b.imported(wuxing, "居民.csv", strings.NewReader("姓名,身份证号,哪个村\n"+row(1)+row(2)))
+	bad(t, result.Bad,
+		residents.BadRow{Row: 2, Column: "区划代码", ReasonZH: "村（社区）"},
+		residents.BadRow{Row: 3, Column: "区划代码", ReasonZH: "村（社区）"})
+	if result.Taken != 0 {
+		t.Errorf("%d people were put at a county", result.Taken)
+	}
+	if result := b.imported(wuxing, "居民.csv", strings.NewReader("姓名,身份证号,区划\n"+row(1)+row(2))); result.Taken != 2 {
+		t.Errorf("taken %d of 2, bad %v", result.Taken, result.Bad)
+	}
+}

@@ -63,7 +63,7 @@ func (s *Service) draft(r Registration) (*draft, error) {
 	}
 	d.Division = strings.TrimSpace(r.Division)
 	if regions.County(d.Division) == "" {
-		return nil, &FieldError{"division", "区划代码应为 12 位,且在县(区)或以下", "a division is a 12-digit code of a county or below"}
+		return nil, &FieldError{"division", "区划代码应为 12 位，且在县（区）或以下", "a division is a 12-digit code of a county or below"}
 	}
 	if s.cfg.DivisionExists != nil && !s.cfg.DivisionExists(d.Division) {
 		return nil, &FieldError{"division", "没有这个区划代码", "there is no such division"}
