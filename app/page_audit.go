@@ -55,6 +55,15 @@ func careActs() map[string]words {
 		"handover":      {"交付", "Handed aid over"},
 		"add_need":      {"登记需求", "Recorded a need"},
 		"withdraw_need": {"撤回需求", "Withdrew a need"},
+
+		"register_device":  {"登记离线设备", "Registered a device"},
+		"lose_device":      {"挂失离线设备", "Reported a device lost"},
+		"take_offline":     {"带走离线名册", "Took the roster along offline"},
+		"refresh_offline":  {"刷新离线名册", "Refreshed the offline roster"},
+		"return_offline":   {"交回离线份额", "Returned what was taken along"},
+		"handover_offline": {"离线交付", "Handed aid over offline"},
+		"offline_conflict": {"离线冲突", "An offline handover in doubt"},
+		"settle_conflict":  {"处理离线冲突", "Settled an offline conflict"},
 	}
 }
 

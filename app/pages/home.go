@@ -5,6 +5,8 @@ type Home struct {
 	Page
 	Status  string // of the provider's own organisation: pending, approved, suspended; or ""
 	Pending int    // organisations that wait for the administrator
+	// Conflicts are offline handovers that wait for somebody's judgement.
+	Conflicts int
 }
 
 func (Home) template() string { return "home" }
@@ -34,10 +36,11 @@ func (h Home) Tiles() []Tile {
 	people := Tile{"/residents", "people", "home.residents", "home.residents_text"}
 	load := Tile{"/residents/import", "upload", "home.import", "home.import_text"}
 	offers := Tile{"/offers", "gift", "home.offers", "home.offers_text"}
+	devices := Tile{"/devices", "phone", "home.devices", "home.devices_text"}
 	switch h.User.Role {
 	case "admin":
 		return []Tile{
-			people, register, load, offers,
+			people, register, load, offers, devices,
 			{"/organisations", "house", "home.organisations", "home.organisations_text"},
 			{"/accounts", "person", "home.accounts", "home.accounts_text"},
 			{"/tokens", "key", "home.tokens", "home.tokens_text"},
@@ -45,7 +48,7 @@ func (h Home) Tiles() []Tile {
 			{"/audit", "eye", "home.audit", "home.audit_text"},
 		}
 	case "caseworker":
-		return []Tile{people, register, load, offers}
+		return []Tile{people, register, load, offers, devices}
 	case "provider":
 		return []Tile{{"/offers", "list", "home.own_offers", "home.own_offers_text"}}
 	}
