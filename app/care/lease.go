@@ -776,8 +776,9 @@ func (s *Service) spare(d *Device, l *Lease, o spareOffer, h matching.Hold) *All
 		Seq: h.Seq, CategoryCap: h.Category, OfferCap: h.OfferCap, Spare: true, SparePeriod: h.Category.Period, SpareSeq: h.Seq,
 		PromisedMs: now, PromisedBy: l.Account, UntilMs: o.until(h.Lot),
 		Reason: matching.Reason{
-			Code: CodeSpare, ZH: "预留给离线设备“" + d.Name + "”，到村后交给有需要的居民。",
-			EN: "Held for the offline device “" + d.Name + "”, to be given to whoever needs it there.",
+			// Providers read it as well: it names neither the device nor whose it is.
+			Code: CodeSpare, ZH: "预留给下村的离线设备，交给当地有需要的居民。",
+			EN: "Held for a device that works offline, to be given to whoever needs it there.",
 		},
 		TitleZH: o.TitleZH, TitleEN: o.TitleEN, Unit: o.Unit, ValueFen: o.ValueFen,
 		ProviderName: o.providerName, ProviderKind: o.Kind, Handover: o.Handover,
