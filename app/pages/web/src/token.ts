@@ -74,7 +74,7 @@ interface Key {
   signUntilMs: number;
   cardDays: number;
   revokedMs: number;
-  check?: Promise<Check>;
+  check?: Promise<Check | undefined>;
 }
 
 type Check = (message: Uint8Array<ArrayBuffer>, signature: Uint8Array<ArrayBuffer>) => Promise<boolean> | boolean;
@@ -123,13 +123,14 @@ export async function verify(digits: string, keys: KeySet, nowMs: number): Promi
   message.set(bytes.subarray(0, signedTo), context.length);
   key.check ??= checkOf(key);
   let good = false;
-  let check: Check;
+  let check: Check | undefined;
   try {
     check = await key.check;
   } catch (trouble) {
     delete key.check; // a script that could not be loaded may be there next time
     throw trouble;
   }
+  if (!check) return { verdict: "unknown_key", token };
   try {
     good = await check(message, bytes.slice(signedTo));
   } catch {
@@ -149,11 +150,18 @@ export async function verify(digits: string, keys: KeySet, nowMs: number): Promi
   return { verdict: "ok", token };
 }
 
-/** The fastest check that this browser has; the scripts are loaded when needed. */
-async function checkOf(key: Key): Promise<Check> {
+/**
+ * The fastest check that this browser has, none for what is no key; the
+ * scripts are loaded when needed.
+ */
+async function checkOf(key: Key): Promise<Check | undefined> {
   if (key.algorithm === "SM2") {
     const { checkSM2 } = await import("./sm2");
-    return (message, signature) => checkSM2(key.public, message, signature);
+    try {
+      return checkSM2(key.public);
+    } catch {
+      return undefined; // no point of the curve
+    }
   }
   // Missing over plain HTTP, and without Ed25519 in browsers before 2024–25.
   const subtle = (globalThis.crypto as Crypto | undefined)?.subtle as SubtleCrypto | undefined;

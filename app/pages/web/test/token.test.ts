@@ -95,6 +95,14 @@ test("keys that cannot be understood are left out", () => {
   assert.equal(keysOf({ keys: [first] }).size, 1);
 });
 
+test("an SM2 key that is no point of the curve verifies nothing", async () => {
+  const good = vectors.cases.find((c) => c.name === "SM2: valid card");
+  assert.ok(good);
+  const changed = jwks().keys.map((k) => (k["kty"] === "EC" ? { ...k, x: "A".repeat(43) } : k));
+  const { verdict } = await verify(good.digits, keysOf({ keys: changed }), good.now_s * 1000);
+  assert.equal(verdict, "unknown_key");
+});
+
 test("the digits in what a scanner read", () => {
   const digits = vectors.cases[0]?.digits ?? "";
   for (const scanned of [digits, ` ${digits}\n`, `https://xf.example/c#${digits}`, `HTTP://127.0.0.1:8080/c#${digits}`]) {
