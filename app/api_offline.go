@@ -1,12 +1,7 @@
 package app
 
 import (
-	"cmp"
-	"crypto/ed25519"
-	"encoding/base64"
 	"errors"
-	"slices"
-	"strconv"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -127,37 +122,7 @@ type leaseRequest struct {
 // bundleView is what a device works with, and the keys that codes verify with.
 type bundleView struct {
 	care.Bundle
-	Keys keySet `json:"keys"`
-}
-
-// keySet is a JWK set (RFC 7517).
-type keySet struct {
-	Keys []jwk `json:"keys"`
-}
-
-type jwk struct {
-	Kty         string `json:"kty"`
-	Crv         string `json:"crv"`
-	Alg         string `json:"alg"`
-	Use         string `json:"use"`
-	Kid         string `json:"kid"`
-	X           string `json:"x"`
-	FromMs      int64  `json:"xfm_from_ms"`
-	SignUntilMs int64  `json:"xfm_sign_until_ms"`
-	CardDays    int64  `json:"xfm_card_days"`
-	RevokedMs   int64  `json:"xfm_revoked_ms"`
-}
-
-func (a *App) jwks() keySet {
-	var out keySet
-	for id, key := range a.Vault.PublicKeys() {
-		out.Keys = append(out.Keys, jwk{
-			Kty: "OKP", Crv: "Ed25519", Alg: "EdDSA", Use: "sig", Kid: strconv.Itoa(int(id)),
-			X: base64.RawURLEncoding.EncodeToString(key[:ed25519.PublicKeySize]),
-		})
-	}
-	slices.SortFunc(out.Keys, func(x, y jwk) int { return cmp.Compare(x.Kid, y.Kid) })
-	return out
+	Keys jwks `json:"keys"`
 }
 
 func (a *App) createLease(c *fiber.Ctx) error {
@@ -171,7 +136,7 @@ func (a *App) createLease(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.Status(fiber.StatusCreated).JSON(bundleView{Bundle: *b, Keys: a.jwks()})
+	return c.Status(fiber.StatusCreated).JSON(bundleView{Bundle: *b, Keys: jwksOf(a.Keys.Keys())})
 }
 
 func (a *App) getLease(c *fiber.Ctx) error {
@@ -179,7 +144,7 @@ func (a *App) getLease(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(bundleView{Bundle: *b, Keys: a.jwks()})
+	return c.JSON(bundleView{Bundle: *b, Keys: jwksOf(a.Keys.Keys())})
 }
 
 func (a *App) returnLease(c *fiber.Ctx) error {

@@ -320,7 +320,7 @@ func (s *Service) doubtCode(ctx context.Context, r Record) (string, error) {
 	}
 	if r.How == "scan" {
 		token, err := qrcode.Parse(r.Token)
-		if err != nil || token.CodeID() != r.Code || s.keys.Verify(token, time.UnixMilli(r.GivenMs)) != nil {
+		if err != nil || token.CodeID() != r.Code || s.keys.Verify(ctx, token, time.UnixMilli(r.GivenMs)) != nil {
 			return KindToken, nil
 		}
 	}
