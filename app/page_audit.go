@@ -64,6 +64,7 @@ func otherActs() map[string]words {
 		"return_offline":   {"交回离线份额", "Returned what was taken along"},
 		"handover_offline": {"离线交付", "Handed aid over offline"},
 		"offline_conflict": {"离线冲突", "An offline handover in doubt"},
+		"list_conflicts":   {"查看离线冲突", "Looked at offline conflicts"},
 		"settle_conflict":  {"处理离线冲突", "Settled an offline conflict"},
 
 		"create_signing_key": {"新建签名密钥", "Made a signing key"},

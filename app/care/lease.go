@@ -117,7 +117,8 @@ type Lease struct {
 	SyncUntilMs int64        `json:"sync_until_ms"` // its reports are waited for until then
 	People      []string     `json:"people,omitempty"`
 	Spares      []SpareOrder `json:"spares,omitempty"`
-	Items       int64        `json:"items"` // when it was taken
+	LookedMs    int64        `json:"looked_ms"` // when its people were last told who has them
+	Items       int64        `json:"items"`     // when it was taken
 	Ended       bool         `json:"ended"`
 	EndedMs     int64        `json:"ended_ms"`
 	EndedBy     string       `json:"ended_by"`
@@ -442,7 +443,7 @@ func (s *Service) TakeLease(ctx context.Context, p accounts.Principal, device st
 	}); err != nil {
 		return nil, err
 	}
-	if err := s.looked(ctx, p, l); err != nil {
+	if err := s.looked(ctx, p, l, "take_offline"); err != nil {
 		return nil, err
 	}
 	return s.bundle(ctx, l)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -664,6 +665,118 @@ func TestSparesSurviveARebuild(t *testing.T) {
 	wants(t, f.sync(f.queue[1]), Flagged)
 	c.emptyRedis()
 	c.untilClean()
+}
+
+// A lot that ended days ago still matters while a device may have given of it.
+func TestRebuildDuringALongLease(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	o := c.offer("meal", 4, 0, county) // for twelve hours
+	r, _ := c.resident(village, "meal", 1, 3)
+	f := c.phone("电话", c.worker)
+	f.take(72, SpareOrder{o.ID, 1})
+	f.gives(r, f.person(r).Items[0], "")
+	c.clock.advance(70 * time.Hour)
+	c.until("the lot is closed", func() bool { return c.share(o).Closed })
+	c.emptyRedis()
+	c.clean(false)
+	wants(t, f.sync(), Accepted)
+	c.untilClean()
+	if sh := c.share(o); sh.HandedOver != 1 || sh.Promised != 1 || sh.Expired != 2 {
+		t.Errorf("the share is %+v", sh)
+	}
+	if st := c.stock(c.share(o)); st.FreeUnits != 0 || st.TakenUnits != 2 {
+		t.Errorf("the matcher has %+v", st)
+	}
+}
+
+// What a device gives counts in the day on which it was given.
+func TestOfflineCountsOnItsDay(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	c.clock.ms.Store(time.Date(2026, 11, 24, 14, 0, 0, 0, time.UTC).UnixMilli()) // ten in the evening
+	o := c.offer("meal", 20, 0, county)
+	r := c.person(village, "")
+	f := c.phone("电话", c.worker)
+	f.take(8, SpareOrder{o.ID, 4})
+	n := c.need(r, "meal", 4, 3)
+	for i := range 3 {
+		f.gives(r, f.bundle.Spares[i], n.ID)
+	}
+	c.clock.advance(4 * time.Hour) // two in the morning
+	f.gives(r, f.bundle.Spares[3], n.ID)
+	wants(t, f.sync(), Accepted, Accepted, Accepted, Accepted)
+	c.need(r, "meal", 5, 3)
+	if got := promisedUnits(c.scan(r)); got != 2 {
+		t.Errorf("promised %d meals, want the 2 that the new day leaves", got)
+	}
+	c.emptyRedis()
+	c.untilClean()
+}
+
+// Verify names what nobody could have brought about rightly.
+func TestVerifyFindsFaultsOfLeases(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(c *city, f *phone){
+		"leased, and there is no such lease": func(c *city, f *phone) {
+			c.alter(f.bundle.People[0].Items[0].Allocation, func(a *Allocation) { a.Lease = "nothing" })
+		},
+		"a spare that no device has": func(c *city, f *phone) {
+			c.alter(f.bundle.Spares[0].Allocation, func(a *Allocation) { a.Lease = "" })
+		},
+		"is a spare that somebody has": func(c *city, f *phone) {
+			c.alter(f.bundle.Spares[0].Allocation, func(a *Allocation) { a.Resident = "somebody" })
+		},
+		"does not say what lease": func(c *city, f *phone) {
+			c.alter(f.bundle.Spares[0].Allocation, func(a *Allocation) { a.LeaseUntilMs-- })
+		},
+		"no conflict says why": func(c *city, f *phone) {
+			if err := c.care.offline.Insert(context.Background(), &offlineRecord{Meta: store.Meta{ID: "r"}}); err != nil {
+				c.t.Fatal(err)
+			}
+			c.alter(f.bundle.Spares[0].Allocation, func(a *Allocation) { a.Disputed = "r" })
+		},
+		"does not carry the handover": func(c *city, f *phone) {
+			if err := c.care.offline.Insert(context.Background(), &offlineRecord{
+				Meta: store.Meta{ID: "r"}, Allocation: f.bundle.Spares[0].Allocation, Outcome: Accepted,
+			}); err != nil {
+				c.t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCity(t, nil, nil)
+			o := c.offer("meal", 4, 0, county)
+			c.resident(village, "meal", 1, 3)
+			f := c.phone("电话", c.worker)
+			f.take(4, SpareOrder{o.ID, 1})
+			c.clean(false)
+			spoil(c, f)
+			report, err := c.care.Verify(context.Background(), false, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := false
+			for _, fault := range report.Faults {
+				found = found || strings.Contains(fault.What, name)
+			}
+			if !found {
+				t.Errorf("the faults are %+v", report.Faults)
+			}
+		})
+	}
+}
+
+// alter writes what the program never would.
+func (c *city) alter(id string, change func(*Allocation)) {
+	c.t.Helper()
+	if _, err := c.care.allocations.Change(context.Background(), id, func(a *Allocation) error {
+		change(a)
+		return nil
+	}); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // The same batch comes twenty times at once: each record has one outcome, and
