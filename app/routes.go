@@ -1,6 +1,8 @@
 package app
 
 import (
+	"slices"
+
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/xingfuma/happycode/app/accounts"
@@ -33,6 +35,7 @@ const (
 	ScopeOrganisation Scope = "organisation" // organisationOf; providers: own
 	ScopeAccount      Scope = "account"      // administrators: division
 	ScopeToken        Scope = "token"        // administrators: division
+	ScopeReport       Scope = "report"       // reportOf; caseworkers: division
 )
 
 // Limit names the rate limit a route counts against; see limiter.go.
@@ -45,6 +48,7 @@ const (
 	LimitScan   Limit = "scan"
 	LimitPIN    Limit = "pin"
 	LimitJoin   Limit = "join"
+	LimitReport Limit = "report"
 )
 
 // Handler serves one route; it is a method of App taken as an expression.
@@ -85,7 +89,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return append(append(pageRoutes(), apiRoutes()...), probeRoutes()...)
+	return slices.Concat(pageRoutes(), apiRoutes(), reportRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.

@@ -24,6 +24,7 @@ import (
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/settings"
 	"github.com/xingfuma/happycode/app/store/sqlite"
@@ -137,7 +138,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 	must(t, err)
 	t.Cleanup(func() { record.Close() })
 	ctx := t.Context()
-	must(t, record.Ensure(ctx, slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(),
+	must(t, record.Ensure(ctx, slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
 		providers.Schemas(), care.Schemas(), Schemas())...))
 	redis, err := matching.StartEmbedded("")
 	must(t, err)
@@ -165,6 +166,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 	chain := audit.New(audit.Config{Record: record, Now: w.now, Logger: log})
 	t.Cleanup(chain.Close)
 	people := residents.New(residents.Config{Record: record, Vault: keys, Now: w.now, DivisionExists: known})
+	told := reports.New(reports.Config{Record: record, Vault: keys, Now: w.now, DivisionExists: known})
 	givers := providers.New(providers.Config{Record: record, Now: w.now, Known: known})
 	life, err := care.New(care.Config{
 		Record: record, Engine: engine, Catalogue: matching.NewCatalogue(), Residents: people, Providers: givers,
@@ -175,7 +177,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 	must(t, life.Start(ctx))
 	t.Cleanup(life.Stop)
 	w.app, err = New(Config{
-		Settings: set, Record: record, Accounts: who, Audit: chain, Residents: people, Providers: givers,
+		Settings: set, Record: record, Accounts: who, Audit: chain, Residents: people, Reports: told, Providers: givers,
 		Regions: places, Care: life, Vault: keys, Tree: current.Load, TreeChanged: current.Store,
 		PingRedis: engine.Ping, Now: w.now, Logger: log,
 	})

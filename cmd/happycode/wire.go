@@ -19,6 +19,7 @@ import (
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/settings"
 	"github.com/xingfuma/happycode/app/store"
@@ -52,6 +53,7 @@ type system struct {
 	accounts  *accounts.Service
 	audit     *audit.Log
 	residents *residents.Service
+	reports   *reports.Service
 	providers *providers.Service
 	care      *care.Service
 	notes     store.Collection[note, *note]
@@ -185,7 +187,7 @@ func (s *system) openRecord(ctx context.Context) error {
 		s.record = r
 	}
 	s.onClose("the record", s.record.Close)
-	schemas := slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(),
+	schemas := slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
 		providers.Schemas(), care.Schemas(), app.Schemas(), []store.Schema{noteSchema})
 	if err := s.record.Ensure(ctx, schemas...); err != nil {
 		return fmt.Errorf("prepare the record: %w", err)
@@ -252,6 +254,7 @@ func (s *system) openServices(ctx context.Context) error {
 	s.audit = audit.New(audit.Config{Record: s.record, Now: s.now, Logger: s.log})
 	s.onClose("the audit log", func() error { s.audit.Close(); return nil })
 	s.residents = residents.New(residents.Config{Record: s.record, Vault: s.vault, Now: s.now, DivisionExists: s.known})
+	s.reports = reports.New(reports.Config{Record: s.record, Vault: s.vault, Now: s.now, DivisionExists: s.known})
 	s.providers = providers.New(providers.Config{
 		Record: s.record, Now: s.now, Weight: s.villages, Known: s.known, Group: knownGroup,
 		Counties: func() []string { return s.tree.Load().Counties() },
@@ -380,7 +383,7 @@ func knownGroup(id string) bool {
 func (s *system) application() (*app.App, error) {
 	return app.New(app.Config{
 		Settings: s.settings, Record: s.record, Accounts: s.accounts, Audit: s.audit,
-		Residents: s.residents, Providers: s.providers, Regions: s.regions, Care: s.care, Vault: s.vault,
+		Residents: s.residents, Reports: s.reports, Providers: s.providers, Regions: s.regions, Care: s.care, Vault: s.vault,
 		Tree: s.tree.Load,
 		TreeChanged: func(t *regions.Tree) {
 			s.tree.Store(t)

@@ -1,5 +1,6 @@
 // What makes ordinary pages more comfortable. Every page works without it.
 import { el, number, yuan } from "./dom";
+import { places } from "./places";
 
 function confirmations(): void {
   document.addEventListener("click", (event) => {
@@ -271,6 +272,7 @@ function firstError(): void {
 }
 
 confirmations();
+places();
 filteredSelects();
 filteredTrees();
 lots();
