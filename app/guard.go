@@ -233,10 +233,14 @@ func (a *App) denied(c *fiber.Ctx, p accounts.Principal, r *Route, object, subje
 	return nil
 }
 
-// guessed says whether a failure may be somebody guessing.
+// guessed says whether a failure may be somebody guessing: a code, a card
+// number, a password, a PIN.
 func guessed(err error) bool {
-	f := faultOf(err)
-	return f.code == faultCode.code || f.code == faultCredentials.code
+	switch faultOf(err).code {
+	case faultCode.code, faultCredentials.code, faultProof.code:
+		return true
+	}
+	return false
 }
 
 // identify says who asks: by a service token when there is one, by the

@@ -52,7 +52,6 @@ func (a *App) saveScan(c *fiber.Ctx) error {
 	if !errors.Is(err, care.ErrUnknownCode) && !errors.Is(err, qrcode.ErrToken) {
 		return err
 	}
-	a.limits.failed(LimitScan, a.limitKeys(c)...)
 	p := a.problemOf(c, err)
 	v.Failure = p.Detail
 	return a.show(c, p.Status, v)
