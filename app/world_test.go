@@ -131,7 +131,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 	t.Helper()
 	w := &world{t: t, logs: &logs{}, actors: map[string]*actorHeaders{}}
 	dir := t.TempDir()
-	set, err := settings.Load(append([]string{"HAPPYCODE_DATA=" + dir}, environ...))
+	set, err := settings.Load(append([]string{"HAPPYCODE_DATA=" + dir, "HAPPYCODE_METRICS_FROM=0.0.0.0"}, environ...))
 	must(t, err)
 	log := slog.New(slog.NewJSONHandler(w.logs, nil))
 	record, err := sqlite.Open(filepath.Join(dir, "record.sqlite"))

@@ -35,6 +35,7 @@ export function places(): void {
   const village = field("places-village", say("village"));
   const error = whole.querySelector(".error");
   county.select.required = true;
+  county.box.querySelector("label")?.append(el("span", { class: "must", "aria-hidden": "true" }, "*"));
   if (error) {
     county.box.classList.add("bad");
     county.box.append(error);
