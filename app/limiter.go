@@ -35,7 +35,7 @@ func allowanceOf(l Limit) allowance {
 	case LimitJoin:
 		return allowance{time.Hour, 60, 60}
 	case LimitReport:
-		return allowance{time.Hour, 30, 30}
+		return allowance{time.Hour, 60, 60}
 	}
 	return allowance{time.Minute, math.Inf(1), math.Inf(1)}
 }
