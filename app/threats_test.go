@@ -23,13 +23,13 @@ import (
 type guesser struct {
 	t   *testing.T
 	w   *world
-	key byte
+	own *residents.Code // of somebody, for its key and date
 }
 
 func (w *world) guesser() guesser {
 	code, err := w.app.Residents.CodeByID(w.t.Context(), w.person.Code)
 	must(w.t, err)
-	return guesser{w.t, w, code.SigningKey}
+	return guesser{w.t, w, code}
 }
 
 func (g guesser) digits(n int) string {
@@ -41,9 +41,11 @@ func (g guesser) digits(n int) string {
 func (g guesser) signed() string {
 	var id [10]byte
 	_, _ = rand.Read(id[:])
-	code := &residents.Code{IssuedMinute: 29_000_000, SigningKey: g.key}
+	code := &residents.Code{IssuedMinute: g.own.IssuedMinute, SigningKey: g.own.SigningKey}
 	code.ID = hex.EncodeToString(id[:])
-	return g.w.app.Residents.Token(code).Digits()
+	token, err := g.w.app.Residents.Token(g.t.Context(), code)
+	must(g.t, err)
+	return token.Digits()
 }
 
 // cardNumber is nobody's: eleven digits and their check digit.
