@@ -46,7 +46,7 @@ func photographed(t *testing.T, text string, degrees, size float64, noise float6
 
 func TestReadPhotos(t *testing.T) {
 	t.Parallel()
-	text := qrcode.URL(host, qrcode.Sign(qrcode.Card, 1, key(1), codeA, minute))
+	text := qrcode.URL(host, sign(qrcode.Card, key(1), codeA, minute))
 	for _, x := range []struct{ degrees, size, noise float64 }{{0, 900, 5}, {17, 700, 12}, {45, 800, 12}, {-160, 600, 12}, {90, 450, 5}} {
 		if got, err := qrcode.Read(photographed(t, text, x.degrees, x.size, x.noise)); err != nil || got != text {
 			t.Errorf("turned %v°, %v pixels, noise %v: %q, %v", x.degrees, x.size, x.noise, got, err)

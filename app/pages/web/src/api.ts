@@ -1,4 +1,5 @@
 // Asking the server, and whose session it is.
+import { extract } from "./token";
 
 /** A request that was refused or never arrived. */
 export class Refused extends Error {
@@ -73,7 +74,6 @@ export function newKey(): string {
 
 /** The digits in what was scanned or typed, or "" if it is no code of ours. */
 export function codeIn(text: string): string {
-  const plain = text.trim().replace(/[\s-]/g, "");
-  if (/^\d{12}$/.test(plain) || /^\d{193}$/.test(plain)) return plain;
-  return /^https?:\/\/[^#]+#(\d{193})$/.exec(text.trim())?.[1] ?? "";
+  const typed = text.replace(/[\s-]/g, "");
+  return /^[0-9]{12}$/.test(typed) ? typed : (extract(text) ?? "");
 }

@@ -263,6 +263,21 @@ export async function decodePhoto(file: File, wasm: string): Promise<string | un
   }
 }
 
+/** A photo made small enough for a slow network. */
+export async function shrunk(file: File): Promise<Blob> {
+  const bitmap = await createImageBitmap(file);
+  try {
+    const scale = Math.min(1, 1600 / Math.max(bitmap.width, bitmap.height));
+    const canvas = document.createElement("canvas");
+    canvas.width = Math.max(1, Math.round(bitmap.width * scale));
+    canvas.height = Math.max(1, Math.round(bitmap.height * scale));
+    canvas.getContext("2d")?.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    return await new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("no picture"))), "image/jpeg", 0.85));
+  } finally {
+    bitmap.close();
+  }
+}
+
 // ---- what one feels, hears and sees ----
 
 const muteKey = "happycode-muted";

@@ -2,7 +2,7 @@
 // Who is shown how is in view.ts, the queue in batch.ts.
 import { codeIn, post } from "./api";
 import { Batch } from "./batch";
-import { Camera, decodePhoto, failure, maxPhotoBytes, muted, setMuted, success, type CameraState } from "./camera";
+import { Camera, decodePhoto, failure, maxPhotoBytes, muted, setMuted, shrunk, success, type CameraState } from "./camera";
 import { byID } from "./dom";
 import { codeIdentity, fail, reasonOf, show, t, wasm, working, type Answer } from "./view";
 
@@ -106,7 +106,7 @@ async function readPhoto(file: File): Promise<void> {
 /** Errors: [Refused]. */
 async function readByServer(file: File): Promise<string> {
   const body = new FormData();
-  body.append("file", file);
+  body.append("file", await shrunk(file).catch(() => file), "photo.jpg");
   return (await post<{ code: string }>("/api/v1/scans/photo", body)).code;
 }
 

@@ -2,6 +2,7 @@
 import { Refused, get, newKey, post } from "./api";
 import { success } from "./camera";
 import { Words, byID, el, number, when, yuan } from "./dom";
+import { parse } from "./token";
 
 export interface Reason {
   zh: string;
@@ -62,14 +63,9 @@ export const lang = root.dataset["lang"] ?? "zh";
 export const wasm = root.dataset["wasm"] ?? "";
 export const t = words.t.bind(words);
 
-/**
- * Which code the digits are of, also when they change with time: the ten bytes
- * of the code id; a card number is its own. "" for no code.
- */
+/** Which code the digits are of, also when they change with time; a card number is its own. */
 export function codeIdentity(digits: string): string {
-  if (digits.length !== 193) return digits;
-  const bytes = BigInt(digits).toString(16).padStart(160, "0");
-  return bytes.slice(4, 24);
+  return parse(digits)?.codeID ?? digits;
 }
 
 /** What to say about an error, in the user's language. */
