@@ -36,6 +36,8 @@ func allowanceOf(l Limit) allowance {
 		return allowance{time.Hour, 60, 60}
 	case LimitReport:
 		return allowance{time.Hour, 60, 60}
+	case LimitCodes:
+		return allowance{time.Minute, 60, 60}
 	}
 	return allowance{time.Minute, math.Inf(1), math.Inf(1)}
 }

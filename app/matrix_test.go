@@ -222,6 +222,8 @@ func matrix(w *world) map[string]row {
 		"getMetrics":          get(open, "/metrics"),
 	}
 	maps.Copy(rows, reportRows(w))
+	maps.Copy(rows, screenRows())
+	maps.Copy(rows, scannerMatrix(w))
 	return rows
 }
 

@@ -137,6 +137,8 @@ func samples(s *Site, lang string) []sample {
 		{"home_caseworker", Home{Page: worker("/"), Reports: 3, ReportsOverdue: 1}},
 		{"home_provider", Home{Page: giver("/"), Status: "pending"}},
 		{"scan", Scan{Form: sampleForm(worker("/scan"), nil), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
+		{"scan_shell", Scan{Form: sampleForm(worker("/scan").AsShell(), nil), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
+		{"unreachable", Unreachable{Page: samplePage(s, lang, "", "/unreachable").AsShell()}},
 		{"residents", Residents{Form: sampleForm(worker("/residents"), nil), Divisions: areas, Rows: []ResidentRow{
 			{"r1", "李秀英", "吴兴区 · 月河街道 · 马军巷社区居委会", "734118205569", []Text{{"老年人", "Elderly"}, {"低保", "Low income"}}},
 			{"r2", "张国强", "吴兴区 · 月河街道 · 月河社区居委会", "120094337186", []Text{{"残疾人", "Disabled"}}}}, Next: "/residents?after=x"}},
@@ -178,6 +180,9 @@ func samples(s *Site, lang string) []sample {
 		{"task_taken", Task{Form: sampleForm(worker("/reports/p1"), nil), ReportRow: taken, Words: told, Outcomes: outcomes, History: []ReportStep{came, step("taken", "沈静")}}},
 		{"task_closed", Task{Form: sampleForm(worker("/reports/p2"), nil), ReportRow: over, Words: shut, Resident: "r1", History: []ReportStep{came, step("taken", "陈立群"), step("closed", "陈立群")}}},
 		{"register_report", fromReport},
+		{"mycode", MyCode{Page: samplePage(s, lang, "resident", "/me/code").AsShell()}},
+		{"mycode_elder", MyCode{Page: samplePage(s, lang, "resident", "/me/code").AsShell(), Elder: true}},
+		{"mycode_plain", MyCode{Page: samplePage(s, lang, "resident", "/me/code").AsShell(), Plain: true}},
 		{"audit", Audit{Form: sampleForm(admin("/audit"), nil), MayCheck: true, Check: &AuditCheck{Blocks: 411, Entries: 9120}, Rows: []AuditRow{
 			{sampleNow, "陈立群", "caseworker", Page{Lang: lang}.Say(Text{"扫码", "Scan a code"}), "019ab3f2-77aa-7c10-9e50-0a6b5f0e1d22", Page{Lang: lang}.Say(Text{"完成", "Done"})}}}},
 		{"audit_bad", Audit{Form: sampleForm(admin("/audit"), nil), Check: &AuditCheck{Blocks: 3, Entries: 8, Faults: []string{"019ab3f2 changed"}}}},
