@@ -222,6 +222,9 @@ func matrix(w *world) map[string]row {
 		"getMetrics":          get(open, "/metrics"),
 	}
 	maps.Copy(rows, offlineRows(w))
+	maps.Copy(rows, reportRows(w))
+	maps.Copy(rows, screenRows())
+	maps.Copy(rows, scannerMatrix(w))
 	return rows
 }
 

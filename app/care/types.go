@@ -77,7 +77,10 @@ type Allocation struct {
 	// Proof is what the handover rests on: "pin", "scan", "card_no" or "word";
 	// with "offline_" before it when a device reported it.
 	Proof string `json:"proof"`
-	Lost  bool   `json:"lost"` // ended, and its units with it
+	// Scan is the scan that the handover rests on, if any: who else scanned the
+	// person at the same moment finds that it was not theirs that gave.
+	Scan string `json:"scan"`
+	Lost bool   `json:"lost"` // ended, and its units with it
 
 	// While Lease is set, only the device may hand it over; see DESIGN.md, "Leases".
 	Lease        string   `json:"lease"`
