@@ -367,13 +367,6 @@ func (a *App) showCard(c *fiber.Ctx) error {
 	return a.show(c, fiber.StatusOK, pages.Card{Page: page, ID: r.ID, Initial: initial, CardNo: r.CardNo})
 }
 
-func (a *App) saveReissue(c *fiber.Ctx) error {
-	if _, err := a.reissue(c); err != nil {
-		return err
-	}
-	return to(c, "/residents/"+residentOf(c).ID, "reissued")
-}
-
 func (a *App) showImport(c *fiber.Ctx) error {
 	f, err := a.form(c, "/residents/import")
 	if err != nil {

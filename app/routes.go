@@ -70,6 +70,7 @@ type Route struct {
 	Idempotent               bool   // takes an Idempotency-Key
 	Limit                    Limit
 	NoToken                  bool // for people; not with a service token
+	CarerOK                  bool // for residents' carers too, who otherwise get nothing that is not Public
 	Upload                   bool // takes a file, up to Settings.UploadLimit
 }
 

@@ -169,7 +169,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 	life, err := care.New(care.Config{
 		Record: record, Engine: engine, Catalogue: matching.NewCatalogue(), Residents: people, Providers: givers,
 		Audit: chain, Tree: current.Load, Vault: keys, Now: w.now, Logger: log,
-		Tick: 20 * time.Millisecond,
+		Tick: 20 * time.Millisecond, PINAboveFen: set.PINAboveFen,
 	})
 	must(t, err)
 	must(t, life.Start(ctx))

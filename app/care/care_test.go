@@ -683,7 +683,7 @@ func TestScreenCodeIsGoodOnce(t *testing.T) {
 	if got := taken.Load(); got != 1 {
 		t.Errorf("one screen code was taken %d times", got)
 	}
-	if _, err := c.care.Identify(context.Background(), "another purpose", screen); err != nil {
+	if _, _, err := c.care.Identify(context.Background(), "another purpose", screen); err != nil {
 		t.Errorf("for another purpose: %v", err)
 	}
 }
