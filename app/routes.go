@@ -1,6 +1,8 @@
 package app
 
 import (
+	"slices"
+
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/xingfuma/happycode/app/accounts"
@@ -45,6 +47,7 @@ const (
 	LimitScan   Limit = "scan"
 	LimitPIN    Limit = "pin"
 	LimitJoin   Limit = "join"
+	LimitCodes  Limit = "codes"
 )
 
 // Handler serves one route; it is a method of App taken as an expression.
@@ -86,7 +89,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return append(append(pageRoutes(), apiRoutes()...), probeRoutes()...)
+	return slices.Concat(pageRoutes(), screenRoutes(), apiRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.

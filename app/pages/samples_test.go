@@ -151,6 +151,9 @@ func samples(s *Site, lang string) []sample {
 			List: []ListGroup{{Text{"助餐", "Meals"}, []Aid{own}}, {Text{"米面粮油", "Groceries"}, received[1:2]}}, Ends: []EndCount{{"government", 2}, {"charity", 9}, {"enterprise", 3}}, Views: views}},
 		{"me_empty", Me{NeedForm: needForm(samplePage(s, lang, "resident", "/me"), true), PIN: pin, ID: "r2", CardNo: "120094337186", Ends: []EndCount{{"government", 0}, {"charity", 0}, {"enterprise", 0}}}},
 		{"code", s.Code()},
+		{"mycode", s.MyCode(lang, false, false)},
+		{"mycode_elder", s.MyCode(lang, true, false)},
+		{"mycode_plain", s.MyCode(lang, false, true)},
 		{"audit", Audit{Form: sampleForm(admin("/audit"), nil), MayCheck: true, Check: &AuditCheck{Blocks: 411, Entries: 9120}, Rows: []AuditRow{
 			{sampleNow, "陈立群", "caseworker", Page{Lang: lang}.Say(Text{"扫码", "Scan a code"}), "019ab3f2-77aa-7c10-9e50-0a6b5f0e1d22", Page{Lang: lang}.Say(Text{"完成", "Done"})}}}},
 		{"audit_bad", Audit{Form: sampleForm(admin("/audit"), nil), Check: &AuditCheck{Blocks: 3, Entries: 8, Faults: []string{"019ab3f2 changed"}}}},

@@ -13,11 +13,11 @@ const dist = join(here, "..", "dist");
 
 const out = await build({
   absWorkingDir: here,
-  entryPoints: ["src/app.ts", "src/scan.ts", "src/code.ts", "src/styles.css"],
+  entryPoints: ["src/app.ts", "src/scan.ts", "src/code.ts", "src/live.ts", "src/styles.css"],
   bundle: true,
   minify: true,
   format: "esm",
-  target: ["es2020"],
+  target: ["es2019", "chrome78"],
   charset: "utf8",
   legalComments: "none",
   outdir: dist,

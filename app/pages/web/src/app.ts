@@ -1,5 +1,6 @@
 // What makes ordinary pages more comfortable. Every page works without it.
 import { el, number, yuan } from "./dom";
+import { forgetCodes } from "./kept";
 
 function confirmations(): void {
   document.addEventListener("click", (event) => {
@@ -21,6 +22,14 @@ function onceOnly(): void {
   });
   window.addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll<HTMLFormElement>("form[data-sent]")) delete form.dataset["sent"];
+  });
+}
+
+/** Whoever signs in or out leaves no codes behind on the phone. */
+function codesGo(): void {
+  document.addEventListener("submit", (event) => {
+    const path = new URL((event.target as HTMLFormElement).action, window.location.href).pathname;
+    if (path === "/signin" || path === "/signout") forgetCodes();
   });
 }
 
@@ -279,5 +288,6 @@ copying();
 liveStock();
 importing();
 onceOnly();
+codesGo();
 firstError();
 
