@@ -76,6 +76,8 @@ type App struct {
 	// hashing has room for as many PIN checks as may run at once: each takes
 	// 19 MiB, and anybody may ask for one.
 	hashing chan struct{}
+	// decoding has room for as many photos as may be decoded at once.
+	decoding chan struct{}
 }
 
 // Schemas are the collections the application itself keeps.
@@ -102,7 +104,7 @@ func New(c Config) (*App, error) {
 	a := &App{
 		Config: c, trusted: c.Settings.TrustedProxies, limits: newLimiter(c.Now), gate: newGate(c.Now),
 		imports: imports{at: map[string]importView{}}, dummyPIN: vault.HashSecret(rand.Text()),
-		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
+		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), decoding: make(chan struct{}, photosAtOnce),
 	}
 	a.routes = table()
 	a.metrics = newMetrics(a)

@@ -139,7 +139,8 @@ func TestPagesFromOfferToHappinessList(t *testing.T) {
 		t.Error("the card names the person in full")
 	}
 	old := r.CardNo
-	wantOn(t, w.submit("page worker", path+"/reissue", url.Values{}), `\?done=reissued$`)
+	wantPage(t, w.submit("page worker", path+"/reissue", url.Values{}), 400, "请选择原因")
+	wantOn(t, w.submit("page worker", path+"/reissue", url.Values{"reason": {"lost"}}), `/card\?done=reissued$`)
 	if a := w.submit("visitor", "/signin", url.Values{"username": {old}, "password": {"864202"}}); a.status != 401 {
 		t.Errorf("the old card opens the page: %d", a.status)
 	}

@@ -136,7 +136,7 @@ func TestWhoGetsCodes(t *testing.T) {
 		}
 	}
 	for _, status := range []residents.Status{residents.Moved, residents.Deceased} {
-		_, err := w.app.Residents.SetStatus(ctx, w.person.ID, status)
+		_, err := w.app.Residents.SetStatus(ctx, "test", w.person.ID, status)
 		must(t, err)
 		none(string(status))
 	}

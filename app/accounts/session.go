@@ -289,14 +289,25 @@ func (s *Service) SignOut(ctx context.Context, cookie string) error {
 // revoked or issued anew or the PIN is changed. Those of the carers go on: they
 // have cards and PINs of their own.
 func (s *Service) SignOutResident(ctx context.Context, residentID string) error {
-	return s.SignOutCarer(ctx, residentID, "")
+	return s.endOf(ctx, residentID, "", "")
+}
+
+// SignOutOthers is [Service.SignOutResident] but for one session, by its id.
+func (s *Service) SignOutOthers(ctx context.Context, residentID, session string) error {
+	return s.endOf(ctx, residentID, "", session)
 }
 
 // SignOutCarer ends all sessions of one carer of a resident.
 func (s *Service) SignOutCarer(ctx context.Context, residentID, carerID string) error {
+	return s.endOf(ctx, residentID, carerID, "")
+}
+
+// endOf ends the sessions of a resident that are the carer's ("": the
+// resident's own), but for one.
+func (s *Service) endOf(ctx context.Context, residentID, carerID, but string) error {
 	var ids []string
 	if err := s.sessions.Each(ctx, store.Query{Index: "resident", Equal: []any{residentID}}, func(x *Session) error {
-		if x.Carer == carerID {
+		if x.Carer == carerID && x.ID != but {
 			ids = append(ids, x.ID)
 		}
 		return nil

@@ -13,8 +13,10 @@ import (
 
 // Bounds on carers.
 const (
-	MaxCarers = 5                    // of one resident at a time
-	CarerLife = 366 * 24 * time.Hour // the longest that one may be appointed for
+	MaxCarers = 5 // of one resident at a time
+	// CarerLife is the longest that one may be appointed for: a year, a leap
+	// day, and the rest of the last day.
+	CarerLife = 367 * 24 * time.Hour
 )
 
 // The names of a carer's sealed fields.
@@ -24,19 +26,9 @@ const (
 )
 
 // Relations are what a carer may be to a resident, in the order of the forms.
-func Relations() []Relation {
-	return []Relation{
-		{"spouse", "配偶", "Spouse"},
-		{"child", "子女", "Child"},
-		{"parent", "父母", "Parent"},
-		{"neighbour", "邻居", "Neighbour"},
-		{"carer", "护理员", "Carer"},
-		{"other", "其他", "Other"},
-	}
+func Relations() []string {
+	return []string{"spouse", "child", "parent", "neighbour", "carer", "other"}
 }
-
-// Relation is what a carer is to a resident.
-type Relation struct{ ID, ZH, EN string }
 
 // Carer is somebody (family, neighbour, carer) who may show a code on a
 // resident's behalf until a certain time: a code of their own, with a PIN of
@@ -90,7 +82,7 @@ func (n *NewCarer) check(now time.Time) (err error) {
 		return err
 	}
 	switch {
-	case !slices.ContainsFunc(Relations(), func(r Relation) bool { return r.ID == n.Relation }):
+	case !slices.Contains(Relations(), n.Relation):
 		return &FieldError{"relation", "请选择与居民的关系", "choose what the carer is to the resident"}
 	case n.UntilMs <= store.Millis(now) || n.UntilMs > store.Millis(now.Add(CarerLife)):
 		return &FieldError{"until_ms", "截止日期应在今天之后、一年之内", "the last day is after today and within a year"}
