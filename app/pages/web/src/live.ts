@@ -127,10 +127,10 @@ function look(): void {
   const serverMs = clock?.now(at, gone);
   const now = bundle && serverMs !== undefined ? shown(bundle, serverMs) : undefined;
   const token = now?.token;
-  canvas.hidden = !token;
-  blank.hidden = !!token || trouble.textContent !== "";
   let message = refused;
   if (bundle && clock && now && token) {
+    paper.hidden = canvas.hidden = false; // before it is measured
+    blank.hidden = true;
     draw(bundle.prefix + token);
     put(next, t("live.next", Math.max(1, Math.ceil(now.nextMs / 1000))));
     bar?.setAttribute("width", ((100 * now.nextMs) / (bundle.step_s * 1000)).toFixed(2));
@@ -148,7 +148,11 @@ function look(): void {
   }
   put(trouble, message);
   trouble.hidden = message === "";
-  paper.hidden = !token && message !== "";
+  if (!token) {
+    canvas.hidden = true;
+    blank.hidden = false;
+    paper.hidden = message !== "";
+  }
   if (!document.hidden && at.steady - askedAt >= pause(failures)) void ask();
 }
 
