@@ -352,7 +352,7 @@ func (a *App) saveHandedOver(c *fiber.Ctx) error {
 		return err
 	}()
 	if failed == nil {
-		return to(c, personPath(c, x.Resident), "handed_over")
+		return top(c, to(c, personPath(c, x.Resident), "handed_over"))
 	}
 	p := a.problemOf(c, failed)
 	if p.Status != fiber.StatusUnprocessableEntity && p.Code != faultPhoto.code && p.Code != faultPhotoLarge.code {

@@ -1,0 +1,63 @@
+// What is worth much is handed over against a PIN or a photo: the part of a
+// promise where either is given.
+import { el } from "./dom";
+
+const maxPhotoBytes = 10 << 20;
+
+/** The fields, and what stands in the PIN's. taken is called with the
+ * allocation as it stands after a photo was sent. */
+export function proving<A extends { id: string }>(
+  a: A,
+  taken: (changed: Partial<A>) => void,
+  csrf: string,
+  lang: string,
+  t: (key: string) => string,
+): { box: HTMLElement; pin: () => string } {
+  const pin = el("input", { id: "pin-" + a.id, type: "password", inputmode: "numeric", autocomplete: "off", maxlength: "12" });
+  const file = el("input", { type: "file", accept: "image/jpeg,image/png,image/webp", capture: "environment" });
+  const label = el("span", {}, t("aid.photo"));
+  const failure = el("p", { class: "failure", role: "alert" });
+  failure.hidden = true;
+  const send = async (photo: File): Promise<void> => {
+    failure.hidden = true;
+    file.disabled = true;
+    label.textContent = t("scan.photo_sending");
+    let message = t("scan.offline");
+    try {
+      if (photo.size > maxPhotoBytes) throw new RangeError();
+      const body = new FormData();
+      body.append("file", photo);
+      const answer = await fetch(`/api/v1/allocations/${encodeURIComponent(a.id)}/photo`, {
+        method: "POST",
+        headers: { Accept: "application/json", "Accept-Language": lang, "X-CSRF-Token": csrf },
+        body,
+      });
+      if (answer.ok) {
+        taken((await answer.json()) as Partial<A>);
+        return;
+      }
+      const problem = (await answer.json().catch(() => ({}))) as { title?: string; detail?: string };
+      message = problem.detail || problem.title || t("scan.failed");
+    } catch (error) {
+      if (error instanceof RangeError) message = t("scan.photo_big");
+    }
+    failure.textContent = message;
+    failure.hidden = false;
+    file.disabled = false;
+    file.value = "";
+    label.textContent = t("aid.photo");
+  };
+  file.addEventListener("change", () => {
+    const photo = file.files?.[0];
+    if (photo) void send(photo);
+  });
+  const box = el(
+    "div",
+    { class: "form proof" },
+    el("p", { class: "hint" }, t("aid.proof_text")),
+    failure,
+    el("div", { class: "field" }, el("label", { for: pin.id }, t("aid.pin")), pin),
+    el("label", { class: "button plain file-button wide" }, file, label),
+  );
+  return { box, pin: () => pin.value.trim() };
+}
