@@ -15,7 +15,7 @@ export function proving<A extends { id: string }>(
 ): { box: HTMLElement; pin: () => string } {
   const pin = el("input", { id: "pin-" + a.id, type: "password", inputmode: "numeric", autocomplete: "off", maxlength: "12" });
   const file = el("input", { type: "file", accept: "image/jpeg,image/png,image/webp", capture: "environment" });
-  const label = el("span", {}, t("aid.photo"));
+  const label = el("span", {}, t("scan.photo_take"));
   const failure = el("p", { class: "failure", role: "alert" });
   failure.hidden = true;
   const send = async (photo: File): Promise<void> => {
@@ -45,7 +45,7 @@ export function proving<A extends { id: string }>(
     failure.hidden = false;
     file.disabled = false;
     file.value = "";
-    label.textContent = t("aid.photo");
+    label.textContent = t("scan.photo_take");
   };
   file.addEventListener("change", () => {
     const photo = file.files?.[0];
