@@ -44,7 +44,11 @@ func (a *App) revokeCode(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(a.viewCode(code, a.Residents.Token(code)))
+	token, err := a.Residents.Token(c.UserContext(), code)
+	if err != nil {
+		return err
+	}
+	return c.JSON(a.viewCode(code, token))
 }
 
 // revoke makes a resident's code unusable at once, without a new one yet.
@@ -224,7 +228,11 @@ func (a *App) getCarerCodeSVG(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	svg, err := qrcode.SVG(qrcode.URL(a.Settings.PublicHost, a.Residents.Token(code)), qrcode.Q)
+	token, err := a.Residents.Token(c.UserContext(), code)
+	if err != nil {
+		return err
+	}
+	svg, err := qrcode.SVG(qrcode.URL(a.Settings.PublicHost, token), qrcode.Q)
 	if err != nil {
 		return err
 	}
@@ -235,8 +243,6 @@ func (a *App) getCarerCodeSVG(c *fiber.Ctx) error {
 const (
 	photoSide = 1280             // pixels of the longer side of a photo that is kept
 	photoTime = 15 * time.Second // that one may take to decode
-	// photosAtOnce are decoded: the largest takes some 500 MB for a moment.
-	photosAtOnce = 2
 )
 
 // photoIn takes in the photo of a form: a small JPEG without what the phone
@@ -250,8 +256,8 @@ func (a *App) photoIn(c *fiber.Ctx, field string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(c.UserContext(), photoTime)
 	defer cancel()
 	select {
-	case a.decoding <- struct{}{}:
-		defer func() { <-a.decoding }()
+	case a.reading <- struct{}{}:
+		defer func() { <-a.reading }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -17,9 +17,9 @@ import (
 // the window of [qrcode.Keys.Verify]: more would only be more to lose.
 const codesAhead = 40
 
-// faultNoCode says that somebody has no code to show: it was revoked, or they
+// faultNothingShown says that somebody has no code to show: it was revoked, or they
 // are not served here any more.
-var faultNoCode = &fault{status: 409, code: "no_code", title: words{"没有可出示的码", "No code to show"},
+var faultNothingShown = &fault{status: 409, code: "nothing_to_show", title: words{"没有可出示的码", "No code to show"},
 	detail: words{"您的幸福码已停用，请联系所在村（社区）补发。", "Your happiness code is out of use; ask your village office for a new one."}} // read only
 
 // shownCode is a code that somebody may show, and over what name it stands.
@@ -29,7 +29,7 @@ type shownCode struct {
 }
 
 // shownCode returns the code that the one who asks may show at this moment: a
-// resident the own one, a carer the carer's. Errors: faultNoCode.
+// resident the own one, a carer the carer's. Errors: faultNothingShown.
 func (a *App) shownCode(c *fiber.Ctx) (shownCode, error) {
 	ctx := c.UserContext()
 	r, err := a.Residents.Get(ctx, principalOf(c).Resident)
@@ -46,13 +46,13 @@ func (a *App) shownCode(c *fiber.Ctx) (shownCode, error) {
 	}
 	_, code, err := a.Residents.ByCode(ctx, mine)
 	if errors.Is(err, store.ErrNotFound) {
-		return shownCode{}, faultNoCode
+		return shownCode{}, faultNothingShown
 	}
 	if err != nil {
 		return shownCode{}, err
 	}
 	if code.Status != residents.CodeActive || r.Status != residents.Active {
-		return shownCode{}, faultNoCode
+		return shownCode{}, faultNothingShown
 	}
 	person, err := a.Residents.Open(ctx, r)
 	if err != nil {
@@ -83,7 +83,11 @@ func (a *App) listMyCodes(c *fiber.Ctx) error {
 		Tokens: make([]string, codesAhead), Prefix: qrcode.Prefix(a.Settings.PublicHost), Name: shown.name, CardNo: shown.CardNo,
 	}
 	for i := range v.Tokens {
-		v.Tokens[i] = a.Residents.ScreenToken(shown.Code, now.Add(time.Duration(i)*qrcode.ScreenStep)).Digits()
+		token, err := a.Residents.ScreenToken(shown.Code, now.Add(time.Duration(i)*qrcode.ScreenStep))
+		if err != nil {
+			return err
+		}
+		v.Tokens[i] = token.Digits()
 	}
 	return c.JSON(v)
 }
@@ -94,7 +98,11 @@ func (a *App) getMyCodeSVG(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	svg, err := qrcode.SVG(qrcode.URL(a.Settings.PublicHost, a.Residents.ScreenToken(shown.Code, a.Now())), qrcode.M)
+	token, err := a.Residents.ScreenToken(shown.Code, a.Now())
+	if err != nil {
+		return err
+	}
+	svg, err := qrcode.SVG(qrcode.URL(a.Settings.PublicHost, token), qrcode.M)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ type (
 	carerPath struct {
 		Carer string `path:"carer" required:"true"`
 	}
-	photoForm struct {
+	pictureForm struct {
 		File *multipart.FileHeader `formData:"file" required:"true" description:"JPEG, PNG or WebP; up to 10 MB and 40 megapixels."`
 	}
 	fileForm struct {
@@ -98,7 +98,7 @@ func describeRoute(r *openapi31.Reflector, route Route) error {
 	}
 	switch {
 	case route.Upload && route.Scope == ScopeAllocation:
-		oc.AddReqStructure(photoForm{})
+		oc.AddReqStructure(pictureForm{})
 	case route.Upload:
 		oc.AddReqStructure(fileForm{})
 	}

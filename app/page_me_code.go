@@ -4,6 +4,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/pages"
 )
 
 // showMyCode is where a resident shows the code. It is the same for everybody
@@ -22,5 +23,9 @@ func (a *App) showMyCode(c *fiber.Ctx) error {
 			return err // a picture could not say why it is missing
 		}
 	}
-	return a.show(c, fiber.StatusOK, a.site.MyCode(langOf(c), c.Query("elder") == "1", plain))
+	page, err := a.page(c, "/me/code")
+	if err != nil {
+		return err
+	}
+	return a.show(c, fiber.StatusOK, pages.MyCode{Page: page.AsShell(), Elder: c.Query("elder") == "1", Plain: plain})
 }

@@ -5,7 +5,7 @@ package app
 // open it without a network; who it is for, its script asks.
 func screenRoutes() []Route {
 	return []Route{
-		{Method: "GET", Path: "/me/code", Name: "showMyCode", Kind: Page, Handler: (*App).showMyCode, Public: true,
+		{Method: "GET", Path: "/me/code", Name: "showMyCode", Kind: Page, Handler: (*App).showMyCode, Public: true, Shell: true,
 			ZH: "出示幸福码", EN: "Show one's own code"},
 		{Method: "GET", Path: apiPrefix + "/me/codes", Name: "listMyCodes", Kind: API, Handler: (*App).listMyCodes, Roles: onlySelf, NoToken: true, CarerOK: true, Limit: LimitCodes,
 			ZH: "本人接下来 20 分钟的动态码，供无网络时出示", EN: "The own screen codes of the next 20 minutes, to be shown without a network", Response: codesView{}},

@@ -563,7 +563,11 @@ func (c *city) code0(r *residents.Resident) string {
 	if err != nil {
 		return ""
 	}
-	return c.residents.Token(code).Digits()
+	token, err := c.residents.Token(context.Background(), code)
+	if err != nil {
+		return ""
+	}
+	return token.Digits()
 }
 
 func TestWithdrawnNeedGivesBack(t *testing.T) {
@@ -670,7 +674,11 @@ func TestReplayedScreenCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := c.clock.now().Truncate(qrcode.ScreenStep).Add(time.Hour)
-	screen := c.residents.ScreenToken(code, begin).Digits()
+	token, err := c.residents.ScreenToken(code, begin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen := token.Digits()
 	for i, x := range []struct {
 		at   time.Duration // after the code's own step began
 		want bool

@@ -211,7 +211,8 @@ func (s *Service) HandOver(ctx context.Context, p accounts.Principal, id string,
 		return AllocationView{}, fmt.Errorf("hand over %s: %w", id, ErrProofNeeded)
 	}
 	a, err = s.end(ctx, id, ending{
-		by: p.Account, to: HandedOver, remark: proven.how, carer: proven.carer, reason: matching.ReasonHandedOver(),
+		by: p.Account, to: HandedOver, remark: proven.how, carer: proven.carer, scan: evidence.Scan,
+		reason: matching.ReasonHandedOver(),
 	})
 	if err != nil {
 		return AllocationView{}, fmt.Errorf("hand over %s: %w", id, err)

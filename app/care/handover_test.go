@@ -36,7 +36,11 @@ func (c *city) carerCode(x *residents.Carer) string {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return c.residents.Token(code).Digits()
+	token, err := c.residents.Token(context.Background(), code)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return token.Digits()
 }
 
 // worth posts an offer whose units are worth so much, and has one promised to
@@ -151,9 +155,11 @@ func TestRevokedCodeIsRefusedAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	promised := c.scan(r).Offered[0]
-	ways := map[string]string{
-		"card": c.code(r), "card number": r.CardNo, "screen": c.residents.ScreenToken(code, c.clock.now()).Digits(),
+	screen, err := c.residents.ScreenToken(code, c.clock.now())
+	if err != nil {
+		t.Fatal(err)
 	}
+	ways := map[string]string{"card": c.code(r), "card number": r.CardNo, "screen": screen.Digits()}
 	if err := c.residents.Revoke(ctx, "worker", r.Code, residents.WhyStolen); err != nil {
 		t.Fatal(err)
 	}

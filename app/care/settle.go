@@ -111,6 +111,7 @@ type ending struct {
 	to     State
 	remark string // the proof of a handover, or the sealed note of a refusal
 	carer  string // at a handover, the carer whose code was shown
+	scan   string // of a handover that rests on one
 	reason matching.Reason
 	// dueMs, where it is set, is when it must have been due (Unix ms): an
 	// allocation that was accepted since, and so prolonged, does not end.
@@ -132,7 +133,7 @@ func (s *Service) end(ctx context.Context, id string, e ending) (*Allocation, er
 		a.State, a.Unsettled, a.EndedMs, a.EndedBy, a.EndReason = e.to, true, now, e.by, e.reason
 		switch e.to {
 		case HandedOver:
-			a.Proof, a.Carer = e.remark, e.carer
+			a.Proof, a.Carer, a.Scan = e.remark, e.carer, e.scan
 		case Declined:
 			a.NoteSealed = e.remark
 		}

@@ -76,6 +76,9 @@ type Allocation struct {
 	EndedBy    string `json:"ended_by"`
 	Proof      string `json:"proof"` // what the handover rests on: "pin", "photo", "scan", "card_no", "carer", "word"
 	Carer      string `json:"carer"` // id of the carer whose code was shown at the handover; "": the resident's own
+	// Scan is the scan that the handover rests on, if any: who else scanned the
+	// person at the same moment finds that it was not theirs that gave.
+	Scan string `json:"scan"`
 	// Photo is the id of the photo taken at the handover, PhotoMs when. A photo
 	// counts only while its allocation names it.
 	Photo   string `json:"photo"`

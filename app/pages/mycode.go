@@ -9,9 +9,4 @@ type MyCode struct {
 	Plain bool
 }
 
-// MyCode makes the page, the same for all who read the language.
-func (s *Site) MyCode(lang string, elder, plain bool) MyCode {
-	return MyCode{Page: s.Page(lang, User{}, "", "/me/code"), Elder: elder, Plain: plain}
-}
-
 func (MyCode) template() string { return "mycode" }

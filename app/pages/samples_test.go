@@ -124,6 +124,8 @@ func samples(s *Site, lang string) []sample {
 		{"home_caseworker", Home{Page: worker("/")}},
 		{"home_provider", Home{Page: giver("/"), Status: "pending"}},
 		{"scan", Scan{Form: sampleForm(worker("/scan"), nil), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
+		{"scan_shell", Scan{Form: sampleForm(worker("/scan").AsShell(), nil), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
+		{"unreachable", Unreachable{Page: samplePage(s, lang, "", "/unreachable").AsShell()}},
 		{"residents", Residents{Form: sampleForm(worker("/residents"), nil), Divisions: areas, Rows: []ResidentRow{
 			{"r1", "李秀英", "吴兴区 · 月河街道 · 马军巷社区居委会", "734118205569", []Text{{"老年人", "Elderly"}, {"低保", "Low income"}}},
 			{"r2", "张国强", "吴兴区 · 月河街道 · 月河社区居委会", "120094337186", []Text{{"残疾人", "Disabled"}}}}, Next: "/residents?after=x"}},
@@ -156,9 +158,9 @@ func samples(s *Site, lang string) []sample {
 			List: []ListGroup{{Text{"助餐", "Meals"}, []Aid{own}}, {Text{"米面粮油", "Groceries"}, received[1:2]}}, Ends: []EndCount{{"government", 2}, {"charity", 9}, {"enterprise", 3}}, Views: views, Kept: keptSample(pin.Page, "/me")}},
 		{"me_empty", Me{NeedForm: needForm(samplePage(s, lang, "resident", "/me"), true), PIN: pin, ID: "r2", CardNo: "120094337186", Ends: []EndCount{{"government", 0}, {"charity", 0}, {"enterprise", 0}}, Kept: revokedSample(pin.Page, "/me")}},
 		{"code", s.Code()},
-		{"mycode", s.MyCode(lang, false, false)},
-		{"mycode_elder", s.MyCode(lang, true, false)},
-		{"mycode_plain", s.MyCode(lang, false, true)},
+		{"mycode", MyCode{Page: samplePage(s, lang, "resident", "/me/code").AsShell()}},
+		{"mycode_elder", MyCode{Page: samplePage(s, lang, "resident", "/me/code").AsShell(), Elder: true}},
+		{"mycode_plain", MyCode{Page: samplePage(s, lang, "resident", "/me/code").AsShell(), Plain: true}},
 		{"audit", Audit{Form: sampleForm(admin("/audit"), nil), MayCheck: true, Check: &AuditCheck{Blocks: 411, Entries: 9120}, Rows: []AuditRow{
 			{sampleNow, "陈立群", "caseworker", Page{Lang: lang}.Say(Text{"扫码", "Scan a code"}), "019ab3f2-77aa-7c10-9e50-0a6b5f0e1d22", Page{Lang: lang}.Say(Text{"完成", "Done"})}}}},
 		{"audit_bad", Audit{Form: sampleForm(admin("/audit"), nil), Check: &AuditCheck{Blocks: 3, Entries: 8, Faults: []string{"019ab3f2 changed"}}}},

@@ -118,13 +118,13 @@ type Code struct {
 	Carer        string     `json:"carer"`   // id of the [Carer] whose it is; "": the resident's own
 	CardNo       string     `json:"card_no"` // 12 digits, unique
 	Status       CodeStatus `json:"status"`
-	IssuedMinute uint32     `json:"issued_minute"` // Unix time / 60 s
-	IssuedMs     int64      `json:"issued_ms"`     // 0 in codes of before this was kept
+	IssuedMinute uint32     `json:"issued_minute"` // of the card, Unix time / 60 s; see [Service.Token]
+	IssuedMs     int64      `json:"issued_ms"`     // of the code; 0 in codes of before this was kept
 	IssuedBy     string     `json:"issued_by"`
 	RevokedMs    int64      `json:"revoked_ms"` // 0: not revoked
 	RevokedBy    string     `json:"revoked_by"`
 	RevokedWhy   Why        `json:"revoked_why"`
-	SigningKey   byte       `json:"signing_key"` // id of the signing key
+	SigningKey   byte       `json:"signing_key"` // id of the key that signs the card
 }
 
 // IssuedAtMs is when the code was issued, Unix ms.

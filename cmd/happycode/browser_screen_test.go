@@ -88,15 +88,18 @@ func TestBrowserScreenCode(t *testing.T) {
 	})
 	t.Run("without a network for a quarter of an hour", func(t *testing.T) {
 		p.t = t
-		phone.offline("")
+		p.await("the page is kept", `(caches.match("/me/code").then((r) => { window.kept = !!r }), window.kept === true)`)
+		phone.offline()
 		phone.advance(16 * time.Minute)
 		phone.warns("连不上网络。这个码还能用")
 		phone.code(0)
-		phone.offline("/api/v1/me/codes")
-		p.do("reload", chromedp.Reload())
-		phone.warns("连不上网络。这个码还能用")
-		p.see("#live-name", name)
-		phone.code(0)
+		for _, path := range []string{"/me/code", "/me/code?elder=0"} {
+			p.do("open again", chromedp.Navigate(p.base+path))
+			phone.warns("连不上网络。这个码还能用")
+			phone.forgive(p.base)
+			p.see("#live-name", name)
+			phone.code(0)
+		}
 		phone.advance(5 * time.Minute)
 		phone.warns("码已过期")
 		p.see("#live-no", r.CardNo[:4])
@@ -255,14 +258,10 @@ func (p *screenPhone) advance(d time.Duration) {
 	p.do("time passes", chromedp.Evaluate[chromedp.Void](fmt.Sprintf("window.advance(%d)", d.Milliseconds())))
 }
 
-// offline cuts the network, or only a path.
-func (p *screenPhone) offline(path string) {
+// offline cuts the network.
+func (p *screenPhone) offline() {
 	p.t.Helper()
-	pattern := ""
-	if path != "" {
-		pattern = p.base + path
-	}
-	p.conditions(&network.Conditions{URLPattern: pattern, Offline: true, DownloadThroughput: -1, UploadThroughput: -1})
+	p.conditions(&network.Conditions{Offline: true, DownloadThroughput: -1, UploadThroughput: -1})
 }
 
 // online mends it.
@@ -271,10 +270,12 @@ func (p *screenPhone) online() {
 	p.conditions(&network.Conditions{DownloadThroughput: -1, UploadThroughput: -1})
 }
 
-func (p *screenPhone) conditions(list ...*network.Conditions) {
+func (p *screenPhone) conditions(c *network.Conditions) {
 	p.t.Helper()
 	p.do("set the network", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: list})
+		_, err := cdp.Call(ctx, t, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
+			EmulateOfflineServiceWorker: &c.Offline, MatchedNetworkConditions: []*network.Conditions{c},
+		})
 		return err
 	}))
 }

@@ -25,14 +25,6 @@ function onceOnly(): void {
   });
 }
 
-/** Whoever signs in or out leaves no codes behind on the phone. */
-function codesGo(): void {
-  document.addEventListener("submit", (event) => {
-    const path = new URL((event.target as HTMLFormElement).action, window.location.href).pathname;
-    if (path === "/signin" || path === "/signout") forgetCodes();
-  });
-}
-
 /** Narrows a long select by what is typed above it. */
 function filteredSelects(): void {
   for (const select of document.querySelectorAll<HTMLSelectElement>("select[data-filter]")) {
@@ -274,6 +266,35 @@ function importing(): void {
   });
 }
 
+/**
+ * Those who scan or show a code get a worker that starts their pages without a
+ * network. Browsers allow it over HTTPS only.
+ */
+function withoutNetwork(): void {
+  const { role } = document.documentElement.dataset;
+  if (!role || role === "provider" || !navigator.serviceWorker) return;
+  const lang = document.documentElement.lang;
+  void navigator.serviceWorker
+    .register("/sw.js")
+    .then(() => navigator.serviceWorker.ready)
+    .then((registration) => registration.active?.postMessage({ role, lang }))
+    .catch(() => undefined); // the pages work without it
+}
+
+/** Whoever signs out leaves nothing behind in this window, and finds no codes of somebody before on signing in. */
+function forgetting(): void {
+  document.addEventListener("submit", (event) => {
+    const action = (event.target as HTMLFormElement).getAttribute("action");
+    if (action === "/signin" || action === "/signout") forgetCodes();
+    if (action !== "/signout") return;
+    try {
+      sessionStorage.clear();
+    } catch {
+      // A browser that keeps nothing.
+    }
+  });
+}
+
 /** An error that the server found is where the person should look first. */
 function firstError(): void {
   document.querySelector<HTMLElement>(".bad input, .bad select, .bad textarea, [aria-invalid]")?.focus();
@@ -288,6 +309,7 @@ copying();
 liveStock();
 importing();
 onceOnly();
-codesGo();
+forgetting();
+withoutNetwork();
 firstError();
 

@@ -90,8 +90,10 @@ let drawn = "";
 /** Draws a text with modules of whole pixels, black on white, as wide as there is room. */
 function draw(text: string): void {
   const ratio = window.devicePixelRatio || 1;
-  const elder = document.body.classList.contains("elder");
-  const room = Math.min(paper.clientWidth, elder ? Math.max(240, window.innerHeight - 190) : 420);
+  const top = paper.getBoundingClientRect().top + window.scrollY;
+  const below = window.innerHeight > 500 ? 90 : 10; // for the way out of the large display, where there is room for it
+  const high = document.body.classList.contains("elder") ? Math.max(200, Math.floor(window.innerHeight - top - below)) : 420;
+  const room = Math.min(paper.clientWidth, high);
   const mark = `${text} ${room} ${ratio}`;
   if (mark === drawn) return;
   const code = generate(text, { minCorrectionLevel: correction.M });
@@ -148,6 +150,7 @@ function look(): void {
   }
   put(trouble, message);
   trouble.hidden = message === "";
+  document.body.classList.toggle("no-code", !token && message !== "");
   if (!token) {
     canvas.hidden = true;
     blank.hidden = false;

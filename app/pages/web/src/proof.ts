@@ -1,5 +1,6 @@
 // What is worth much is handed over against a PIN or a photo: the part of a
 // promise where either is given.
+import { post } from "./api";
 import { el } from "./dom";
 
 const maxPhotoBytes = 10 << 20;
@@ -9,43 +10,36 @@ const maxPhotoBytes = 10 << 20;
 export function proving<A extends { id: string }>(
   a: A,
   taken: (changed: Partial<A>) => void,
-  csrf: string,
-  lang: string,
-  t: (key: string) => string,
+  say: { t(key: string): string; reasonOf(error: unknown): string },
 ): { box: HTMLElement; pin: () => string } {
+  const { t } = say;
   const pin = el("input", { id: "pin-" + a.id, type: "password", inputmode: "numeric", autocomplete: "off", maxlength: "12" });
   const file = el("input", { type: "file", accept: "image/jpeg,image/png,image/webp", capture: "environment" });
   const label = el("span", {}, t("scan.photo_take"));
   const failure = el("p", { class: "failure", role: "alert" });
   failure.hidden = true;
-  const send = async (photo: File): Promise<void> => {
-    failure.hidden = true;
-    file.disabled = true;
-    label.textContent = t("scan.photo_sending");
-    let message = t("scan.offline");
-    try {
-      if (photo.size > maxPhotoBytes) throw new RangeError();
-      const body = new FormData();
-      body.append("file", photo);
-      const answer = await fetch(`/api/v1/allocations/${encodeURIComponent(a.id)}/photo`, {
-        method: "POST",
-        headers: { Accept: "application/json", "Accept-Language": lang, "X-CSRF-Token": csrf },
-        body,
-      });
-      if (answer.ok) {
-        taken((await answer.json()) as Partial<A>);
-        return;
-      }
-      const problem = (await answer.json().catch(() => ({}))) as { title?: string; detail?: string };
-      message = problem.detail || problem.title || t("scan.failed");
-    } catch (error) {
-      if (error instanceof RangeError) message = t("scan.photo_big");
-    }
-    failure.textContent = message;
+  const fail = (text: string): void => {
+    failure.textContent = text;
     failure.hidden = false;
     file.disabled = false;
     file.value = "";
     label.textContent = t("scan.photo_take");
+  };
+  const send = async (photo: File): Promise<void> => {
+    failure.hidden = true;
+    if (photo.size > maxPhotoBytes) {
+      fail(t("scan.photo_big"));
+      return;
+    }
+    const body = new FormData();
+    body.append("file", photo);
+    file.disabled = true;
+    label.textContent = t("scan.photo_sending");
+    try {
+      taken(await post<Partial<A>>(`/api/v1/allocations/${encodeURIComponent(a.id)}/photo`, body));
+    } catch (error) {
+      fail(say.reasonOf(error));
+    }
   };
   file.addEventListener("change", () => {
     const photo = file.files?.[0];
