@@ -78,34 +78,27 @@ func carerRows(w *world) map[string]row {
 }
 
 // picture is a JPEG of a size.
-func picture(t testing.TB, w, h int) []byte {
+func picture(t *testing.T, w, h int) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	mustAll(t, jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, w, h)), nil))
+	must(t, jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, w, h)), nil))
 	return b.Bytes()
 }
 
-func mustAll(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // withFile is a form with a file; its content type, and the form.
-func withFile(t testing.TB, field string, file []byte, values map[string]string) (kind string, body io.Reader) {
+func withFile(t *testing.T, field string, file []byte, values map[string]string) (kind string, body io.Reader) {
 	t.Helper()
 	var b bytes.Buffer
 	m := multipart.NewWriter(&b)
-	mustAll(t, m.SetBoundary("boundary"))
+	must(t, m.SetBoundary("boundary"))
 	for name, v := range values {
-		mustAll(t, m.WriteField(name, v))
+		must(t, m.WriteField(name, v))
 	}
 	part, err := m.CreateFormFile(field, "photo.jpg")
-	mustAll(t, err)
+	must(t, err)
 	_, err = part.Write(file)
-	mustAll(t, err)
-	mustAll(t, m.Close())
+	must(t, err)
+	must(t, m.Close())
 	return m.FormDataContentType(), &b
 }
 
@@ -296,7 +289,7 @@ func TestCarerSessionDies(t *testing.T) {
 			}
 		},
 		"expired": func(w *world) {
-			w.shift.Store(int64(time.UnixMilli(w.carer.UntilMs).Sub(time.Now())))
+			w.shift.Store(int64(time.Until(time.UnixMilli(w.carer.UntilMs))))
 			w.residentsSignIn() // sessions last for hours; this one began a moment ago
 		},
 	} {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"image"
 	"image/jpeg"
 	"net/http"
@@ -83,7 +84,7 @@ func TestBrowserCarers(t *testing.T) {
 		worker.see("#carers .carer h3", "王芳")
 		worker.see(".done", "代持人已设立")
 		worker.fits(page)
-		worker.press(`#carers a[href$="/card"]`)
+		worker.open(worker.attribute(`#carers a[href$="/card"]`, "href"))
 		worker.see(".id-card-name", "王＊＊")
 		worker.await("the code is drawn", `(() => { const i = document.querySelector(".id-card-qr"); return i.complete && i.naturalWidth > 0 })()`)
 		worker.fits("the card of a carer")
@@ -167,7 +168,7 @@ func TestBrowserCarers(t *testing.T) {
 		self.see("main .notice", "不能再用")
 		self.fits("/me, revoked")
 		err := w.worker.call(t.Context(), http.MethodPost, "scans", map[string]string{"code": r.CardNo}, nil)
-		if no, ok := err.(*refused); !ok || no.status != http.StatusNotFound {
+		if no := new(refused); !errors.As(err, &no) || no.status != http.StatusNotFound {
 			t.Errorf("the lost card scans: %v", err)
 		}
 	})
