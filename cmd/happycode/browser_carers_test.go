@@ -16,8 +16,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// choose sets a field as a keyboard cannot: a date, a select, a radio button.
-func (p *person) choose(selector, value string) {
+// set fills a field as a keyboard cannot: a date, a select, a radio button.
+func (p *person) set(selector, value string) {
 	p.t.Helper()
 	p.do("choose "+selector, chromedp.Evaluate[chromedp.Void](`{ const f = document.querySelector('`+selector+`'); f.value = "`+value+`"; f.dispatchEvent(new Event("change", { bubbles: true })) }`))
 }
@@ -76,8 +76,8 @@ func TestBrowserCarers(t *testing.T) {
 		worker.open(page)
 		worker.unfold("#carer")
 		worker.fill("#f-carer_name", "王芳")
-		worker.choose("#f-carer_relation", "child")
-		worker.choose("#f-carer_until", time.Now().Add(30*24*time.Hour).Format("2006-01-02"))
+		worker.set("#f-carer_relation", "child")
+		worker.set("#f-carer_until", time.Now().Add(30*24*time.Hour).Format("2006-01-02"))
 		worker.fill("#f-carer_pin", carerPIN)
 		worker.fits("the form of a carer")
 		worker.press("#carer form button")

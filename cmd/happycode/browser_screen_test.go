@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -42,7 +43,8 @@ func TestBrowserScreenCode(t *testing.T) {
 	scan := func(text string) int {
 		t.Helper()
 		err := w.worker.call(t.Context(), http.MethodPost, "scans", map[string]string{"code": text}, nil)
-		if no, ok := err.(*refused); ok {
+		var no *refused
+		if errors.As(err, &no) {
 			return no.status
 		}
 		if err != nil {

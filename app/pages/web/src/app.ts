@@ -1,5 +1,6 @@
 // What makes ordinary pages more comfortable. Every page works without it.
 import { el, number, yuan } from "./dom";
+import { places } from "./places";
 import { forgetCodes } from "./kept";
 
 function confirmations(): void {
@@ -301,6 +302,7 @@ function firstError(): void {
 }
 
 confirmations();
+places();
 filteredSelects();
 filteredTrees();
 lots();
