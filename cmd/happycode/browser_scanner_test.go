@@ -13,12 +13,15 @@ import (
 	"image/draw"
 	"image/jpeg"
 	"image/png"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,15 +35,19 @@ import (
 	"github.com/xingfuma/happycode/qrcode"
 )
 
-// cable is the network between the browser and the program. It can be cut, and
-// paths that hold a word can be missing.
+// cable is the network between the browser and the program. It can be cut,
+// paths that hold a word can be missing, and the service worker can come as one
+// of another version.
 type cable struct {
 	t       *testing.T
 	address string
 	proxy   *httputil.ReverseProxy
 	server  *http.Server
 	missing atomic.Pointer[string]
+	version atomic.Pointer[string]
 }
+
+var versionInWorker = regexp.MustCompile(`"[0-9a-f]{12}"`)
 
 func newCable(t *testing.T, to string) *cable {
 	t.Helper()
@@ -52,6 +59,20 @@ func newCable(t *testing.T, to string) *cable {
 		r.SetURL(target)
 		r.Out.Host = r.In.Host
 	}}}
+	c.proxy.ModifyResponse = func(r *http.Response) error {
+		version := c.version.Load()
+		if version == nil || r.Request.URL.Path != "/sw.js" {
+			return nil
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return err
+		}
+		body = versionInWorker.ReplaceAll(body, []byte(`"`+*version+`"`))
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+		return nil
+	}
 	c.mend()
 	t.Cleanup(c.cut)
 	return c
@@ -352,6 +373,25 @@ func TestScanner(t *testing.T) {
 		}
 	})
 
+	t.Run("a new version", func(t *testing.T) {
+		hall.t = t
+		names := `caches.keys().then((all) => all.join(" "))`
+		read := func() string {
+			return step(hall, "read the caches", chromedp.Evaluate[string](names, chromedp.EvalAwaitPromise))
+		}
+		first := read()
+		for _, version := range []string{"aaaaaaaaaaaa", "bbbbbbbbbbbb"} {
+			net.version.Store(&version)
+			hall.do("look for a new version", chromedp.Evaluate[chromedp.Void](`{ navigator.serviceWorker.getRegistration().then((r) => r.update()); }`))
+			hall.settled("the new version takes over", `navigator.serviceWorker.getRegistration().then((r) => caches.has("happycode-shells-`+version+`").then((has) => has && r.active?.state === "activated" && !r.installing && !r.waiting))`)
+		}
+		// The files of the version before may still be wanted by an open page.
+		hall.settled("what is old is gone", `caches.keys().then((all) => all.sort().join(" ") === "happycode-files-aaaaaaaaaaaa happycode-files-bbbbbbbbbbbb happycode-shells-bbbbbbbbbbbb")`)
+		if !strings.Contains(first, "happycode-files-") || strings.Contains(first, "aaaaaaaaaaaa") {
+			t.Errorf("the caches at first: %s", first)
+		}
+	})
+
 	t.Run("no network", func(t *testing.T) {
 		hall.t = t
 		// The film goes on, so that a card may stand over the page at any moment.
@@ -361,6 +401,7 @@ func TestScanner(t *testing.T) {
 			return !!document.querySelector("#batch .choice") && sessionStorage.getItem("happycode-batch") === null;
 		})()`)
 		hall.press(`#modes [data-mode="single"]`)
+		hall.open("/scan") // tells the new version who is at work
 		hall.settled("all is kept", `(async () => !!(await caches.match("/scan")) && !!(await caches.match(document.querySelector("#scan").dataset.wasm)))()`)
 		net.cut()
 		hall.do("reload", chromedp.Navigate("about:blank"), chromedp.Navigate(net.base()+"/scan"))

@@ -65,7 +65,7 @@ export class Camera {
 
   private stream: MediaStream | undefined;
   private track: MediaStreamTrack | undefined;
-  private reader: Reader | undefined;
+  private reader: Reader | undefined; // stays for the next start: loading it takes its time
   private session = 0; // each start and stop begins a new one; older loops end
   private wanted = false; // also while the page is hidden
   private readonly seen = new Map<string, number>(); // identity → when it was last before the camera
@@ -76,11 +76,6 @@ export class Camera {
       if (document.hidden) this.release();
       else if (this.wanted) void this.start();
     });
-  }
-
-  /** Whether the camera films, or will as soon as the page is seen again. */
-  get running(): boolean {
-    return this.wanted;
   }
 
   async start(): Promise<void> {
@@ -122,13 +117,15 @@ export class Camera {
   stop(): void {
     this.wanted = false;
     this.release();
-    this.reader?.close();
-    this.reader = undefined;
     this.seen.clear();
   }
 
   private fail(state: CameraState): void {
     this.stop();
+    if (state === "broken") {
+      this.reader?.close();
+      this.reader = undefined; // the next start loads it anew
+    }
     this.options.onState(state);
   }
 
