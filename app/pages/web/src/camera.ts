@@ -89,10 +89,9 @@ export class Camera {
     this.options.onState("starting");
     this.reader ??= new Reader(this.options.wasm);
     try {
-      const stream = await navigator.mediaDevices.getUserMedia({
-        video: { facingMode: { ideal: "environment" }, width: { ideal: 1280 }, height: { ideal: 1280 } },
-        audio: false,
-      });
+      // Chromium tells of a zoom only where it was asked for; others ignore it.
+      const wanted: MediaTrackConstraints & { zoom: boolean } = { facingMode: { ideal: "environment" }, width: { ideal: 1280 }, height: { ideal: 1280 }, zoom: true };
+      const stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
       if (mine !== this.session) {
         for (const track of stream.getTracks()) track.stop();
         return;
