@@ -35,6 +35,7 @@ const (
 	ScopeOrganisation Scope = "organisation" // organisationOf; providers: own
 	ScopeAccount      Scope = "account"      // administrators: division
 	ScopeToken        Scope = "token"        // administrators: division
+	ScopeReport       Scope = "report"       // reportOf; caseworkers: division
 )
 
 // Limit names the rate limit a route counts against; see limiter.go.
@@ -47,6 +48,8 @@ const (
 	LimitScan   Limit = "scan"
 	LimitPIN    Limit = "pin"
 	LimitJoin   Limit = "join"
+	LimitReport Limit = "report"
+	LimitCodes  Limit = "codes"
 )
 
 // Handler serves one route; it is a method of App taken as an expression.
@@ -91,7 +94,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return slices.Concat(pageRoutes(), apiRoutes(), scannerRoutes(), probeRoutes())
+	return slices.Concat(pageRoutes(), apiRoutes(), scannerRoutes(), screenRoutes(), reportRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.

@@ -171,7 +171,7 @@ type browser struct{ ctx context.Context }
 
 // newBrowser starts a Chromium whose camera films the video, or, without one,
 // Chromium's own test picture with a zoom that works.
-func newBrowser(t *testing.T, video string) *browser {
+func newBrowser(t *testing.T, video string, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -189,7 +189,7 @@ func newBrowser(t *testing.T, video string) *browser {
 	if video != "" {
 		options = append(options, chromedp.Flag("use-file-for-fake-video-capture", video))
 	}
-	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
 	ctx, end := chromedp.NewContext(allocator)
 	t.Cleanup(func() {
 		end()
