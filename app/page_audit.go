@@ -10,6 +10,7 @@ import (
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/pages"
+	"github.com/xingfuma/happycode/app/press"
 	"github.com/xingfuma/happycode/app/store"
 )
 
@@ -46,7 +47,7 @@ func (a *App) actorName(c *fiber.Ctx, known actorNames, actor string) (string, e
 	return name, err
 }
 
-// careActs are the acts that app/care writes itself.
+// careActs are the acts that app/care and app/press write themselves.
 func careActs() map[string]words {
 	return map[string]words{
 		"scan":          {"扫码", "Scanned the code"},
@@ -55,6 +56,7 @@ func careActs() map[string]words {
 		"handover":      {"交付", "Handed aid over"},
 		"add_need":      {"登记需求", "Recorded a need"},
 		"withdraw_need": {"撤回需求", "Withdrew a need"},
+		press.Act:       {"打印卡片", "Printed the card"},
 	}
 }
 

@@ -33,6 +33,7 @@ type Settings struct {
 	RedisURL       string         // "" means the embedded Redis
 	PublicHost     string         // host in the codes, with "http://" where it is not HTTPS
 	KeyFile        string         // keys of the vault
+	Font           string         // Chinese font of the cards; "" means the system's
 	TrustedProxies []netip.Prefix // whose X-Forwarded-… headers count
 	Lang           string         // "zh" or "en", where nothing else says
 	Hold           time.Duration  // how long an unaccepted promise stands, 1 min to 72 h
@@ -115,6 +116,10 @@ func rows() []row {
 				v = filepath.Join(s.Data, "keys.json")
 			}
 			s.KeyFile = v
+			return nil
+		}},
+		{"FONT", "", false, "卡片的中文字体文件（TTF、OTF、TTC）；留空则用系统字体", "Chinese font file of the cards (TTF, OTF, TTC); empty: the system's", func(s *Settings, v string) error {
+			s.Font = v
 			return nil
 		}},
 		{"TRUSTED_PROXIES", "", false, "受信任的反向代理（IP 或网段，逗号分隔）", "reverse proxies whose X-Forwarded-… headers count (addresses or networks, with commas)", func(s *Settings, v string) error {

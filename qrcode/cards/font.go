@@ -3,7 +3,6 @@ package cards
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"unicode/utf8"
@@ -34,11 +33,12 @@ func Places() []string {
 // Font is an OpenType font with the characters of a card. It is not safe for
 // concurrent use: one [Press] has one.
 type Font struct {
-	face   *sfnt.Font
-	buffer sfnt.Buffer
-	name   string // PostScript name
-	file   *os.File
-	glyphs map[rune]glyph
+	face     *sfnt.Font
+	buffer   sfnt.Buffer
+	name     string // PostScript name
+	file     *os.File
+	identity string
+	glyphs   map[rune]glyph
 }
 
 type glyph struct {
@@ -74,7 +74,8 @@ func OpenFont(path string) (*Font, error) {
 }
 
 func readFont(file *os.File) (*Font, error) {
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
 		return nil, errors.Join(fmt.Errorf("no regular file: %w", ErrFont), err)
 	}
 	collection, err := sfnt.ParseCollectionReaderAt(file)
@@ -99,6 +100,7 @@ func readFont(file *os.File) (*Font, error) {
 	if f.name, err = f.face.Name(&f.buffer, sfnt.NameIDPostScript); err != nil || !plainName(f.name) {
 		f.name = "Chinese"
 	}
+	f.identity = fmt.Sprint(f.name, " ", info.Size(), " ", info.ModTime().UnixNano())
 	for _, r := range fixedText() {
 		if !f.Has(r) {
 			return nil, fmt.Errorf("%s has no %q: %w", f.name, r, ErrFont)
@@ -157,9 +159,6 @@ func (f *Font) fit(s string, most int) string {
 	return s + "…"
 }
 
-// Missing says whether an error is about a font that is not there.
-func Missing(err error) bool { return errors.Is(err, ErrFont) || errors.Is(err, fs.ErrNotExist) }
-
 // box is what all glyphs fit into, of em.
 func (f *Font) box() [4]int {
 	b, err := f.face.Bounds(&f.buffer, fixed.I(em), font.HintingNone)
@@ -168,3 +167,6 @@ func (f *Font) box() [4]int {
 	}
 	return [4]int{b.Min.X.Floor(), -b.Max.Y.Ceil(), b.Max.X.Ceil(), -b.Min.Y.Floor()}
 }
+
+// Identity tells this font from others: its name, and size and time of its file.
+func (f *Font) Identity() string { return f.identity }
