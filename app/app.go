@@ -23,6 +23,7 @@ import (
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/pages"
+	"github.com/xingfuma/happycode/app/press"
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/settings"
@@ -71,6 +72,8 @@ type App struct {
 	site    *pages.Site
 	imports imports
 	gate    *gate
+	press   *press.Press
+	prints  prints
 	// dummyPIN is a hash that no PIN is of, checked where there is none.
 	dummyPIN string
 	// hashing has room for as many PIN checks as may run at once: each takes
@@ -104,6 +107,9 @@ func New(c Config) (*App, error) {
 		imports: imports{at: map[string]importView{}}, dummyPIN: vault.HashSecret(rand.Text()),
 		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 	}
+	a.press = press.New(press.Config{
+		Residents: c.Residents, Audit: c.Audit, Tree: c.Tree, Host: c.Settings.PublicHost, FontFile: c.Settings.Font,
+	})
 	a.routes = table()
 	a.metrics = newMetrics(a)
 	a.replays = store.Of[replay](c.Record, replaySchema)

@@ -349,24 +349,6 @@ func personPath(c *fiber.Ctx, resident string) string {
 	return "/residents/" + resident
 }
 
-func (a *App) showCard(c *fiber.Ctx) error {
-	r := residentOf(c)
-	page, err := a.page(c, "/residents/"+r.ID+"/card")
-	if err != nil {
-		return err
-	}
-	person, err := a.Residents.Open(c.UserContext(), r)
-	if err != nil {
-		return err
-	}
-	initial := ""
-	for _, first := range person.Name {
-		initial = string(first) + "＊＊"
-		break
-	}
-	return a.show(c, fiber.StatusOK, pages.Card{Page: page, ID: r.ID, Initial: initial, CardNo: r.CardNo})
-}
-
 func (a *App) saveReissue(c *fiber.Ctx) error {
 	if _, err := a.reissue(c); err != nil {
 		return err

@@ -172,10 +172,16 @@ func (p *Press) walk(ctx context.Context, division string, visit func([]sheet) e
 	return t, nil
 }
 
-// card is what stands on a holder's card; token is the code in it.
-func (p *Press) card(h holder) (c cards.Card, token qrcode.Token) {
-	token = p.cfg.Residents.Token(h.code)
-	c = cards.Card{Initial: h.initial, Number: h.code.CardNo, Text: qrcode.URL(p.cfg.Host, token)}
+// Card is what stands on the card of somebody with this name and code. It is
+// for the caller to see that the code counts, and to write to the audit log.
+func (p *Press) Card(name string, code *residents.Code) cards.Card {
+	c, _ := p.card(cards.Initial(name), code)
+	return c
+}
+
+func (p *Press) card(initial string, code *residents.Code) (c cards.Card, token qrcode.Token) {
+	token = p.cfg.Residents.Token(code)
+	c = cards.Card{Initial: initial, Number: code.CardNo, Text: qrcode.URL(p.cfg.Host, token)}
 	if p.cfg.UntilMs != nil {
 		c.UntilMs = p.cfg.UntilMs(token)
 	}
@@ -196,7 +202,7 @@ func (p *Press) key(o Order, s sheet, font string) (key, cards.Sheet) {
 	write(cards.Drawing, string(o.Layout), font, p.cfg.Host, s.place, fmt.Sprint(s.no, s.of))
 	out := cards.Sheet{Place: s.place, No: s.no, Of: s.of}
 	for _, x := range s.holders {
-		c, token := p.card(x)
+		c, token := p.card(x.initial, x.code)
 		out.Cards = append(out.Cards, c)
 		write(x.id, c.Initial, c.Number, fmt.Sprint(c.UntilMs, token.Kind, token.Key, token.Stamp), token.CodeID())
 	}

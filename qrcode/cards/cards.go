@@ -95,8 +95,8 @@ func Initial(name string) string {
 
 const stars = "＊＊"
 
-// Spaced is a card number in groups of four.
-func Spaced(number string) string {
+// spaced is a card number in groups of four.
+func spaced(number string) string {
 	var groups []string
 	for len(number) > 4 {
 		groups = append(groups, number[:4])
@@ -119,6 +119,27 @@ const (
 	textNoteEN  = "If found, hand in at any village office. If lost, tell a caseworker."
 	textScale   = "请按实际大小（100%）打印，沿细线裁开。Print at actual size (100%) and cut along the lines."
 )
+
+// Wording is what stands on every card and sheet, for cards drawn elsewhere.
+type Wording struct{ Brand, BrandEN, Holder, Number, Until, Note, NoteEN, Scale string }
+
+// Words returns the wording.
+func Words() Wording {
+	return Wording{textBrand, textBrandEN, textHolder, textNumber, textUntil, textNote, textNoteEN, textScale}
+}
+
+// Date is a day in China as a card shows it, for Unix ms; "" for 0.
+func Date(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	return time.UnixMilli(ms).In(cst).Format("2006-01-02")
+}
+
+// Position says which sheet of its place a sheet is.
+func (s Sheet) Position() string {
+	return fmt.Sprintf("第 %d 张，共 %d 张 · Sheet %d of %d", s.No, s.Of, s.No, s.Of)
+}
 
 // fixedText is every character that a card or a sheet may need, but for names.
 func fixedText() string {
@@ -243,10 +264,10 @@ func (c *canvas) card(card Card) error {
 	}
 	c.printf("/D Do\n")
 	c.text(textLeft, down(22.3), 7.6, inkColour, .02, card.Initial)
-	c.text(textLeft, down(32.9), 5.2, inkColour, .02, Spaced(card.Number))
+	c.text(textLeft, down(32.9), 5.2, inkColour, .02, spaced(card.Number))
 	if card.UntilMs != 0 {
 		c.text(textLeft, down(38.2), 2.5, greyColour, 0, textUntil)
-		c.text(textLeft, down(43), 4.1, inkColour, .01, time.UnixMilli(card.UntilMs).In(cst).Format("2006-01-02"))
+		c.text(textLeft, down(43), 4.1, inkColour, .01, Date(card.UntilMs))
 	}
 	// One path for the whole code: bars that touch leave no gap between them.
 	module := codeSide / float64(symbol.Side())
@@ -258,7 +279,7 @@ func (c *canvas) card(card Card) error {
 
 // header says above the cards whose they are.
 func (c *canvas) header(s Sheet) {
-	count := fmt.Sprintf("第 %d 张，共 %d 张 · Sheet %d of %d", s.No, s.Of, s.No, s.Of)
+	count := s.Position()
 	width := float64(c.font.width(count)) / em * 3.2
 	right := gridLeft + columns*cardWidth
 	c.text(right-width, sheetHeight-9, 3.2, inkColour, 0, count)

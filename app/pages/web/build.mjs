@@ -13,7 +13,7 @@ const dist = join(here, "..", "dist");
 
 const out = await build({
   absWorkingDir: here,
-  entryPoints: ["src/app.ts", "src/scan.ts", "src/code.ts", "src/styles.css"],
+  entryPoints: ["src/app.ts", "src/scan.ts", "src/code.ts", "src/styles.css", "src/sheets.css"],
   bundle: true,
   minify: true,
   format: "esm",

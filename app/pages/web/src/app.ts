@@ -1,4 +1,5 @@
 // What makes ordinary pages more comfortable. Every page works without it.
+import { cardPrints } from "./cards";
 import { el, number, yuan } from "./dom";
 
 function confirmations(): void {
@@ -278,6 +279,7 @@ printing();
 copying();
 liveStock();
 importing();
+cardPrints();
 onceOnly();
 firstError();
 
