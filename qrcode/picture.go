@@ -25,8 +25,8 @@ const (
 	Q              // 25 %: printed cards, at least 30 mm wide
 )
 
-// Quiet is the white margin that ISO/IEC 18004 asks for, in modules.
-const Quiet = 4
+// quiet is the white margin that ISO/IEC 18004 asks for, in modules.
+const quiet = 4
 
 // maxPixels bounds the width of a PNG.
 const maxPixels = 4096
@@ -81,15 +81,15 @@ func (s Symbol) Bars(draw func(x, y, run int)) {
 // Path returns the dark modules as the data of an SVG path, one unit a module,
 // and the width of the picture with its margin of 4 modules.
 func (s Symbol) Path() (d string, side int) {
-	return string(s.appendPath(make([]byte, 0, 16*1024))), s.Side() + 2*Quiet
+	return string(s.appendPath(make([]byte, 0, 16*1024))), s.Side() + 2*quiet
 }
 
 func (s Symbol) appendPath(b []byte) []byte {
 	s.Bars(func(x, y, run int) {
 		b = append(b, 'M')
-		b = strconv.AppendInt(b, int64(x+Quiet), 10)
+		b = strconv.AppendInt(b, int64(x+quiet), 10)
 		b = append(b, ' ')
-		b = strconv.AppendInt(b, int64(y+Quiet), 10)
+		b = strconv.AppendInt(b, int64(y+quiet), 10)
 		b = append(b, 'h')
 		b = strconv.AppendInt(b, int64(run), 10)
 		b = append(b, "v1h-"...)
@@ -108,11 +108,16 @@ func SVG(text string, level Level) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	side := strconv.Itoa(s.Side() + 2*Quiet)
+	return s.SVG(), nil
+}
+
+// SVG returns the symbol as the function [SVG] does.
+func (s Symbol) SVG() []byte {
+	side := strconv.Itoa(s.Side() + 2*quiet)
 	b := make([]byte, 0, 16*1024)
 	b = append(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 `+side+` `+side+`" shape-rendering="crispEdges"><rect width="`+side+`" height="`+side+`" fill="#fff"/><path fill="#000" d="`...)
 	b = s.appendPath(b)
-	return append(b, `"/></svg>`...), nil
+	return append(b, `"/></svg>`...)
 }
 
 // PNG returns the text as a QR code of pixels × pixels, black on white with a
@@ -126,7 +131,7 @@ func PNG(text string, level Level, pixels int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	scale := pixels / (s.Side() + 2*Quiet)
+	scale := pixels / (s.Side() + 2*quiet)
 	if scale < 1 || pixels > maxPixels {
 		return nil, fmt.Errorf("%d pixels for %d modules: %w", pixels, s.Side(), ErrPicture)
 	}

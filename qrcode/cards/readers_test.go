@@ -208,9 +208,9 @@ type stains struct {
 // area touch more, and without all three finder patterns no reader finds the
 // code: there the number to type is what helps. See DESIGN.md.
 var soiled = []stains{ // read only
-	{"one blot, not on a finder pattern", 1, true, 600, map[string]int{"zxing-wasm": 95, "zbarimg": 85}},
-	{"one blot, anywhere", 1, false, 300, map[string]int{"zxing-wasm": 70, "zbarimg": 70}},
-	{"three blots, anywhere", 3, false, 300, map[string]int{"zxing-wasm": 30, "zbarimg": 30}},
+	{"one blot, not on a finder pattern", 1, true, 600, map[string]int{"zxing-wasm": 95, "zbarimg": 90}},
+	{"one blot, anywhere", 1, false, 300, map[string]int{"zxing-wasm": 93, "zbarimg": 90}},
+	{"three blots, anywhere", 3, false, 300, map[string]int{"zxing-wasm": 50, "zbarimg": 50}},
 }
 
 const (
@@ -319,7 +319,7 @@ func TestTwoReadersReadVectors(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	r := rand.New(rand.NewPCG(8, 26))
-	sheets := []cards.Sheet{sheetOf(r, cards.PerSheet), sheetOf(r, 7), sheetOf(r, cards.PerSheet)}
+	sheets := []cards.Sheet{sheetOf(r, cards.PerSheet), sheetOf(r, 7)}
 	for _, layout := range []cards.Layout{cards.A4, cards.Single} {
 		path := filepath.Join(dir, string(layout)+".pdf")
 		bind(t, path, layout, sheets...)
@@ -396,7 +396,7 @@ func bind(t *testing.T, path string, layout cards.Layout, sheets ...cards.Sheet)
 		t.Fatal(err)
 	}
 	for _, s := range sheets {
-		leaf, err := cards.Draw(font, layout, s)
+		leaf, err := cards.Draw(font, layout, s, cards.Plainly)
 		if err != nil {
 			t.Fatal(err)
 		}
