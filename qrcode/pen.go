@@ -1,11 +1,8 @@
 package qrcode
 
 import (
-	"crypto/sha256"
 	"fmt"
-	"math/big"
 	"math/bits"
-	"slices"
 	"strings"
 )
 
@@ -32,8 +29,6 @@ type Pen struct {
 const (
 	digitBits = (Digits/3)*10 + 4 // the last digit stands alone
 	masks     = 8
-	// mostTries is how many codes more are drawn to see every mask.
-	mostTries = 1000
 	// penSide is the widest symbol that a pen draws: 64 modules in a word. A
 	// host of some hundred characters needs more.
 	penSide = 64
@@ -106,20 +101,29 @@ func NewPen(host string, level Level) (*Pen, error) {
 		p.bits[i] = take(s)
 		p.bits[i].add(&p.zero, p.side)
 	}
-	// The frame of a mask is known once skip2 has chosen the mask: some are
-	// rare among codes that differ in one bit.
-	for i := range mostTries {
-		if !slices.Contains(seen[:], false) {
-			return p, nil
+	// Some masks are rare. What a mask changes in its frame is linear as well,
+	// so that the frames of any three add up to the frame of their sum.
+	for m := range masks {
+		if !seen[m] {
+			p.plain = p.plain || !p.derive(m, seen)
 		}
-		s, err := p.skip2(mixedDigits(i))
-		if err != nil {
-			return nil, err
-		}
-		take(s)
 	}
-	p.plain = true
 	return p, nil
+}
+
+// derive finds the frame of a mask that skip2 did not choose.
+func (p *Pen) derive(m int, seen [masks]bool) bool {
+	for a := range masks {
+		for b := range a {
+			if c := a ^ b ^ m; seen[a] && seen[b] && seen[c] {
+				for _, x := range []int{a, b, c} {
+					p.frames[m].add(&p.frames[x], p.side)
+				}
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // skip2 draws the code of some digits.
@@ -133,16 +137,6 @@ func bitDigits(i int) string {
 	}
 	written := fmt.Sprintf("%0*d", width, 1<<(i%10))
 	return strings.Repeat("0", 3*group) + written + strings.Repeat("0", Digits-3*group-width)
-}
-
-// mixedDigits are some digits or other.
-func mixedDigits(i int) string {
-	var b [Size + 1]byte // more than 193 digits, of which the first are left out
-	for j := range b {
-		b[j] = sha256.Sum256([]byte{byte(i), byte(i >> 8), byte(j)})[0] | 1
-	}
-	s := new(big.Int).SetBytes(b[:]).String()
-	return s[len(s)-Digits:]
 }
 
 // Encode finds the modules of a text, fast when it is a code of the pen's host.
