@@ -13,8 +13,8 @@ import (
 // digits do to the modules is linear over GF(2) but for the mask: digits are
 // written in groups of three as ten bits, error correction is linear, and the
 // mask is one of eight patterns laid over the data. So the pen has skip2 draw
-// the code with each of the 644 bits set, once, and from then on adds up what
-// is set. It chooses the mask as skip2 does.
+// one code and it with each of the 644 bits turned over, and from then on adds up
+// what differs. It chooses the mask as skip2 does.
 type Pen struct {
 	prefix string
 	level  Level
@@ -55,7 +55,7 @@ func (g *grid) add(o *grid, side int) {
 // Errors: [ErrPicture].
 func NewPen(host string, level Level) (*Pen, error) {
 	p := &Pen{prefix: strings.TrimSuffix(URL(host, Token{}), Token{}.Digits()), level: level}
-	first, err := p.skip2(strings.Repeat("0", Digits))
+	first, err := p.skip2(startDigits(-1))
 	if err != nil {
 		return nil, err
 	}
@@ -92,14 +92,14 @@ func NewPen(host string, level Level) (*Pen, error) {
 		g.add(&p.masks[m], p.side)
 		return g
 	}
-	p.zero = take(first)
+	p.first = take(first)
 	for i := range p.bits {
-		s, err := p.skip2(bitDigits(i))
+		s, err := p.skip2(startDigits(i))
 		if err != nil {
 			return nil, err
 		}
 		p.bits[i] = take(s)
-		p.bits[i].add(&p.zero, p.side)
+		p.bits[i].add(&p.first, p.side)
 	}
 	// Some masks are rare. What a mask changes in its frame is linear as well,
 	// so that the frames of any three add up to the frame of their sum.
@@ -129,14 +129,28 @@ func (p *Pen) derive(m int, seen [masks]bool) bool {
 // skip2 draws the code of some digits.
 func (p *Pen) skip2(digits string) (Symbol, error) { return Encode(p.prefix+digits, p.level) }
 
-// bitDigits are the digits with only the i-th bit set.
-func bitDigits(i int) string {
-	group, width := i/10, 3
+// start is the value of a group in the code that all others are changes of:
+// mixed, so that skip2 comes to choose every mask, and with each of its bits
+// turned over still what the group's digits can say.
+func start(group int) int {
 	if group == Digits/3 {
-		width = 1
+		return 0
 	}
-	written := fmt.Sprintf("%0*d", width, 1<<(i%10))
-	return strings.Repeat("0", 3*group) + written + strings.Repeat("0", Digits-3*group-width)
+	return (137*group + 211) % 488
+}
+
+// startDigits are the digits of the first code, with bit i turned over; none
+// for -1.
+func startDigits(i int) string {
+	var b strings.Builder
+	for group := 0; 3*group < Digits; group++ {
+		value := start(group)
+		if i >= 0 && i/10 == group {
+			value ^= 1 << (i % 10)
+		}
+		fmt.Fprintf(&b, "%0*d", min(3, Digits-3*group), value)
+	}
+	return b.String()
 }
 
 // Encode finds the modules of a text, fast when it is a code of the pen's host.
@@ -147,13 +161,13 @@ func (p *Pen) Encode(text string) (Symbol, error) {
 	if p.plain || !own || len(digits) != Digits || !decimal(digits) {
 		return Encode(text, p.level)
 	}
-	data := p.zero
+	data := p.first
 	for group := 0; 3*group < Digits; group++ {
 		value := 0
 		for _, c := range digits[3*group : min(3*group+3, Digits)] {
 			value = 10*value + int(c-'0')
 		}
-		for ; value != 0; value &= value - 1 {
+		for value ^= start(group); value != 0; value &= value - 1 {
 			data.add(&p.bits[10*group+bits.TrailingZeros(uint(value))], p.side)
 		}
 	}
