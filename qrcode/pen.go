@@ -19,7 +19,7 @@ type Pen struct {
 	prefix string
 	level  Level
 	side   int
-	zero   grid            // the data modules of the digits 000…, without mask
+	first  grid            // the data modules of the first code, without mask
 	bits   [digitBits]grid // what each bit changes in them
 	masks  [masks]grid     // the patterns, on data modules only
 	frames [masks]grid     // all other modules, by mask
