@@ -140,6 +140,7 @@ func (a *App) showCardsPDF(c *fiber.Ctx) error {
 	}
 	defer done()
 	progress := a.progress(c)
+	progress(0, t.Cards)
 	var file bytes.Buffer
 	_, err = a.press.Print(c.UserContext(), o, &file, func(done int) { progress(done, t.Cards) })
 	switch {
@@ -154,6 +155,16 @@ func (a *App) showCardsPDF(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderContentType, "application/pdf")
 	c.Set(fiber.HeaderContentDisposition, `attachment; filename="cards-`+o.Division+`.pdf"`)
 	return c.Send(file.Bytes())
+}
+
+// getCardPrint is getImport for files of cards, which are asked for before
+// they have begun: the browser fetches the file by itself.
+func (a *App) getCardPrint(c *fiber.Ctx) error {
+	err := a.getImport(c)
+	if errors.Is(err, faultNotFound) {
+		return c.JSON(importView{})
+	}
+	return err
 }
 
 func (a *App) showCardSheets(c *fiber.Ctx) error {

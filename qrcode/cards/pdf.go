@@ -103,6 +103,7 @@ func (b *Book) Close() error {
 // embed writes the font with the glyphs that were used, and what characters
 // they are, so that text can be searched and copied.
 func (b *Book) embed() error {
+	delete(b.glyphs, 0) // stands there in any case
 	ids := append([]uint16{0}, slices.Sorted(maps.Keys(b.glyphs))...)
 	// A subset's name begins with a tag of its own.
 	sum := sha256.Sum256([]byte(fmt.Sprint(b.font.name, ids)))

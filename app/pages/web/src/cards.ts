@@ -28,7 +28,7 @@ export function cardPrints(): void {
       if (watched !== id) return;
       let p: Progress | undefined;
       try {
-        const answer = await fetch(`/api/v1/imports/${id}`, { headers: { Accept: "application/json" } });
+        const answer = await fetch(`/api/v1/card-prints/${id}`, { headers: { Accept: "application/json" } });
         if (answer.ok) p = (await answer.json()) as Progress;
       } catch {
         p = undefined; // the count pauses; the download goes on by itself
