@@ -59,7 +59,7 @@ func TestBrowserPrintsCards(t *testing.T) {
 		t.Errorf("the file has %d pages and %d codes", pages, codes)
 	}
 
-worker.press(`main a[href^="/cards/print"]`)
+	worker.press(`main a[href^="/cards/print"]`)
 	worker.see("main .sheet", "幸福码")
 	for what, want := range map[string][2]float64{".id-card": {85.6, 54}, ".id-card-qr": {32, 32}, ".sheet": {210, 296.9}} {
 		got := step(worker, "measure "+what, chromedp.Evaluate[[]float64](`(() => { const b = document.querySelector("`+what+`").getBoundingClientRect(); return [b.width / 96 * 25.4, b.height / 96 * 25.4] })()`))
