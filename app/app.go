@@ -30,6 +30,7 @@ import (
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/app/vault"
 	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/qrcode"
 )
 
 // Config is what the application is made of. All fields but Logger, Now and
@@ -44,6 +45,8 @@ type Config struct {
 	Regions   *regions.Service
 	Care      *care.Service
 	Vault     *vault.Vault
+	// Keys are the keys of the codes as they are now.
+	Keys interface{ Keys() qrcode.Keys }
 	// Tree returns the current division tree; TreeChanged is called with a
 	// new one after an import.
 	Tree        func() *regions.Tree
@@ -89,7 +92,7 @@ func New(c Config) (*App, error) {
 	missing := map[string]bool{
 		"Record": c.Record == nil, "Accounts": c.Accounts == nil, "Audit": c.Audit == nil,
 		"Residents": c.Residents == nil, "Providers": c.Providers == nil, "Regions": c.Regions == nil,
-		"Care": c.Care == nil, "Vault": c.Vault == nil, "Tree": c.Tree == nil, "TreeChanged": c.TreeChanged == nil,
+		"Care": c.Care == nil, "Vault": c.Vault == nil, "Keys": c.Keys == nil, "Tree": c.Tree == nil, "TreeChanged": c.TreeChanged == nil,
 	}
 	for name, is := range missing {
 		if is {
@@ -108,7 +111,7 @@ func New(c Config) (*App, error) {
 		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 	}
 	a.press = press.New(press.Config{
-		Residents: c.Residents, Audit: c.Audit, Tree: c.Tree, Host: c.Settings.PublicHost, FontFile: c.Settings.Font,
+		Residents: c.Residents, Audit: c.Audit, Tree: c.Tree, Keys: c.Keys, Host: c.Settings.PublicHost, FontFile: c.Settings.Font,
 	})
 	a.routes = table()
 	a.metrics = newMetrics(a)

@@ -233,11 +233,15 @@ func (a *App) showCard(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	code, _, err := a.codeOf(c, r)
+	code, err := a.Residents.CodeByID(c.UserContext(), r.Code)
 	if err != nil {
 		return err
 	}
-	face, err := cardFace(a.press.Card(name, code))
+	card, err := a.press.Card(c.UserContext(), name, code)
+	if err != nil {
+		return err
+	}
+	face, err := cardFace(card)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func BenchmarkPicture(b *testing.B) {
 		for i := range code {
 			code[i] = byte(r.Uint32())
 		}
-		texts[i] = qrcode.URL(host, qrcode.Sign(qrcode.Card, 1, key(1), code, r.Uint32()))
+		texts[i] = qrcode.URL(host, sign(qrcode.Card, key(1), code, r.Uint32()))
 	}
 	draw := func(name string, picture func(text string) ([]byte, error)) {
 		b.Run(name, func(b *testing.B) {

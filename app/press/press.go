@@ -41,8 +41,8 @@ type Config struct {
 	Tree      func() *regions.Tree
 	Host      string // in the codes, as [qrcode.URL] takes it
 	FontFile  string // "" looks in [cards.Places]
-	// UntilMs is the date that a card is valid until; nil prints none.
-	UntilMs func(qrcode.Token) int64
+	// Keys say until when a card is valid.
+	Keys interface{ Keys() qrcode.Keys }
 }
 
 // Press prints cards. It is safe for concurrent use.
@@ -183,24 +183,27 @@ func (p *Press) walk(ctx context.Context, division string, visit func([]sheet) e
 
 // Card is what stands on the card of somebody with this name and code. It is
 // for the caller to see that the code counts, and to write to the audit log.
-func (p *Press) Card(name string, code *residents.Code) cards.Card {
-	c, _ := p.card(cards.Initial(name), code)
-	return c
+//
+// Errors: those of [residents.Service.Token].
+func (p *Press) Card(ctx context.Context, name string, code *residents.Code) (cards.Card, error) {
+	c, _, err := p.card(ctx, cards.Initial(name), code)
+	return c, err
 }
 
-func (p *Press) card(initial string, code *residents.Code) (c cards.Card, token qrcode.Token) {
-	token = p.cfg.Residents.Token(code)
-	c = cards.Card{Initial: initial, Number: code.CardNo, Text: qrcode.URL(p.cfg.Host, token)}
-	if p.cfg.UntilMs != nil {
-		c.UntilMs = p.cfg.UntilMs(token)
+func (p *Press) card(ctx context.Context, initial string, code *residents.Code) (cards.Card, qrcode.Token, error) {
+	token, err := p.cfg.Residents.Token(ctx, code)
+	if err != nil {
+		return cards.Card{}, token, err
 	}
-	return c, token
+	return cards.Card{
+		Initial: initial, Number: code.CardNo, UntilMs: p.cfg.Keys.Keys().CardUntil(token), Text: qrcode.URL(p.cfg.Host, token),
+	}, token, nil
 }
 
 // key is what a sheet is known by: everything that decides what is on it. Of a
 // code it takes what is signed and not the signature, which some algorithms
 // make anew each time.
-func (p *Press) key(o Order, s sheet, font string) (key, cards.Sheet) {
+func (p *Press) key(ctx context.Context, o Order, s sheet, font string) (key, cards.Sheet, error) {
 	h := sha256.New()
 	write := func(texts ...string) {
 		for _, x := range texts {
@@ -211,11 +214,14 @@ func (p *Press) key(o Order, s sheet, font string) (key, cards.Sheet) {
 	write(cards.Drawing, string(o.Layout), font, p.cfg.Host, s.place, fmt.Sprint(s.no, s.of))
 	out := cards.Sheet{Place: s.place, No: s.no, Of: s.of}
 	for _, x := range s.holders {
-		c, token := p.card(x.initial, x.code)
+		c, token, err := p.card(ctx, x.initial, x.code)
+		if err != nil {
+			return "", out, err
+		}
 		out.Cards = append(out.Cards, c)
 		write(x.id, c.Initial, c.Number, fmt.Sprint(c.UntilMs, token.Kind, token.Key, token.Stamp), token.CodeID())
 	}
-	return key(h.Sum(nil)), out
+	return key(h.Sum(nil)), out, nil
 }
 
 // record writes to the audit log whose cards are printed, before they are.
@@ -248,7 +254,10 @@ func (p *Press) leaves(ctx context.Context, o Order, fonts []*cards.Font, shelf 
 		open := make(map[int]cards.Sheet)
 		var missing []sheet
 		for i, s := range sheets {
-			k, content := p.key(o, s, fonts[0].Identity())
+			k, content, err := p.key(ctx, o, s, fonts[0].Identity())
+			if err != nil {
+				return err
+			}
 			keys[i] = k
 			found, err := shelf.get(k, &out[i])
 			if err != nil {
@@ -407,7 +416,10 @@ func (p *Press) Sheets(ctx context.Context, o Order, first, most int) ([]cards.S
 			return nil, t, err
 		}
 		for _, s := range some {
-			_, content := p.key(o, s, "")
+			_, content, err := p.key(ctx, o, s, "")
+			if err != nil {
+				return nil, t, err
+			}
 			out = append(out, content)
 		}
 	}

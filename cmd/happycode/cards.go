@@ -111,6 +111,6 @@ func cardsFailed(err error, path string) error {
 
 func (s *system) press() *press.Press {
 	return press.New(press.Config{
-		Residents: s.residents, Audit: s.audit, Tree: s.tree.Load, Host: s.settings.PublicHost, FontFile: s.settings.Font,
+		Residents: s.residents, Audit: s.audit, Tree: s.tree.Load, Keys: s.keys, Host: s.settings.PublicHost, FontFile: s.settings.Font,
 	})
 }

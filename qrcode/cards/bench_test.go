@@ -18,7 +18,7 @@ func BenchmarkCard(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer font.Close()
-	sheet := sheetOf(rand.New(rand.NewPCG(7, 7)), cards.PerSheet)
+	sheet := sheetOf(b, rand.New(rand.NewPCG(7, 7)), cards.PerSheet)
 	host := "xf.huzhou.gov.cn"
 	for i := range sheet.Cards {
 		sheet.Cards[i].Text = qrcode.URL(host, qrcode.Token{Stamp: uint32(i), Code: [10]byte{byte(i), 3}, Signature: [64]byte{byte(7 * i), 5: 77, 63: 1}})

@@ -4,7 +4,6 @@ package cards_test
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -34,17 +33,26 @@ const tokens = 2000
 // ticket is a text and the picture of it.
 type ticket struct{ text, path string }
 
-// random makes the text of a code with random id, key and time.
-func random(r *rand.Rand, kind qrcode.Kind) string {
-	seed := make([]byte, ed25519.SeedSize)
+// random makes the text of a code with random id, key and time, signed with
+// either algorithm.
+func random(t testing.TB, r *rand.Rand, kind qrcode.Kind) string {
+	t.Helper()
+	secret := make([]byte, 32)
 	var code [10]byte
-	for _, b := range [][]byte{seed, code[:]} {
+	for _, b := range [][]byte{secret, code[:]} {
 		for i := range b {
 			b[i] = byte(r.Uint32())
 		}
 	}
-	host := []string{"xf.gov.cn", "xf.huzhou.gov.cn", "happycode.wuxing.huzhou.gov.cn", "http://192.168.100.20:8080"}[r.IntN(4)]
-	return qrcode.URL(host, qrcode.Sign(kind, byte(r.Uint32()), ed25519.NewKeyFromSeed(seed), code, r.Uint32()))
+	key, err := qrcode.NewPrivateKey(byte(r.Uint32()), []qrcode.Algorithm{qrcode.Ed25519, qrcode.SM2}[r.IntN(2)], secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := qrcode.Sign(kind, key, code, r.Uint32())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return qrcode.URL([]string{"xf.gov.cn", "xf.huzhou.gov.cn", "happycode.wuxing.huzhou.gov.cn", "http://192.168.100.20:8080"}[r.IntN(4)], token)
 }
 
 // tool is the path of a program that the tests need.
@@ -175,7 +183,7 @@ func TestTwoReadersReadEveryCode(t *testing.T) {
 		if i >= tokens/2 {
 			kind, level = qrcode.Screen, qrcode.M
 		}
-		all[i] = ticket{random(r, kind), filepath.Join(dir, fmt.Sprintf("%04d.png", i))}
+		all[i] = ticket{random(t, r, kind), filepath.Join(dir, fmt.Sprintf("%04d.png", i))}
 		content, err := qrcode.PNG(all[i].text, level, 200+r.IntN(160))
 		if err != nil {
 			t.Fatal(err)
@@ -269,7 +277,7 @@ func TestStainedCards(t *testing.T) {
 			all := make([]ticket, s.cards)
 			share := 0.0
 			for i := range all {
-				all[i] = ticket{random(r, qrcode.Card), filepath.Join(dir, fmt.Sprintf("%04d.png", i))}
+				all[i] = ticket{random(t, r, qrcode.Card), filepath.Join(dir, fmt.Sprintf("%04d.png", i))}
 				symbol, err := qrcode.Encode(all[i].text, qrcode.Q)
 				if err != nil {
 					t.Fatal(err)
@@ -319,7 +327,7 @@ func TestTwoReadersReadVectors(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	r := rand.New(rand.NewPCG(8, 26))
-	sheets := []cards.Sheet{sheetOf(r, cards.PerSheet), sheetOf(r, 7)}
+	sheets := []cards.Sheet{sheetOf(t, r, cards.PerSheet), sheetOf(t, r, 7)}
 	for _, layout := range []cards.Layout{cards.A4, cards.Single} {
 		path := filepath.Join(dir, string(layout)+".pdf")
 		bind(t, path, layout, sheets...)
@@ -352,7 +360,7 @@ func TestTwoReadersReadVectors(t *testing.T) {
 
 	svgs := make([]ticket, 60)
 	for i := range svgs {
-		svgs[i] = ticket{random(r, qrcode.Screen), filepath.Join(dir, fmt.Sprintf("screen%02d.png", i))}
+		svgs[i] = ticket{random(t, r, qrcode.Screen), filepath.Join(dir, fmt.Sprintf("screen%02d.png", i))}
 		content, err := qrcode.SVG(svgs[i].text, qrcode.M)
 		if err != nil {
 			t.Fatal(err)
@@ -371,12 +379,12 @@ func TestTwoReadersReadVectors(t *testing.T) {
 }
 
 // sheetOf is a sheet with some cards.
-func sheetOf(r *rand.Rand, n int) cards.Sheet {
+func sheetOf(t testing.TB, r *rand.Rand, n int) cards.Sheet {
 	s := cards.Sheet{Place: "吴兴区·月河街道·马军巷社区居委会", No: 1, Of: 1}
 	names := []string{"李秀英", "欧阳修", "阿依古丽·买买提", "𠮷田", "Anna", "王芳", "", "张国强", "赵四", "司马光"}
 	for i := range n {
 		s.Cards = append(s.Cards, cards.Card{
-			Initial: cards.Initial(names[i]), Number: fmt.Sprintf("%012d", 734118205569+i), UntilMs: int64(i%2) * 1_924_012_800_000, Text: random(r, qrcode.Card),
+			Initial: cards.Initial(names[i]), Number: fmt.Sprintf("%012d", 734118205569+i), UntilMs: int64(i%2) * 1_924_012_800_000, Text: random(t, r, qrcode.Card),
 		})
 	}
 	return s
@@ -417,7 +425,7 @@ func bind(t *testing.T, path string, layout cards.Layout, sheets ...cards.Sheet)
 func TestSheetHoldsTextAndFont(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "sheet.pdf")
-	bind(t, path, cards.A4, sheetOf(rand.New(rand.NewPCG(1, 1)), cards.PerSheet))
+	bind(t, path, cards.A4, sheetOf(t, rand.New(rand.NewPCG(1, 1)), cards.PerSheet))
 	fonts, err := exec.Command(tool(t, "pdffonts", "poppler-utils"), path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("pdffonts: %v\n%s", err, fonts)

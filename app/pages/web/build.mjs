@@ -22,6 +22,8 @@ const out = await build({
   legalComments: "none",
   outdir: dist,
   entryNames: "[name]-[hash]",
+  chunkNames: "[name]-[hash]",
+  splitting: true, // what is imported dynamically is loaded only when needed
   write: false,
   metafile: true,
   logLevel: "warning",
@@ -30,7 +32,9 @@ const out = await build({
 const files = new Map(); // source name → [built name, content]
 for (const file of out.outputFiles) {
   const built = basename(file.path);
-  files.set(built.replace(/-[A-Z0-9]{8}(\.[a-z]+)$/, "$1"), [built, Buffer.from(file.contents)]);
+  let name = built.replace(/-[A-Z0-9]{8}(\.[a-z]+)$/, "$1");
+  if (files.has(name)) name = built; // parts that several scripts share are all called chunk
+  files.set(name, [built, Buffer.from(file.contents)]);
 }
 for (const path of ["src/icon.svg", "node_modules/zxing-wasm/dist/reader/zxing_reader.wasm"]) {
   const content = await readFile(join(here, path));
