@@ -25,6 +25,7 @@ import (
 	"github.com/xingfuma/happycode/app/pages"
 	"github.com/xingfuma/happycode/app/press"
 	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/settings"
 	"github.com/xingfuma/happycode/app/store"
@@ -41,6 +42,7 @@ type Config struct {
 	Accounts  *accounts.Service
 	Audit     *audit.Log
 	Residents *residents.Service
+	Reports   *reports.Service
 	Providers *providers.Service
 	Regions   *regions.Service
 	Care      *care.Service
@@ -82,6 +84,7 @@ type App struct {
 	// hashing has room for as many PIN checks as may run at once: each takes
 	// 19 MiB, and anybody may ask for one.
 	hashing chan struct{}
+	reading chan struct{} // room for photosAtOnce
 }
 
 // Schemas are the collections the application itself keeps.
@@ -91,7 +94,7 @@ func Schemas() []store.Schema { return []store.Schema{replaySchema} }
 func New(c Config) (*App, error) {
 	missing := map[string]bool{
 		"Record": c.Record == nil, "Accounts": c.Accounts == nil, "Audit": c.Audit == nil,
-		"Residents": c.Residents == nil, "Providers": c.Providers == nil, "Regions": c.Regions == nil,
+		"Residents": c.Residents == nil, "Reports": c.Reports == nil, "Providers": c.Providers == nil, "Regions": c.Regions == nil,
 		"Care": c.Care == nil, "Vault": c.Vault == nil, "Keys": c.Keys == nil, "Tree": c.Tree == nil, "TreeChanged": c.TreeChanged == nil,
 	}
 	for name, is := range missing {
@@ -108,7 +111,7 @@ func New(c Config) (*App, error) {
 	a := &App{
 		Config: c, trusted: c.Settings.TrustedProxies, limits: newLimiter(c.Now), gate: newGate(c.Now),
 		imports: imports{at: map[string]importView{}}, dummyPIN: vault.HashSecret(rand.Text()),
-		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
+		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), reading: make(chan struct{}, photosAtOnce),
 	}
 	a.press = press.New(press.Config{
 		Residents: c.Residents, Audit: c.Audit, Tree: c.Tree, Keys: c.Keys, Host: c.Settings.PublicHost, FontFile: c.Settings.Font,
