@@ -95,7 +95,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return slices.Concat(pageRoutes(), apiRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), probeRoutes())
+	return slices.Concat(pageRoutes(), cardRoutes(), apiRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.
