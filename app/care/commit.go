@@ -174,15 +174,15 @@ func (c *committer) reserve(ctx context.Context, pending []*proposal) (reserved 
 			case errors.Is(err, providers.ErrClosed), errors.Is(err, providers.ErrMarked):
 				p.refused = matching.ReasonRecordFull()
 			case errors.Is(err, providers.ErrFull):
-				// Units in doubt come back by themselves; without them the matcher
-				// has given away what was gone.
+				// Units in doubt may come back; without them the matcher has given
+				// away what was gone. Until that is known, the share is watched.
 				doubt := int64(0)
 				for _, m := range sh.Reservations() {
 					doubt += m.QtyUnits
 				}
 				p.refused, p.contradicts = matching.ReasonRecordFull(), sh.FreeUnits()+doubt < p.hold.QtyUnits
 				if doubt > 0 {
-					c.s.suspects.watch(sh.ID)
+					c.s.suspects.watch(sh.ID, p.hold.QtyUnits)
 				}
 			case err != nil:
 				return reserved, err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -308,17 +307,18 @@ type suspects struct {
 	mu      sync.Mutex
 	since   map[string]time.Time // share|mark
 	done    map[string][]string  // share -> allocations known to be settled
-	watched map[string]bool      // shares whose units in doubt somebody was refused
+	watched map[string]int64     // share -> the most units that somebody was refused because of units in doubt
 }
 
-// watch has a share's marks looked at every tick until they are gone.
-func (u *suspects) watch(share string) {
+// watch has a share's marks looked at every tick until they are gone: they
+// kept somebody from so many units.
+func (u *suspects) watch(share string, qtyUnits int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.watched == nil {
-		u.watched = map[string]bool{}
+		u.watched = map[string]int64{}
 	}
-	u.watched[share] = true
+	u.watched[share] = max(u.watched[share], qtyUnits)
 }
 
 func (u *suspects) unwatch(share string) {
@@ -327,10 +327,10 @@ func (u *suspects) unwatch(share string) {
 	delete(u.watched, share)
 }
 
-func (u *suspects) watching() []string {
+func (u *suspects) watching() map[string]int64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return slices.Collect(maps.Keys(u.watched))
+	return maps.Clone(u.watched)
 }
 
 func (u *suspects) settled(share, allocation string) {
@@ -405,19 +405,29 @@ func (s *Service) resolveMarks(ctx context.Context, age time.Duration) error {
 }
 
 // resolveWatched resolves the marks of shares that refused somebody because of
-// them.
+// them. Units that were in doubt and did not come back were promised: then the
+// matcher held what was gone. Where somebody else has taken them by now, the
+// county is rebuilt for nothing, which does no harm.
 func (s *Service) resolveWatched(ctx context.Context) error {
-	for _, id := range s.suspects.watching() {
+	for id, refused := range s.suspects.watching() {
 		sh, err := s.shares.Get(ctx, id)
 		if err != nil {
 			return err
 		}
-		if len(sh.Reservations()) == 0 {
-			s.suspects.unwatch(id)
+		if len(sh.Reservations()) > 0 {
+			if err := s.resolveShare(ctx, sh, s.now(), s.lease, map[string]bool{}); err != nil {
+				return fmt.Errorf("resolve marks of %s: %w", id, err)
+			}
+			if sh, err = s.shares.Get(ctx, id); err != nil {
+				return err
+			}
+		}
+		if len(sh.Reservations()) > 0 {
 			continue
 		}
-		if err := s.resolveShare(ctx, sh, s.now(), s.lease, map[string]bool{}); err != nil {
-			return fmt.Errorf("resolve marks of %s: %w", id, err)
+		s.suspects.unwatch(id)
+		if !sh.Closed && sh.FreeUnits() < refused {
+			s.contradicted(sh.County)
 		}
 	}
 	return nil
