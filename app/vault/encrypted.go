@@ -47,10 +47,8 @@ func encrypt(content, secret []byte) ([]byte, error) {
 // decrypt returns the content as it was before [encrypt]; what is not
 // encrypted comes back as it is.
 func decrypt(content, secret []byte) (plain []byte, encrypted bool, err error) {
-	var f encryptedFile
-	dec := json.NewDecoder(bytes.NewReader(content))
-	dec.DisallowUnknownFields()
-	if notOurs := dec.Decode(&f) != nil; notOurs || f.Version != encryptedVersion {
+	f, ok := sealedFile(content)
+	if !ok {
 		return content, false, nil // for parse to judge
 	}
 	if secret == nil {
@@ -64,6 +62,14 @@ func decrypt(content, secret []byte) (plain []byte, encrypted bool, err error) {
 		return nil, true, fmt.Errorf("the secret does not open it: %w", ErrSecret)
 	}
 	return plain, true, nil
+}
+
+// sealedFile reads an encrypted file; false: it is something else.
+func sealedFile(content []byte) (f encryptedFile, ok bool) {
+	dec := json.NewDecoder(bytes.NewReader(content))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(&f)
+	return f, err == nil && f.Version == encryptedVersion
 }
 
 // convert encrypts a key file where it lies. Whoever reads it meanwhile sees
