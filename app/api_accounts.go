@@ -62,6 +62,11 @@ func (a *App) createResidentSession(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	if old := c.Cookies(a.cookieName(c)); old != "" { // somebody else's, on a phone that went from hand to hand
+		if err := a.Accounts.SignOut(c.UserContext(), old); err != nil {
+			return err
+		}
+	}
 	return c.Status(fiber.StatusCreated).JSON(viewMe(p))
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/pages"
 )
 
@@ -27,6 +28,20 @@ func (a *App) serveBuilt(c *fiber.Ctx, name string) error {
 	c.Set(fiber.HeaderContentType, asset.Type)
 	c.Set(fiber.HeaderCacheControl, "no-cache")
 	return c.Send(asset.Body)
+}
+
+// showStart leads whoever opens the installed app to what they do with it:
+// scan, or show their code. Without a network the service worker does.
+func (a *App) showStart(c *fiber.Ctx) error {
+	switch principalOf(c).Role {
+	case accounts.Caseworker, accounts.Admin:
+		return to(c, "/scan", "")
+	case accounts.Resident:
+		return to(c, "/me/code", "")
+	case accounts.Provider:
+		return to(c, "/", "")
+	}
+	return c.Redirect("/signin?next=%2Fstart", fiber.StatusSeeOther)
 }
 
 // showUnreachable is kept by the device before anybody signs in, and names

@@ -39,7 +39,7 @@ func (a *App) saveSignin(c *fiber.Ctx) error {
 	if card := strings.ReplaceAll(name, " ", ""); qrcode.ValidCardNumber(card) {
 		var p accounts.Principal
 		if p, err = a.signInResident(c, card, secret); err == nil {
-			if next != "/me/code" {
+			if next != "/me/code" && next != "/start" {
 				next = ownPath(p)
 			}
 			return to(c, next, "")

@@ -36,6 +36,7 @@ func scannerMatrix(w *world) map[string]row {
 		"serveManifest":   {}, // built files, as serveAsset: TestInstallable
 		"serveWorker":     {},
 		"showUnreachable": get(open, "/unreachable"),
+		"showStart":       get("s++++++++++", "/start"),
 		"saveScanPhoto":   photo("/scan/photo"),
 		"readPhoto":       photo("/api/v1/scans/photo"),
 		"listQueueOffers": get(workers, "/api/v1/scans/offers"),
@@ -210,6 +211,43 @@ func TestTwoCountersOneMeal(t *testing.T) {
 	}
 	if given != 1 {
 		t.Errorf("given %d times, want once", given)
+	}
+}
+
+// What is worth much takes a PIN or a photo: the rest is given, and the answer
+// says what to do.
+func TestQueueGivesNothingWorthMuch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dear := w.grant()
+	meal := w.offer("meal", 5, county)
+	w.need(w.person, "meal")
+	var got queueView
+	w.queue("caseworker", queueRequest{Code: w.digits(w.person), Categories: []string{"meal", "clothing"}}).into(t, &got)
+	if got.Outcome != care.QueueRefused || len(got.Given) != 1 || got.Given[0].Offer != meal.ID {
+		t.Errorf("given: %+v", got)
+	}
+	if len(got.Refused) != 1 || got.Refused[0].Allocation != dear || got.Refused[0].Reason.Code != "proof_needed" ||
+		!strings.Contains(got.Refused[0].Reason.ZH, "PIN") || got.Refused[0].Reason.EN == "" {
+		t.Errorf("refused: %+v", got.Refused)
+	}
+	a, err := w.app.Care.Allocation(t.Context(), accounts.Principal{Account: "test", Role: accounts.Admin, Division: city}, dear)
+	must(t, err)
+	if a.State != care.Promised {
+		t.Errorf("what takes a PIN is %s", a.State)
+	}
+}
+
+// The installed app begins where its user works.
+func TestStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for actor, want := range map[string]string{
+		"visitor": "/signin?next=%2Fstart", "caseworker": "/scan", "admin": "/scan", "provider": "/", "resident": "/me/code", "carer": "/me/code",
+	} {
+		if got := w.do(actor, "GET", "/start", nil); got.status != 303 || got.header.Get("Location") != want {
+			t.Errorf("%s: %d to %s, want %s", actor, got.status, got.header.Get("Location"), want)
+		}
 	}
 }
 

@@ -169,7 +169,7 @@ func pageRoutes() []Route {
 		post("/me/pin", (*App).saveMyPIN, "saveMyPIN", limited(act(by(onlySelf, "修改本人 PIN", "Change one's own PIN"), "change_pin"), LimitPIN)),
 		post("/allocations/:id/accept", (*App).saveAccepted, "saveAccepted", scoped(personal, ScopeAllocation, "", "接受派发", "Accept an allocation")),
 		post("/allocations/:id/decline", (*App).saveDeclined, "saveDeclined", scoped(personal, ScopeAllocation, "", "谢绝派发", "Decline an allocation")),
-		post("/allocations/:id/handover", (*App).saveHandedOver, "saveHandedOver", upload(scoped(caseworkers, ScopeAllocation, "", "交付", "Hand over an allocation"))),
+		post("/allocations/:id/handover", (*App).saveHandedOver, "saveHandedOver", upload(limited(scoped(caseworkers, ScopeAllocation, "", "交付", "Hand over an allocation"), LimitScan))),
 		get("/c", (*App).showCode, "showCode", public("幸福码落地页", "What a scanned code opens")),
 		get("/audit", (*App).showAudit, "showAudit", act(by(admins, "审计", "Audit"), "view_audit")),
 		post("/audit/check", (*App).saveAuditCheck, "saveAuditCheck", act(by(admins, "核对审计记录", "Verify the audit log"), "check_audit")),

@@ -8,6 +8,8 @@ func scannerRoutes() []Route {
 	return []Route{
 		{Method: fiber.MethodGet, Path: "/manifest.webmanifest", Name: "serveManifest", Kind: Asset, Public: true, Handler: (*App).serveManifest,
 			ZH: "安装到桌面的说明", EN: "What the browser installs"},
+		{Method: fiber.MethodGet, Path: "/start", Name: "showStart", Kind: Page, Public: true, Handler: (*App).showStart,
+			ZH: "桌面图标打开的页面，按角色转到", EN: "Where the installed app begins, by role"},
 		{Method: fiber.MethodGet, Path: "/sw.js", Name: "serveWorker", Kind: Asset, Public: true, Handler: (*App).serveWorker,
 			ZH: "离线启动脚本", EN: "The worker that starts pages without a network"},
 		{Method: fiber.MethodGet, Path: "/unreachable", Name: "showUnreachable", Kind: Page, Public: true, Handler: (*App).showUnreachable,

@@ -266,7 +266,7 @@ func TestScanner(t *testing.T) {
 		if err := json.Unmarshal([]byte(manifest.Data), &app); err != nil || len(manifest.Errors) > 0 {
 			t.Fatalf("manifest: %v %+v\n%s", err, manifest.Errors, manifest.Data)
 		}
-		if app.ShortName != "幸福码" || app.StartURL != "/scan" || app.Display != "standalone" || len(app.Icons) != 3 {
+		if app.ShortName != "幸福码" || app.StartURL != "/start" || app.Display != "standalone" || len(app.Icons) != 3 {
 			t.Errorf("manifest: %+v", app)
 		}
 		for _, icon := range app.Icons {

@@ -58,12 +58,12 @@ files.set("app.webmanifest", [
   "app.webmanifest",
   Buffer.from(
     JSON.stringify({
-      id: "/scan",
+      id: "/start",
       name: "幸福码 Happiness Code",
       short_name: "幸福码",
       description: "扫码识别、匹配、交付，网络不通也能用。Scan, match and hand over aid, also without a network.",
       lang: "zh-CN",
-      start_url: "/scan",
+      start_url: "/start",
       scope: "/",
       display: "standalone",
       background_color: "#fbf6ee",

@@ -35,8 +35,8 @@ async function send(method: string, path: string, body: BodyInit | undefined, he
 
 async function answered<T>(answer: Response): Promise<T> {
   if (answer.ok) return (answer.status === 204 ? undefined : await answer.json()) as T;
-  if (answer.status === 401) throw new Refused("signed_out", "");
   const problem = (await answer.json().catch(() => ({}))) as Problem;
+  if (answer.status === 401 && problem.code !== "credentials") throw new Refused("signed_out", "");
   throw new Refused(problem.code ?? "failed", problem.detail || problem.title || "");
 }
 
@@ -57,9 +57,23 @@ export async function post<T>(path: string, body: unknown, key?: string): Promis
   const headers: Record<string, string> = form ? {} : { "Content-Type": "application/json" };
   if (key) headers["Idempotency-Key"] = key;
   if (!csrf) await renew();
+  return submit<T>(path, form ? body : JSON.stringify(body), headers);
+}
+
+/**
+ * Posts JSON where nobody need be signed in. Whose session was left in this
+ * browser the page does not know: it asks only when the server says so. Pages
+ * for visitors speak both languages, the answer the browser's.
+ * Errors: [Refused].
+ */
+export async function postAsVisitor<T>(path: string, body: unknown): Promise<T> {
+  return submit<T>(path, JSON.stringify(body), { "Content-Type": "application/json", "Accept-Language": navigator.language });
+}
+
+async function submit<T>(path: string, body: BodyInit, headers: Record<string, string>): Promise<T> {
   for (let again = false; ; again = true) {
     try {
-      return await answered<T>(await send("POST", path, form ? body : JSON.stringify(body), { ...headers, "X-CSRF-Token": csrf }));
+      return await answered<T>(await send("POST", path, body, { ...headers, "X-CSRF-Token": csrf }));
     } catch (error) {
       if (again || !(error instanceof Refused) || error.code !== "csrf") throw error;
       await renew();

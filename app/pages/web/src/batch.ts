@@ -6,6 +6,7 @@ import { byID, el } from "./dom";
 import { amount, button, clock, codeIdentity, reasonOf, say, t } from "./view";
 
 interface Reason {
+  code: string;
   zh: string;
   en: string;
 }
@@ -164,7 +165,8 @@ export class Batch {
         const why = answer.refused.map((g) => title(g) + say({ zh: "：", en: ": " }) + say(g.reason));
         if (what) why.unshift("✓ " + what);
         note(t("scan.batch_refused"));
-        this.stop(why.join("\n"), t("scan.batch_refused_do"), "red", { who, page });
+        const proof = answer.refused.every((g) => g.reason.code === "proof_needed");
+        this.stop(why.join("\n"), t(proof ? "scan.batch_proof_do" : "scan.batch_refused_do"), "red", { who, page });
         return;
       }
       default:

@@ -1,5 +1,6 @@
 // The page that a scanned code opens. The code stands in the URL's fragment,
 // which never reaches a server; it is sent only together with the PIN.
+import { Refused, postAsVisitor } from "./api";
 import { byID } from "./dom";
 import { forgetCodes } from "./kept";
 
@@ -25,24 +26,17 @@ async function open(): Promise<void> {
   const button = form.querySelector("button");
   if (button) button.disabled = true;
   error.hidden = true;
-  let message = form.dataset["offline"] ?? "";
+  let message: string;
   try {
-    const answer = await fetch("/api/v1/resident-sessions", {
-      method: "POST",
-      headers: { "Content-Type": "application/json", Accept: "application/json" },
-      body: JSON.stringify({ code: digits || card.value.replace(/\s/g, ""), pin: pin.value }),
-    });
-    if (answer.ok) {
-      forgetCodes(); // whoever signed in here before
-      // A carer begins where the code is shown, a resident on the own page.
-      const me = (await answer.json().catch(() => ({}))) as { carer?: string };
-      window.location.replace(me.carer ? "/me/code" : "/me");
-      return;
-    }
-    const problem = (await answer.json().catch(() => ({}))) as { title?: string; detail?: string };
-    message = problem.detail || problem.title || form.dataset["broken"] || "";
-  } catch {
-    // Without a connection the message set above stands.
+    // A carer begins where the code is shown, a resident on the own page.
+    const me = await postAsVisitor<{ carer?: string }>("/api/v1/resident-sessions", { code: digits || card.value.replace(/\s/g, ""), pin: pin.value });
+    forgetCodes(); // whoever signed in here before
+    window.location.replace(me.carer ? "/me/code" : "/me");
+    return;
+  } catch (failed) {
+    const offline = failed instanceof Refused && failed.code === "offline";
+    message = form.dataset[offline ? "offline" : "broken"] ?? "";
+    if (failed instanceof Refused && failed.message) message = failed.message;
   }
   error.textContent = message;
   error.hidden = false;

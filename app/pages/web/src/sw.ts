@@ -6,6 +6,7 @@
 //  - shells: pages as /scan?shell=1 renders them, without a person and without
 //    a session's token. A page is kept as one if it is listed below, its row in
 //    the table of routes says Shell, and the answer says so in X-Shell;
+//  - where the installed app begins without a network;
 //  - the page that says that there is no network.
 // Pages come from the network first; the API is never touched.
 //
@@ -26,6 +27,7 @@ const shells = new Map([
   ["resident", ["/me/code"]],
 ]);
 const unreachable = "/unreachable";
+const start = "/start"; // of the installed app: leads to the first shell of whoever was at work last
 const patienceMs = 8000; // for the network, where a shell is at hand
 
 const filesPrefix = "happycode-files-";
@@ -69,6 +71,7 @@ async function ready(wanted: string[], scans: boolean, lang: string): Promise<vo
     const kept = await cache.match(path);
     if (kept?.headers.get("Content-Language") !== lang) await renew(cache, path);
   }
+  await cache.put(start, Response.redirect(wanted[0] ?? "/", 303));
   if (!scans) return;
   const built = await caches.open(files);
   for (const url of DECODER_ASSETS) if (!(await built.match(url))) await built.add(url);
