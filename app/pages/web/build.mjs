@@ -11,33 +11,40 @@ import { gzipSync } from "node:zlib";
 const here = fileURLToPath(new URL(".", import.meta.url));
 const dist = join(here, "..", "dist");
 
-const out = await build({
-  absWorkingDir: here,
-  entryPoints: ["src/app.ts", "src/scan.ts", "src/code.ts", "src/styles.css"],
-  bundle: true,
-  minify: true,
-  format: "esm",
-  target: ["es2020"],
-  charset: "utf8",
-  legalComments: "none",
-  outdir: dist,
-  entryNames: "[name]-[hash]",
-  write: false,
-  metafile: true,
-  logLevel: "warning",
-});
-
 const files = new Map(); // source name → [built name, content]
-for (const file of out.outputFiles) {
-  const built = basename(file.path);
-  files.set(built.replace(/-[A-Z0-9]{8}(\.[a-z]+)$/, "$1"), [built, Buffer.from(file.contents)]);
+
+/** Bundles entry points; define puts constants in. */
+async function bundle(entryPoints, define = {}) {
+  const out = await build({
+    absWorkingDir: here,
+    entryPoints,
+    define,
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: ["es2020"],
+    charset: "utf8",
+    legalComments: "none",
+    outdir: dist,
+    entryNames: "[name]-[hash]",
+    write: false,
+    logLevel: "warning",
+  });
+  for (const file of out.outputFiles) {
+    const built = basename(file.path);
+    files.set(built.replace(/-[A-Z0-9]{8}(\.[a-z]+)$/, "$1"), [built, Buffer.from(file.contents)]);
+  }
 }
+
 for (const path of ["src/icon.svg", "node_modules/zxing-wasm/dist/reader/zxing_reader.wasm"]) {
   const content = await readFile(join(here, path));
   const hash = createHash("sha256").update(content).digest("hex").slice(0, 8).toUpperCase();
   const ext = extname(path);
   files.set(basename(path), [`${basename(path, ext)}-${hash}${ext}`, content]);
 }
+// The decoder comes first: the scripts that load it hold its built name.
+await bundle(["src/decoder.ts"]);
+await bundle(["src/app.ts", "src/scan.ts", "src/code.ts", "src/styles.css"], { DECODER: JSON.stringify(files.get("decoder.js")[0]) });
 
 await mkdir(dist, { recursive: true });
 for (const old of await readdir(dist)) {
