@@ -1,6 +1,8 @@
 package app
 
 import (
+	"slices"
+
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/xingfuma/happycode/app/accounts"
@@ -85,7 +87,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return append(append(pageRoutes(), apiRoutes()...), probeRoutes()...)
+	return slices.Concat(pageRoutes(), offlinePageRoutes(), apiRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.

@@ -44,7 +44,7 @@ for (const path of ["src/icon.svg", "node_modules/zxing-wasm/dist/reader/zxing_r
 }
 // The decoder comes first: the scripts that load it hold its built name.
 await bundle(["src/decoder.ts"]);
-await bundle(["src/app.ts", "src/scan.ts", "src/code.ts", "src/styles.css"], { DECODER: JSON.stringify(files.get("decoder.js")[0]) });
+await bundle(["src/app.ts", "src/scan.ts", "src/code.ts", "src/offline.ts", "src/styles.css"], { DECODER: JSON.stringify(files.get("decoder.js")[0]) });
 
 await mkdir(dist, { recursive: true });
 for (const old of await readdir(dist)) {
