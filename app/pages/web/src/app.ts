@@ -1,5 +1,6 @@
 // What makes ordinary pages more comfortable. Every page works without it.
 import { el, number, yuan } from "./dom";
+import { mindList } from "./offline/leaving";
 
 function confirmations(): void {
   document.addEventListener("click", (event) => {
@@ -280,4 +281,5 @@ liveStock();
 importing();
 onceOnly();
 firstError();
+void mindList();
 

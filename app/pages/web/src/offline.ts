@@ -5,6 +5,7 @@ import { Camera, type CameraState, decodePhoto, failure, success } from "./camer
 import { byID, el, number } from "./dom";
 import type { Clock } from "./offline/clock";
 import { nextPaint, showTake } from "./offline/take";
+import { mindStanding } from "./offline/leaving";
 import { refresh, unlock } from "./offline/lock";
 import { Parts } from "./offline/parts";
 import { backOff, waiting } from "./offline/queue";
@@ -14,6 +15,7 @@ import { Fault, type Me, Server } from "./offline/server";
 import { type Shown, sheet } from "./offline/sheet";
 import { type DB, ListGone, Overtaken, type Row, type Singles, append, expire, forget, givenBy, keepClock, openClock, openHandover, openStore, rows, sealHandover, single, wipe } from "./offline/store";
 import { synchronise } from "./offline/sync";
+import { syncTag } from "./offline/worker";
 import type { Bundle, Handover } from "./offline/types";
 import { type KeySet, cardNumber, extract, keysOf, verify } from "./token";
 
@@ -181,14 +183,13 @@ async function failed(error: unknown): Promise<boolean> {
     case error.code === "device_lost":
       await lost();
       return true;
-    case error.code === "session_ended":
-      reach = "signed_out";
-      me = undefined;
-      if (lease) await destroy("offline.account_ended");
-      break;
     case error.status === 401:
       reach = "signed_out";
       me = undefined;
+      if (device && lease && (await mindStanding(db, device.id))) {
+        await destroy("offline.account_ended");
+        return true;
+      }
       break;
     case error.status === 404 && lease !== undefined && view !== "take":
       await destroy("offline.lease_ended");
@@ -212,6 +213,12 @@ async function lost(): Promise<void> {
   await load();
   note(t("offline.device_lost") + (unsent > 0 ? t("offline.device_lost_unsent", unsent) : ""), "failure");
   await home();
+}
+
+/** Asks the browser to wake the service worker once there is a network, where it can. */
+async function wakeLater(): Promise<void> {
+  const worker = (await navigator.serviceWorker?.ready) as (ServiceWorkerRegistration & { sync?: { register(tag: string): Promise<void> } }) | undefined;
+  await worker?.sync?.register(syncTag).catch(() => undefined);
 }
 
 function schedule(): void {
@@ -250,6 +257,7 @@ async function give(shown: Shown, thing: Thing, pin: boolean): Promise<Refusal |
     success();
     showStatus();
     if (reach === "yes") void synchroniseNow();
+    else void wakeLater();
     return undefined;
   }
   throw new Overtaken();
@@ -320,7 +328,7 @@ function lookUp(typed: string, hits: HTMLElement): void {
   if (extract(typed)) return void scanned(typed);
   const card = cardNumber(typed);
   const found = card ? work.roster.byCard(card) : undefined;
-  if (found) return showPerson({ person: found, how: "card_no", code: undefined, token: "" });
+  if (found) return showPerson({ person: found, how: "card_no", code: work.roster.ownCode(found), token: "" });
   if (/^[\d\s-]+$/.test(typed.trim())) return note(t(card ? "offline_found.unknown" : "offline.card_wrong"), "failure");
   const people = work.roster.byName(typed).slice(0, 50);
   if (people.length === 0) return note(t("offline.name_none"), "failure");

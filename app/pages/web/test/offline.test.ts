@@ -16,7 +16,7 @@ function item(allocation: string, changes: Partial<Item> = {}): Item {
 }
 
 function person(resident: string, changes: Partial<Person> = {}): Person {
-  return { resident, name: "沈" + resident, place: "浮星桥村", birth_year: 1948, groups: [], card_no: "", household: "h-" + resident, codes: [], revoked: [], pin_hash: "", needs: [], room: {}, items: [], ...changes };
+  return { resident, name: "沈" + resident, place: "浮星桥村", birth_year: 1948, groups: [], card_no: "", household: "h-" + resident, codes: [], revoked: [], pin_hash: "", needs: [], room: {}, items: [], elsewhere: [], ...changes };
 }
 
 function roster(people: Person[], spares: Item[] = []): Roster {
@@ -181,13 +181,36 @@ test("what is worth more than the limit needs the PIN, and never goes by name", 
   assert.equal(r.refusal(b, "y", "", "scan", false, start), "no_pin");
 });
 
+test("the limit for PINs may be none, or nothing", () => {
+  const a = person("a", { items: [item("x", { value_fen: 1_000_000 }), item("free", { value_fen: 0 })], pin_hash: "$argon2id$" });
+  const r = roster([a]);
+  const asks = (limit: number, allocation: string): boolean => new Roster({ ...r.bundle, pin_above_fen: limit }).needsPIN(r.item(allocation)!);
+  assert.equal(asks(-1, "x"), false);
+  assert.equal(asks(0, "free"), true);
+  assert.equal(asks(1, "free"), false);
+});
+
+test("an offer's own cap counts beside the category's", () => {
+  const needs = [{ id: "n1", category: "grocery", qty_units: 5, left_units: 5, urgency: 1 }];
+  const a = person("a", { needs, room: { grocery: -1, "o:rice": 1 } });
+  const r = roster([a], [item("s1"), item("s2"), item("s3", { offer: "flour" })]);
+  r.learn([given(1, "s1", "a", "n1")], 0);
+  assert.equal(r.refusal(a, "s2", "n1", "scan", false, start), "no_room");
+  assert.equal(r.refusal(a, "s3", "n1", "scan", false, start), undefined);
+});
+
 test("handovers go in order, and what is settled goes no more", () => {
   const row = (seq: number, state: "waiting" | "accepted" = "waiting"): { seq: number; id: string; state: "waiting" | "accepted" } => ({ seq, id: "i" + seq, state });
   const all = [row(3), row(1, "accepted"), row(2), row(4)];
   assert.deepEqual(nextBatch(all, 2).map((r) => r.seq), [2, 3]);
   assert.equal(waiting(all), 3);
   const reason = { code: "double", zh: "重复", en: "Twice" };
-  const changed = settled(nextBatch(all), [{ id: "i2", outcome: "accepted" }, { id: "i3", outcome: "flagged", reason }, { id: "i1", outcome: "refused" }, { id: "i9", outcome: "accepted" }]);
+  const changed = settled(nextBatch(all), [
+    { id: "i2", outcome: "accepted", was: "accepted" },
+    { id: "i3", outcome: "known", was: "flagged", reason },
+    { id: "i1", outcome: "refused", was: "refused" },
+    { id: "i9", outcome: "accepted", was: "accepted" },
+  ]);
   assert.deepEqual(changed.map((r) => [r.seq, r.state, r.reason?.code]), [[2, "accepted", undefined], [3, "flagged", "double"]]);
 });
 

@@ -20,8 +20,7 @@ export function nextBatch<T extends Queued>(rows: T[], size = batchSize): T[] {
 
 /**
  * The rows that the server's answer changes. What it does not name stays
- * waiting. A repeat ("known") keeps what the first answer said, where it
- * arrived.
+ * waiting. For a repeat it says what became of the record at first.
  */
 export function settled<T extends Queued>(rows: T[], answer: SyncItem[]): T[] {
   const found = new Map(answer.map((a) => [a.id, a]));
@@ -29,7 +28,7 @@ export function settled<T extends Queued>(rows: T[], answer: SyncItem[]): T[] {
   for (const row of rows) {
     const a = found.get(row.id);
     if (!a || row.state !== "waiting") continue;
-    out.push(a.reason ? { ...row, state: a.outcome, reason: a.reason } : { ...row, state: a.outcome });
+    out.push(a.reason ? { ...row, state: a.was, reason: a.reason } : { ...row, state: a.was });
   }
   return out;
 }

@@ -77,6 +77,11 @@ export class Roster {
     return undefined;
   }
 
+  /** The code on a person's own card, not a carer's. */
+  ownCode(person: Person): Code | undefined {
+    return person.codes?.find((c) => c.carer_name === "");
+  }
+
   /** People whose name holds what was typed, by name. */
   byName(typed: string): Person[] {
     const wanted = typed.trim().toLowerCase();
@@ -112,7 +117,8 @@ export class Roster {
 
   /** Whether the worth of an item asks for the person's PIN. */
   needsPIN(item: Item): boolean {
-    return item.value_fen * item.qty_units > this.bundle.pin_above_fen;
+    const above = this.bundle.pin_above_fen;
+    return above === 0 || (above > 0 && item.value_fen * item.qty_units > above);
   }
 
   /** Why an item may not be given to somebody; undefined when it may. */
@@ -140,10 +146,12 @@ export class Roster {
     const fresh = [...this.given.values()].filter((g) => g.seq > this.throughSeq && g.need !== "");
     const served = sum(fresh.filter((g) => g.need === need.id));
     if (item.qty_units > need.left_units - served) return "no_need";
-    const room = person.room?.[item.category] ?? 0;
-    if (room < 0) return undefined;
-    const household = fresh.filter((g) => this.item(g.allocation)?.category === item.category && this.people.get(g.resident)?.household === person.household);
-    return item.qty_units > room - sum(household) ? "no_room" : undefined;
+    const household = fresh.filter((g) => this.people.get(g.resident)?.household === person.household);
+    const alike = (same: (other: Item) => boolean): number => sum(household.filter((g) => same(this.item(g.allocation) ?? item)));
+    const room = person.room ?? {};
+    const beyond = (cap: number, used: number): boolean => cap >= 0 && item.qty_units > cap - used;
+    if (beyond(room[item.category] ?? 0, alike((x) => x.category === item.category))) return "no_room";
+    return beyond(room["o:" + item.offer] ?? -1, alike((x) => x.offer === item.offer)) ? "no_room" : undefined;
   }
 }
 

@@ -77,6 +77,11 @@ export class Server {
     return this.ask("POST", `/devices/${encodeURIComponent(device)}/sync`, { records });
   }
 
+  /** Whether the device still counts: asked without being signed in. Its account may be shut out, or it was reported lost. */
+  async stands(device: string): Promise<boolean> {
+    return (await this.ask<{ stands: boolean }>("GET", `/devices/${encodeURIComponent(device)}/standing`)).stands;
+  }
+
   async speak(lang: string): Promise<void> {
     await this.ask("PUT", "/me/lang", { lang });
   }
@@ -98,7 +103,7 @@ export class Server {
     if (body !== undefined) headers["Content-Type"] = "application/json";
     if (key) headers["Idempotency-Key"] = key;
     const patience = new AbortController();
-    const timer = window.setTimeout(() => patience.abort(), patienceMs);
+    const timer = setTimeout(() => patience.abort(), patienceMs);
     try {
       const answer = await fetch("/api/v1" + path, { method, headers, cache: "no-store", signal: patience.signal, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
       const date = Date.parse(answer.headers.get("Date") ?? "");
@@ -112,7 +117,7 @@ export class Server {
       if (error instanceof Fault) throw error;
       throw new Fault(0, "offline", "");
     } finally {
-      window.clearTimeout(timer);
+      clearTimeout(timer);
     }
   }
 }

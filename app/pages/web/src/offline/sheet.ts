@@ -132,6 +132,7 @@ export function sheet(k: Sheet, shown: Shown): HTMLElement {
       shown.code?.carer_name ? el("p", { class: "notice notice-pending" }, t("offline.carer", shown.code.carer_name, shown.code.relation)) : null,
     ),
     el("section", {}, el("h2", {}, t("offline.to_give")), things),
+    ...(person.elsewhere ?? []).map((e) => el("p", { class: "none" }, t("offline.elsewhere", parts.title(e), e.device, parts.when(e.until_ms)))),
     el("div", { class: "actions" }, parts.button("offline.next_one", "strong", () => k.done(true)), parts.button("offline.back", "plain", () => k.done(false))),
   );
 }

@@ -58,6 +58,13 @@ export function openStore(): Promise<DB> {
   });
 }
 
+/** The database if there is one; the pages of those who never work offline make none. */
+export async function existingStore(): Promise<DB | undefined> {
+  if (!("indexedDB" in globalThis)) return undefined;
+  if (indexedDB.databases && !(await indexedDB.databases()).some((d) => d.name === databaseName)) return undefined;
+  return openStore();
+}
+
 export async function single<K extends keyof Singles>(db: DB, name: K): Promise<Singles[K] | undefined> {
   return (await db.get("singles", name)) as Singles[K] | undefined;
 }

@@ -59,14 +59,15 @@ export interface Person {
   revoked: string[] | null;
   pin_hash: string;
   needs: Need[] | null;
-  room: Record<string, number> | null; // units left of the category's cap; -1: no cap
+  room: Record<string, number> | null; // units left of a cap, by category and as "o:" + offer; -1: no cap
   items: Item[] | null;
+  elsewhere: { allocation: string; title_zh: string; title_en: string; device: string; until_ms: number }[] | null; // on other devices
 }
 
 export interface Bundle {
   lease: Lease;
   server_ms: number;
-  pin_above_fen: number;
+  pin_above_fen: number; // worth above which a handover takes the PIN; 0: always, -1: never
   keys: unknown;
   people: Person[] | null;
   spares: Item[] | null;
@@ -100,6 +101,7 @@ export interface Reason extends Text {
 export interface SyncItem {
   id: string;
   outcome: Outcome;
+  was: Outcome; // what became of it, also when it is only known
   reason?: Reason;
 }
 
