@@ -31,6 +31,7 @@ const wasm = root.dataset["wasm"] ?? "";
 
 const idleMs = 15 * 60_000; // then the list is locked again
 const tickMs = 5_000;
+const soonMs = 2_000; // what was handed over while the last ones were on their way
 const calmMs = 60_000; // between looks at the server when nothing waits
 
 /** The open list; nothing of it is left when it is locked. */
@@ -224,7 +225,7 @@ async function wakeLater(): Promise<void> {
 function schedule(): void {
   window.clearTimeout(timer);
   if (!device || (!lease && waiting(queue) === 0)) return;
-  timer = window.setTimeout(() => void contact(), failures > 0 ? backOff(failures, Math.random()) : calmMs);
+  timer = window.setTimeout(() => void contact(), failures > 0 ? backOff(failures, Math.random()) : waiting(queue) > 0 ? soonMs : calmMs);
 }
 
 // ---- handing over ----
@@ -361,6 +362,11 @@ function showStatus(): void {
     statusBox.replaceChildren(net, unsent > 0 ? el("p", { class: "notice notice-pending" }, t("offline.unsent", unsent)) : "");
     return;
   }
+  if (view === "person") {
+    // The person is what counts now.
+    statusBox.replaceChildren(el("section", { class: "card off-line" }, net, el("p", {}, t("offline.unsynced_short", unsent))));
+    return;
+  }
   const figure = (value: string, key: string, kind = ""): HTMLElement => el("div", { class: ("figure " + kind).trim() }, el("strong", {}, value), t(key));
   const listed = work?.roster.bundle.server_ms ?? 0;
   statusBox.replaceChildren(
@@ -385,10 +391,10 @@ function showStatus(): void {
 /** Shows what fits the state of things. */
 async function home(): Promise<void> {
   stopCamera();
-  showStatus();
   if (work) return showWork();
   if (lease) return showUnlock();
   view = "take";
+  showStatus();
   if (device && me && me.account !== device.account && waiting(queue) > 0) {
     main.replaceChildren(el("p", { class: "failure" }, t("offline.not_yours", waiting(queue))));
   } else if (me && reach === "yes") {
@@ -412,6 +418,7 @@ async function home(): Promise<void> {
 
 function showUnlock(): void {
   view = "unlock";
+  showStatus();
   const digits = parts.digits();
   const form = el("form", { class: "card form", id: "off-unlock" }, parts.field("off-pin", "offline.pin", digits, t("offline.pin_hint")), el("button", { class: "button strong wide" }, t("offline.unlock")));
   form.addEventListener("submit", (event) => {
@@ -480,6 +487,7 @@ function showPerson(shown: Shown): void {
   if (!work) return;
   view = "person";
   stopCamera();
+  showStatus();
   note("");
   main.replaceChildren(
     sheet(
