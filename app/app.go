@@ -29,6 +29,7 @@ import (
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/app/vault"
 	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/qrcode"
 )
 
 // Config is what the application is made of. All fields but Logger, Now and
@@ -43,6 +44,8 @@ type Config struct {
 	Regions   *regions.Service
 	Care      *care.Service
 	Vault     *vault.Vault
+	// Keys are the keys of the codes as they are now.
+	Keys interface{ Keys() qrcode.Keys }
 	// Tree returns the current division tree; TreeChanged is called with a
 	// new one after an import.
 	Tree        func() *regions.Tree
@@ -86,7 +89,7 @@ func New(c Config) (*App, error) {
 	missing := map[string]bool{
 		"Record": c.Record == nil, "Accounts": c.Accounts == nil, "Audit": c.Audit == nil,
 		"Residents": c.Residents == nil, "Providers": c.Providers == nil, "Regions": c.Regions == nil,
-		"Care": c.Care == nil, "Vault": c.Vault == nil, "Tree": c.Tree == nil, "TreeChanged": c.TreeChanged == nil,
+		"Care": c.Care == nil, "Vault": c.Vault == nil, "Keys": c.Keys == nil, "Tree": c.Tree == nil, "TreeChanged": c.TreeChanged == nil,
 	}
 	for name, is := range missing {
 		if is {

@@ -164,6 +164,7 @@ func matrix(w *world) map[string]row {
 		"handOverAllocation": with(workersHere, api+"/allocations/"+handover+"/handover", func(*world) any { return handoverRequest{} }),
 		"listEvents":         get(cells("s+-+-++rr--"), api+"/events?county="+county),
 		"getOpenAPI":         get(open, api+"/openapi.json"),
+		"listKeys":           get(open, api+"/keys"),
 
 		"showHome":            get(open, "/"),
 		"showSignin":          get(open, "/signin"),

@@ -125,6 +125,7 @@ func apiRoutes() []Route {
 		{Method: "GET", Path: "/openapi.json", Name: "getOpenAPI", Handler: (*App).getOpenAPI, Public: true,
 			ZH: "接口说明(OpenAPI 3.1)", EN: "This description (OpenAPI 3.1)", ContentType: "application/vnd.oai.openapi+json;version=3.1"},
 	}
+	rows = append(rows, keyRoutes()...)
 	for i := range rows {
 		rows[i].Path, rows[i].Kind = apiPrefix+rows[i].Path, API
 	}

@@ -561,7 +561,11 @@ func (c *city) code0(r *residents.Resident) string {
 	if err != nil {
 		return ""
 	}
-	return c.residents.Token(code).Digits()
+	token, err := c.residents.Token(context.Background(), code)
+	if err != nil {
+		return ""
+	}
+	return token.Digits()
 }
 
 func TestWithdrawnNeedGivesBack(t *testing.T) {
@@ -665,7 +669,11 @@ func TestScreenCodeIsGoodOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	screen := c.residents.ScreenToken(code, c.clock.now()).Digits()
+	token, err := c.residents.ScreenToken(code, c.clock.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen := token.Digits()
 	var taken atomic.Int64
 	var all sync.WaitGroup
 	for range 100 {

@@ -426,7 +426,11 @@ func (d *demo) print(ctx context.Context, p *program, address string) error {
 	if err != nil {
 		return err
 	}
-	url := qrcode.URL(d.s.settings.PublicHost, d.s.residents.Token(code))
+	token, err := d.s.residents.Token(ctx, code)
+	if err != nil {
+		return err
+	}
+	url := qrcode.URL(d.s.settings.PublicHost, token)
 	picture, err := qrcode.PNG(url, qrcode.Q, 640)
 	if err != nil {
 		return err

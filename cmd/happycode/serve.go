@@ -22,6 +22,8 @@ const (
 	drainTime = 20 * time.Second
 	// divisionsEvery is how soon a server notices divisions that a command imported.
 	divisionsEvery = 5 * time.Second
+	// keysEvery is the same for signing keys.
+	keysEvery = 3 * time.Second
 )
 
 func (p *program) serve() *cobra.Command {
@@ -115,6 +117,7 @@ func (s *system) background(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { s.watchDivisions(ctx, divisionsEvery) })
+	running.Go(func() { s.keys.Watch(ctx, keysEvery) })
 	if killed {
 		running.Go(func() { s.mend(ctx) })
 	}

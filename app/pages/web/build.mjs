@@ -27,12 +27,16 @@ async function bundle(entryPoints, define = {}) {
     legalComments: "none",
     outdir: dist,
     entryNames: "[name]-[hash]",
+    chunkNames: "[name]-[hash]",
+    splitting: true, // what is imported dynamically is loaded only when needed
     write: false,
     logLevel: "warning",
   });
   for (const file of out.outputFiles) {
     const built = basename(file.path);
-    files.set(built.replace(/-[A-Z0-9]{8}(\.[a-z]+)$/, "$1"), [built, Buffer.from(file.contents)]);
+    let name = built.replace(/-[A-Z0-9]{8}(\.[a-z]+)$/, "$1");
+    if (files.has(name)) name = built; // parts that several scripts share are all called chunk
+    files.set(name, [built, Buffer.from(file.contents)]);
   }
 }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { webcrypto } from "node:crypto";
 import { test } from "node:test";
 import { Clock } from "../src/offline/clock";
-import { backOff, nextBatch, settled, waiting } from "../src/offline/queue";
+import { type Queued, backOff, nextBatch, settled, waiting } from "../src/offline/queue";
 import { base64url, canonical, newID, sign } from "../src/offline/record";
 import { type Given, Roster } from "../src/offline/rules";
 import type { Bundle, Item, Person } from "../src/offline/types";
@@ -200,7 +200,7 @@ test("an offer's own cap counts beside the category's", () => {
 });
 
 test("handovers go in order, and what is settled goes no more", () => {
-  const row = (seq: number, state: "waiting" | "accepted" = "waiting"): { seq: number; id: string; state: "waiting" | "accepted" } => ({ seq, id: "i" + seq, state });
+  const row = (seq: number, state: Queued["state"] = "waiting"): Queued => ({ seq, id: "i" + seq, state });
   const all = [row(3), row(1, "accepted"), row(2), row(4)];
   assert.deepEqual(nextBatch(all, 2).map((r) => r.seq), [2, 3]);
   assert.equal(waiting(all), 3);
