@@ -79,6 +79,7 @@ type App struct {
 	// hashing has room for as many PIN checks as may run at once: each takes
 	// 19 MiB, and anybody may ask for one.
 	hashing chan struct{}
+	reading chan struct{} // room for photosAtOnce
 }
 
 // Schemas are the collections the application itself keeps.
@@ -105,7 +106,7 @@ func New(c Config) (*App, error) {
 	a := &App{
 		Config: c, trusted: c.Settings.TrustedProxies, limits: newLimiter(c.Now), gate: newGate(c.Now),
 		imports: imports{at: map[string]importView{}}, dummyPIN: vault.HashSecret(rand.Text()),
-		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
+		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), reading: make(chan struct{}, photosAtOnce),
 	}
 	a.routes = table()
 	a.metrics = newMetrics(a)

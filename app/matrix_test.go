@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"strings"
@@ -101,7 +102,7 @@ func matrix(w *world) map[string]row {
 	}
 	const api = "/api/v1"
 	person := "/residents/" + w.person.ID
-	return map[string]row{
+	rows := map[string]row{
 		"createSession":         with(open, api+"/sessions", func(w *world) any { return signinRequest{fmt.Sprintf("nobody%d", w.next()), "nothing here"} }),
 		"deleteSession":         {}, // would end the session the matrix asks with: TestSignOut
 		"createResidentSession": with(open, api+"/resident-sessions", func(*world) any { return residentSigninRequest{"1", "2"} }),
@@ -174,6 +175,7 @@ func matrix(w *world) map[string]row {
 		"showJoin":            get(open, "/join"),
 		"saveJoin":            form(open, "/join", "name=x"),
 		"showScan":            get(workers, "/scan"),
+		"showOffline":         get(workers, "/offline"),
 		"saveScan":            form(workersHere, "/scan", "code="+w.person.CardNo),
 		"saveFind":            form(workersHere, "/residents/find", "card="+w.person.CardNo),
 		"showResidents":       get(workers, "/residents"),
@@ -220,6 +222,8 @@ func matrix(w *world) map[string]row {
 		"getReady":            get(open, "/readyz"),
 		"getMetrics":          get(open, "/metrics"),
 	}
+	maps.Copy(rows, scannerMatrix(w))
+	return rows
 }
 
 // Every route × everybody: who is let in, who is sent away, and that what was

@@ -1,17 +1,11 @@
 package pages
 
-// Offline is the page for work without a network. It is a shell that browsers
-// keep: it names nobody, holds no CSRF token, and is the same for everybody
-// who may open it. The script fills it from what the phone holds.
+// Offline is the page for work without a network. It names nobody but in its
+// frame; the script fills it from what the phone holds.
 type Offline struct {
 	Page
 	Categories []ScanCategory
 	Groups     []Choice
-}
-
-// Offline makes the page.
-func (s *Site) Offline(lang string, categories []ScanCategory, groups []Choice) Offline {
-	return Offline{Page: s.Page(lang, User{}, "", "/offline"), Categories: categories, Groups: groups}
 }
 
 func (Offline) template() string { return "offline" }

@@ -40,7 +40,7 @@ async function bundle(entryPoints, define = {}) {
   }
 }
 
-for (const path of ["src/icon.svg", "node_modules/zxing-wasm/dist/reader/zxing_reader.wasm"]) {
+for (const path of ["src/icon.svg", "src/icon-192.png", "src/icon-512.png", "src/icon-mask-512.png", "node_modules/zxing-wasm/dist/reader/zxing_reader.wasm"]) {
   const content = await readFile(join(here, path));
   const hash = createHash("sha256").update(content).digest("hex").slice(0, 8).toUpperCase();
   const ext = extname(path);
@@ -50,6 +50,37 @@ for (const path of ["src/icon.svg", "node_modules/zxing-wasm/dist/reader/zxing_r
 await bundle(["src/decoder.ts"]);
 await bundle(["src/app.ts", "src/scan.ts", "src/code.ts", "src/offline.ts", "src/styles.css"], { DECODER: JSON.stringify(files.get("decoder.js")[0]) });
 
+// What the browser installs, and the service worker with all that it keeps.
+const url = (name) => "/assets/" + files.get(name)[0];
+const icon = (name, size, purpose) => ({ src: url(name), sizes: `${size}x${size}`, type: "image/png", purpose });
+files.set("app.webmanifest", [
+  "app.webmanifest",
+  Buffer.from(
+    JSON.stringify({
+      id: "/scan",
+      name: "幸福码 Happiness Code",
+      short_name: "幸福码",
+      description: "扫码识别、匹配、交付，网络不通也能用。Scan, match and hand over aid, also without a network.",
+      lang: "zh-CN",
+      start_url: "/scan",
+      scope: "/",
+      display: "standalone",
+      background_color: "#fbf6ee",
+      theme_color: "#fbf6ee",
+      icons: [icon("icon-192.png", 192, "any"), icon("icon-512.png", 512, "any"), icon("icon-mask-512.png", 512, "maskable")],
+    }),
+  ),
+]);
+const decoder = ["decoder.js", "zxing_reader.wasm"];
+const assets = [...files.keys()].filter((name) => /\.(js|css|svg|png)$/.test(name) && !decoder.includes(name)).map(url);
+const content = createHash("sha256");
+for (const [name, [built, bytes]] of [...files].sort()) content.update(`${name} ${built} ${bytes.length}\n`).update(bytes);
+await bundle(["src/sw.ts"], {
+  VERSION: JSON.stringify(content.digest("hex").slice(0, 12)),
+  ASSETS: JSON.stringify(assets.sort()),
+  DECODER_ASSETS: JSON.stringify(decoder.map(url)),
+});
+
 await mkdir(dist, { recursive: true });
 for (const old of await readdir(dist)) {
   if (old !== ".keep") await rm(join(dist, old));
@@ -58,6 +89,6 @@ const manifest = {};
 for (const [name, [built, content]] of [...files].sort()) {
   manifest[name] = built;
   await writeFile(join(dist, built), content);
-  await writeFile(join(dist, built + ".gz"), gzipSync(content, { level: 9 }));
+  if (!built.endsWith(".png")) await writeFile(join(dist, built + ".gz"), gzipSync(content, { level: 9 }));
 }
 await writeFile(join(dist, "manifest.json"), JSON.stringify(manifest, null, 2) + "\n");

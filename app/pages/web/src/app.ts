@@ -266,6 +266,33 @@ function importing(): void {
   });
 }
 
+/**
+ * Those who scan or show a code get a worker that starts their pages without a
+ * network. Browsers allow it over HTTPS only.
+ */
+function withoutNetwork(): void {
+  const { role } = document.documentElement.dataset;
+  if (!role || role === "provider" || !navigator.serviceWorker) return;
+  const lang = document.documentElement.lang;
+  void navigator.serviceWorker
+    .register("/sw.js")
+    .then(() => navigator.serviceWorker.ready)
+    .then((registration) => registration.active?.postMessage({ role, lang }))
+    .catch(() => undefined); // the pages work without it
+}
+
+/** Whoever signs out leaves nothing behind in this window. */
+function forgetting(): void {
+  document.addEventListener("submit", (event) => {
+    if ((event.target as HTMLFormElement).getAttribute("action") !== "/signout") return;
+    try {
+      sessionStorage.clear();
+    } catch {
+      // A browser that keeps nothing.
+    }
+  });
+}
+
 /** An error that the server found is where the person should look first. */
 function firstError(): void {
   document.querySelector<HTMLElement>(".bad input, .bad select, .bad textarea, [aria-invalid]")?.focus();
@@ -280,6 +307,8 @@ copying();
 liveStock();
 importing();
 onceOnly();
+forgetting();
+withoutNetwork();
 firstError();
 void mindList();
 

@@ -11,12 +11,15 @@ export interface CameraOptions {
   wasm: string; // where zxing_reader.wasm is
   /**
    * Gets each text that was read. A code that stays before the camera is told
-   * once; again only after it was away for some seconds. Where the camera is
-   * not continuous it stops with the first text, unless false comes back.
+   * once; again only after it was away for some seconds, or when false came
+   * back: not now. Where the camera is not continuous, it stops with the first
+   * text for which something else came back.
    */
   onText(text: string): boolean | void;
   onState(state: CameraState): void;
   continuous: boolean;
+  /** Texts with the same identity are one code, as a screen code that has just changed; the text itself if left out. */
+  identity?(text: string): string;
 }
 
 // What phones know beyond the DOM's own types.
@@ -65,7 +68,7 @@ export class Camera {
   private reader: Reader | undefined;
   private session = 0; // each start and stop begins a new one; older loops end
   private wanted = false; // also while the page is hidden
-  private readonly seen = new Map<string, number>(); // text → when it was last before the camera
+  private readonly seen = new Map<string, number>(); // identity → when it was last before the camera
 
   constructor(private readonly options: CameraOptions) {
     // A hidden page gives the camera back, and takes it again when it is seen.
@@ -124,11 +127,6 @@ export class Camera {
     this.seen.clear();
   }
 
-  /** Has a code that is before the camera told again at once. */
-  forget(text: string): void {
-    this.seen.delete(text);
-  }
-
   private fail(state: CameraState): void {
     this.stop();
     this.options.onState(state);
@@ -185,11 +183,17 @@ export class Camera {
   }
 
   private tell(text: string): void {
+    const key = this.options.identity?.(text) ?? text;
     const now = performance.now();
-    const before = this.seen.get(text);
-    this.seen.set(text, now);
-    if (before !== undefined && now - before < awayMs) return;
-    if (this.options.onText(text) !== false && !this.options.continuous) this.stop();
+    const before = this.seen.get(key);
+    if (before === undefined || now - before >= awayMs) {
+      if (this.options.onText(text) === false) return;
+      if (!this.options.continuous) {
+        this.stop();
+        return;
+      }
+    }
+    this.seen.set(key, now);
   }
 }
 
@@ -256,6 +260,21 @@ export async function decodePhoto(file: File, wasm: string): Promise<string | un
   } finally {
     bitmap.close();
     reader.close();
+  }
+}
+
+/** A photo made small enough for a slow network. */
+export async function shrunk(file: File): Promise<Blob> {
+  const bitmap = await createImageBitmap(file);
+  try {
+    const scale = Math.min(1, 1600 / Math.max(bitmap.width, bitmap.height));
+    const canvas = document.createElement("canvas");
+    canvas.width = Math.max(1, Math.round(bitmap.width * scale));
+    canvas.height = Math.max(1, Math.round(bitmap.height * scale));
+    canvas.getContext("2d")?.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    return await new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("no picture"))), "image/jpeg", 0.85));
+  } finally {
+    bitmap.close();
   }
 }
 
@@ -328,6 +347,6 @@ function flash(kind: "ok" | "bad"): void {
   const light = document.createElement("div");
   light.className = "flash flash-" + kind;
   light.setAttribute("aria-hidden", "true");
-  light.addEventListener("animationend", () => light.remove());
+  window.setTimeout(() => light.remove(), 500);
   document.body.append(light);
 }

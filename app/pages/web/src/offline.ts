@@ -564,15 +564,6 @@ function returning(): HTMLElement {
 
 // ---- start ----
 
-async function speak(): Promise<void> {
-  try {
-    await server.speak(parts.lang === "en" ? "zh" : "en");
-    window.location.reload();
-  } catch {
-    note(t("offline.lang_later"), "failure");
-  }
-}
-
 async function start(): Promise<void> {
   if (!window.isSecureContext || !crypto.subtle || !("indexedDB" in window)) {
     main.replaceChildren(parts.failure(t("offline.insecure")));
@@ -588,7 +579,6 @@ async function start(): Promise<void> {
   const over = await expire(db);
   await load();
   if (over) note(t("offline.list_over"), "failure");
-  byID("off-lang").addEventListener("click", () => void speak());
   for (const kind of ["pointerdown", "keydown"]) window.addEventListener(kind, () => (touched = performance.now()), { passive: true });
   window.addEventListener("online", () => {
     failures = 0;

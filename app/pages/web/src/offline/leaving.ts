@@ -17,9 +17,8 @@ export async function mindList(): Promise<void> {
   if (!db) return;
   try {
     await expire(db);
-    const shown = document.querySelector("details.me") !== null;
     const device = await single(db, "device");
-    if (!shown && device && (await single(db, "lease"))) await mindStanding(db, device.id);
+    if (window.location.pathname === "/signin" && device && (await single(db, "lease"))) await mindStanding(db, device.id);
   } finally {
     db.close();
   }

@@ -82,10 +82,6 @@ export class Server {
     return (await this.ask<{ stands: boolean }>("GET", `/devices/${encodeURIComponent(device)}/standing`)).stands;
   }
 
-  async speak(lang: string): Promise<void> {
-    await this.ask("PUT", "/me/lang", { lang });
-  }
-
   private async ask<T>(method: string, path: string, body?: unknown, key?: string): Promise<T> {
     if (method !== "GET" && !this.csrf) await this.me();
     try {
