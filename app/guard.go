@@ -35,6 +35,7 @@ const (
 	localOrganisation
 	localAccount
 	localToken
+	localDevice
 	localAbout
 	localGuessed // a wrong guess was shown in a form again
 )
@@ -119,7 +120,11 @@ func (a *App) guard(r *Route) fiber.Handler {
 			return r.Handler(a, c)
 		}
 		if !r.Upload {
-			ctx, cancel := context.WithTimeout(c.UserContext(), requestTime)
+			limit := requestTime
+			if r.Slow {
+				limit = slowTime
+			}
+			ctx, cancel := context.WithTimeout(c.UserContext(), limit)
 			defer cancel()
 			c.SetUserContext(ctx)
 		}
@@ -157,7 +162,7 @@ func (a *App) guard(r *Route) fiber.Handler {
 			}
 		}
 		handle := func() error { return a.handle(c, r, p) }
-		if r.Idempotent {
+		if r.Idempotent && !r.OwnReplay {
 			err = a.once(c, r, p, handle)
 		} else {
 			err = handle()
@@ -391,6 +396,21 @@ func (a *App) look(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 		}
 		may = p.Sees(division)
 		c.Locals(localToken, x)
+	case ScopeDevice, ScopeOwnDevice:
+		x, err := a.Care.Device(ctx, id)
+		if err != nil {
+			return err
+		}
+		division = x.Division
+		may = x.Account == p.Account || r.Scope == ScopeDevice && p.Role == accounts.Admin && p.Sees(division)
+		c.Locals(localDevice, x)
+	case ScopeConflict:
+		x, err := a.Care.Conflict(ctx, id)
+		if err != nil {
+			return err
+		}
+		subject, division = x.Resident, x.Division
+		may = p.Sees(division)
 	}
 	if !may {
 		if err := a.denied(c, p, r, id, subject, division); err != nil {

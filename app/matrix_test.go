@@ -223,6 +223,7 @@ func matrix(w *world) map[string]row {
 		"getMetrics":          get(open, "/metrics"),
 	}
 	maps.Copy(rows, scannerMatrix(w))
+	maps.Copy(rows, offlineRows(w))
 	return rows
 }
 

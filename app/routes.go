@@ -35,6 +35,9 @@ const (
 	ScopeOrganisation Scope = "organisation" // organisationOf; providers: own
 	ScopeAccount      Scope = "account"      // administrators: division
 	ScopeToken        Scope = "token"        // administrators: division
+	ScopeDevice       Scope = "device"       // deviceOf; its account; administrators: division
+	ScopeOwnDevice    Scope = "own device"   // deviceOf; its account
+	ScopeConflict     Scope = "conflict"     // division
 )
 
 // Limit names the rate limit a route counts against; see limiter.go.
@@ -70,6 +73,8 @@ type Route struct {
 	Status                   int
 	ContentType              string // of the answer, if not JSON
 	Idempotent               bool   // takes an Idempotency-Key
+	OwnReplay                bool   // and knows repeats by itself
+	Slow                     bool   // may take minutes
 	Limit                    Limit
 	NoToken                  bool // for people; not with a service token
 	Upload                   bool // takes a file, up to Settings.UploadLimit
@@ -91,7 +96,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return slices.Concat(pageRoutes(), offlinePageRoutes(), apiRoutes(), scannerRoutes(), probeRoutes())
+	return slices.Concat(pageRoutes(), offlinePageRoutes(), apiRoutes(), scannerRoutes(), offlineRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.

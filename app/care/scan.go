@@ -1,6 +1,7 @@
 package care
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -550,7 +551,10 @@ func (s *Service) view(a *Allocation) AllocationView {
 		PromisedMs: a.PromisedMs, ExpiresMs: a.ExpiresMs, UntilMs: a.UntilMs,
 	}
 	if a.State == HandedOver {
-		v.HandedOverMs, v.Proof = a.EndedMs, a.Proof
+		v.HandedOverMs, v.Proof = cmp.Or(a.GivenMs, a.EndedMs), a.Proof
+	}
+	if reason := a.leased(); reason.Code != "" {
+		v.Leased = &reason
 	}
 	note, err := s.vault.OpenField(noteField, a.ID, a.NoteSealed)
 	if err != nil {

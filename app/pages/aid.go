@@ -36,6 +36,7 @@ type Aid struct {
 	HandedOverMs      int64
 	Open              bool // promised: may be accepted or declined
 	MayHandOver       bool // by the one who looks at it
+	Leased            Text // why nobody but a device may change it now
 }
 
 // Viewing is one look at a person's record.

@@ -5,6 +5,8 @@ type Home struct {
 	Page
 	Status  string // of the provider's own organisation: pending, approved, suspended; or ""
 	Pending int    // organisations that wait for the administrator
+	// Conflicts are offline handovers that wait for somebody's judgement.
+	Conflicts int
 }
 
 func (Home) template() string { return "home" }
@@ -35,10 +37,11 @@ func (h Home) Tiles() []Tile {
 	load := Tile{"/residents/import", "upload", "home.import", "home.import_text"}
 	offline := Tile{"/offline", "offline", "home.offline", "home.offline_text"}
 	offers := Tile{"/offers", "gift", "home.offers", "home.offers_text"}
+	devices := Tile{"/devices", "phone", "home.devices", "home.devices_text"}
 	switch h.User.Role {
 	case "admin":
 		return []Tile{
-			people, register, offline, load, offers,
+			people, register, offline, devices, load, offers,
 			{"/organisations", "house", "home.organisations", "home.organisations_text"},
 			{"/accounts", "person", "home.accounts", "home.accounts_text"},
 			{"/tokens", "key", "home.tokens", "home.tokens_text"},
@@ -46,7 +49,7 @@ func (h Home) Tiles() []Tile {
 			{"/audit", "eye", "home.audit", "home.audit_text"},
 		}
 	case "caseworker":
-		return []Tile{people, register, offline, load, offers}
+		return []Tile{people, register, offline, devices, load, offers}
 	case "provider":
 		return []Tile{{"/offers", "list", "home.own_offers", "home.own_offers_text"}}
 	}

@@ -116,7 +116,7 @@ func samples(s *Site, lang string) []sample {
 		{"signin", signin},
 		{"password", password},
 		{"home_admin", Home{Page: admin("/"), Pending: 2}},
-		{"home_caseworker", Home{Page: worker("/")}},
+		{"home_caseworker", Home{Page: worker("/"), Conflicts: 3}},
 		{"home_provider", Home{Page: giver("/"), Status: "pending"}},
 		{"scan", Scan{Form: sampleForm(worker("/scan"), nil), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
 		{"scan_shell", Scan{Form: sampleForm(worker("/scan").AsShell(), nil), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
@@ -145,6 +145,24 @@ func samples(s *Site, lang string) []sample {
 				{ID: "f1-1@330503", Place: "南浔区", FromMs: sampleNow - sampleDay, UntilMs: sampleNow - sampleHour, Qty: 80, HandedOver: 71, Gone: 9, Closed: "over"}}}},
 		{"organisations", organisations},
 		{"organisations_empty", Organisations{Form: sampleForm(admin("/organisations"), nil), Status: "pending"}},
+		{"devices", Devices{Form: sampleForm(admin("/devices"), nil), Others: true, Rows: []DeviceRow{
+			{ID: "d1", Name: "下村用的手机", Owner: "陈立群", Mine: true, SeenMs: sampleNow - sampleHour, Lease: &LeaseRow{
+				Place: "吴兴区·月河街道·马军巷社区居委会", FromMs: sampleNow - 2*sampleHour, UntilMs: sampleNow + 6*sampleHour, SyncMs: sampleNow + 18*sampleHour, Items: 41, Given: 12, Unreported: 29},
+				History: []LeaseRow{{Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 3*sampleDay, EndedMs: sampleNow - 2*sampleDay, Items: 30, Given: 28, Returns: 2, Why: "returned"}}},
+			{ID: "d2", Name: "站里的平板", Owner: "周明", SeenMs: sampleNow - 30*sampleHour, Lease: &LeaseRow{
+				Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 31*sampleHour, UntilMs: sampleNow - 7*sampleHour, SyncMs: sampleNow + 5*sampleHour, Items: 18, Given: 4, Unreported: 13, Gaps: 1, Overdue: true}},
+			{ID: "d3", Name: "旧手机", Owner: "周明", Lost: true, SeenMs: sampleNow - 9*sampleDay, LostMs: sampleNow - 8*sampleDay}}}},
+		{"devices_empty", Devices{Form: sampleForm(worker("/devices"), nil)}},
+		{"conflicts", Conflicts{Form: sampleForm(worker("/conflicts"), nil), Rows: []ConflictRow{
+			{ID: "d1.r7", Kind: "over", Person: "李秀英", Resident: "r1", Place: "吴兴区·月河街道·马军巷社区居委会", Title: lunch.Title, Amount: lunch.Amount, Device: "下村用的手机", Account: "陈立群", How: "scan",
+				GivenMs: sampleNow - sampleHour, AtMs: sampleNow, Decisions: []string{"confirmed", "mistake"}, Reason: Text{"超出限额或需求。", "More than the cap or the need allows."},
+				Other: &ConflictOther{State: "handed_over", Device: "站里的平板", By: "周明", AtMs: sampleNow - 2*sampleHour}},
+			{ID: "d1.r8", Kind: "revoked", Person: "张国强", Resident: "r2", Place: "吴兴区·月河街道·月河社区居委会", Title: received[1].Title, Amount: received[1].Amount, Device: "下村用的手机", Account: "陈立群", How: "card_no", PIN: true,
+				GivenMs: sampleNow - sampleHour, AtMs: sampleNow, Decisions: []string{"given", "returned", "lost"}, Reason: Text{"幸福码已经作废。该份额已冻结，等待核实。", "The code had been revoked. Its units are kept until somebody decides."}}}}},
+		{"conflicts_settled", Conflicts{Form: sampleForm(worker("/conflicts"), nil), Settled: true, Rows: []ConflictRow{
+			{ID: "d1.r6", Kind: "no_pin", Person: "李秀英", Resident: "r1", Place: "吴兴区·月河街道·马军巷社区居委会", Title: lunch.Title, Amount: lunch.Amount, Device: "下村用的手机", Account: "陈立群", How: "word",
+				GivenMs: sampleNow - sampleDay, AtMs: sampleNow - 20*sampleHour, Reason: Text{"交付时未核对 PIN。", "No PIN was checked."}, Decision: "given", Note: "电话核实，本人已收到", By: "沈静", SettledMs: sampleNow - sampleHour}}}},
+		{"conflicts_empty", Conflicts{Form: sampleForm(worker("/conflicts"), nil)}},
 		{"join", Join{Form: sampleForm(visitor("/join"), nil), Divisions: areas}},
 		{"accounts", Accounts{Form: sampleForm(admin("/accounts"), nil), Divisions: areas, Organisations: categories[:1], Rows: []AccountRow{
 			{"u1", "沈静", "shenj", "admin", "湖州市", false, true}, {"u2", "陈立群", "chenlq", "caseworker", "吴兴区 · 月河街道", true, false}}}},

@@ -212,5 +212,19 @@ func (s *Service) Revoke(ctx context.Context, by, codeID string) error {
 	return nil
 }
 
+// Codes are all codes of a resident. Their Status is what counts now, as in
+// [Service.ByCode].
+func (s *Service) Codes(ctx context.Context, r *Resident) ([]*Code, error) {
+	var out []*Code
+	err := s.codes.Each(ctx, store.Query{Index: "resident", Equal: []any{r.ID}}, func(c *Code) error {
+		if c.ID != r.Code {
+			c.Status = CodeRevoked
+		}
+		out = append(out, c)
+		return nil
+	})
+	return out, err
+}
+
 // errUnchanged stops a Change that has nothing to write.
 var errUnchanged = errors.New("nothing to change")

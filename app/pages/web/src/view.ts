@@ -39,6 +39,7 @@ export interface Allocation {
   handover: { how: string; place: string; place_en: string; note: string };
   expires_ms: number;
   handed_over_ms: number;
+  leased?: Reason; // why only a device may hand it over
 }
 
 export interface Answer {
@@ -214,6 +215,10 @@ function promise(a: Allocation, scan: string): HTMLElement {
   if (a.state !== "promised") {
     box.classList.add("is-off");
     box.append(el("p", { class: "tags" }, tag(t("state." + a.state), "state state-" + a.state)));
+    return box;
+  }
+  if (a.leased) {
+    box.append(el("p", { class: "why" }, say(a.leased)));
     return box;
   }
   actions.append(button("aid.hand_over", "strong", () => void act("handover", { scan }, "scan.handed_over")));
