@@ -39,6 +39,11 @@ type Report struct {
 	Withdrawn   int64   `json:"withdrawn_units"`
 	InFlight    int     `json:"in_flight"` // being written at this moment
 	Unsettled   int     `json:"unsettled"` // ended at this moment
+	Leases      int     `json:"leases"`    // of devices, live
+	Leased      int     `json:"leased"`    // allocations that devices have
+	Spares      int     `json:"spares"`    // of them for nobody yet
+	Conflicts   int     `json:"conflicts"` // offline handovers that wait for a person
+	OverCaps    int     `json:"over_caps"` // given offline beyond a cap, each with a conflict
 	Repaired    int     `json:"repaired"`
 	Faults      []Fault `json:"faults"`
 }
@@ -74,6 +79,9 @@ func (s *Service) Verify(ctx context.Context, repair bool, progress func(done, t
 	}
 	if err := s.verifyCaps(ctx, r); err != nil {
 		return nil, fmt.Errorf("verify caps: %w", err)
+	}
+	if err := s.verifyLeases(ctx, r); err != nil {
+		return nil, fmt.Errorf("verify leases: %w", err)
 	}
 	chain, err := s.audit.Verify(ctx, nil)
 	if err != nil {
@@ -480,6 +488,10 @@ func (s *Service) verifyCaps(ctx context.Context, r *Report) error {
 			household = a.Household
 		}
 		if !a.counts() {
+			return nil
+		}
+		if a.OverCap { // known, and before a person
+			r.OverCaps++
 			return nil
 		}
 		for _, c := range []matching.Cap{a.CategoryCap, a.OfferCap} {

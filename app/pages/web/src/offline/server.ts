@@ -34,6 +34,12 @@ export interface Choices {
 }
 
 const patienceMs = 30_000;
+const longPatienceMs = 120_000; // where a whole village is matched or settled
+
+interface More {
+  key?: string; // for a request that may be sent again
+  patience?: number; // ms
+}
 
 export class Server {
   private csrf = "";
@@ -62,19 +68,24 @@ export class Server {
   }
 
   take(device: string, division: string, hours: number, spare: { offer: string; qty_units: number }[], key: string): Promise<Bundle> {
-    return this.ask("POST", `/devices/${encodeURIComponent(device)}/leases`, { division, hours, spare }, key);
+    return this.ask("POST", `/devices/${encodeURIComponent(device)}/leases`, { division, hours, spare }, { key, patience: longPatienceMs });
+  }
+
+  /** How far a take is, by its key. */
+  progress(key: string): Promise<{ done: number; total: number }> {
+    return this.ask("GET", "/imports/" + encodeURIComponent(key));
   }
 
   lease(device: string): Promise<Bundle> {
-    return this.ask("GET", `/devices/${encodeURIComponent(device)}/lease`);
+    return this.ask("GET", `/devices/${encodeURIComponent(device)}/lease`, undefined, { patience: longPatienceMs });
   }
 
   giveBack(device: string): Promise<unknown> {
-    return this.ask("POST", `/devices/${encodeURIComponent(device)}/return`);
+    return this.ask("POST", `/devices/${encodeURIComponent(device)}/return`, undefined, { patience: longPatienceMs });
   }
 
   sync(device: string, records: Handover[]): Promise<SyncAnswer> {
-    return this.ask("POST", `/devices/${encodeURIComponent(device)}/sync`, { records });
+    return this.ask("POST", `/devices/${encodeURIComponent(device)}/sync`, { records }, { patience: longPatienceMs });
   }
 
   /** Whether the device still counts: asked without being signed in. Its account may be shut out, or it was reported lost. */
@@ -82,24 +93,24 @@ export class Server {
     return (await this.ask<{ stands: boolean }>("GET", `/devices/${encodeURIComponent(device)}/standing`)).stands;
   }
 
-  private async ask<T>(method: string, path: string, body?: unknown, key?: string): Promise<T> {
+  private async ask<T>(method: string, path: string, body?: unknown, more: More = {}): Promise<T> {
     if (method !== "GET" && !this.csrf) await this.me();
     try {
-      return await this.once<T>(method, path, body, key);
+      return await this.once<T>(method, path, body, more);
     } catch (error) {
       if (!(error instanceof Fault) || error.code !== "csrf") throw error;
       await this.me(); // signed in anew since the page was opened
-      return this.once<T>(method, path, body, key);
+      return this.once<T>(method, path, body, more);
     }
   }
 
-  private async once<T>(method: string, path: string, body?: unknown, key?: string): Promise<T> {
+  private async once<T>(method: string, path: string, body: unknown, more: More): Promise<T> {
     const headers: Record<string, string> = { Accept: "application/json", "Accept-Language": this.lang };
     if (method !== "GET") headers["X-CSRF-Token"] = this.csrf;
     if (body !== undefined) headers["Content-Type"] = "application/json";
-    if (key) headers["Idempotency-Key"] = key;
+    if (more.key) headers["Idempotency-Key"] = more.key;
     const patience = new AbortController();
-    const timer = setTimeout(() => patience.abort(), patienceMs);
+    const timer = setTimeout(() => patience.abort(), more.patience ?? patienceMs);
     try {
       const answer = await fetch("/api/v1" + path, { method, headers, cache: "no-store", signal: patience.signal, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
       const date = Date.parse(answer.headers.get("Date") ?? "");

@@ -160,7 +160,7 @@ function showChoices(k: Taking, device: string, village: string, choices: Choice
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const spare = spares.map((s) => ({ offer: s.offer, qty_units: Number(s.count.value) || 0 })).filter((s) => s.qty_units > 0);
-    void carry(k, form, pin.value, () => k.server.take(device, village, Number(hours.value), spare, key));
+    void carry(k, form, pin.value, () => k.server.take(device, village, Number(hours.value), spare, key), key);
   });
   k.box.replaceChildren(form);
   k.box.focus();
@@ -175,7 +175,7 @@ function pinFields(parts: Parts): { fields: HTMLElement[]; value: () => string |
 }
 
 /** Fetches the list, locks it and keeps it, and shows how far that is. */
-async function carry(k: Taking, form: HTMLFormElement, pin: () => string | undefined, fetchBundle: () => Promise<Bundle>): Promise<void> {
+async function carry(k: Taking, form: HTMLFormElement, pin: () => string | undefined, fetchBundle: () => Promise<Bundle>, key?: string): Promise<void> {
   const { parts } = k;
   const digits = pin();
   form.querySelector(".failure")?.remove();
@@ -184,22 +184,32 @@ async function carry(k: Taking, form: HTMLFormElement, pin: () => string | undef
     return;
   }
   await act(k, form, async () => {
-    const bar = el("progress", { max: "3", value: "0" });
+    const bar = el("progress", { max: "100" });
     const line = el("p", { role: "status" }, parts.t("offline.fetching"));
     const progress = el("div", { class: "bar-box" }, bar, line);
     form.append(progress);
+    const look = window.setInterval(() => {
+      if (!key) return;
+      k.server.progress(key).then(
+        (p) => {
+          if (p.total > 0) bar.value = (90 * p.done) / p.total;
+        },
+        () => undefined, // it has not begun
+      );
+    }, 500);
     try {
       const bundle = await fetchBundle();
-      bar.value = 1;
+      window.clearInterval(look);
+      bar.value = 95;
       line.textContent = parts.t("offline.locking");
       await nextPaint();
       // The browser is asked not to clear what is not on the server yet.
       void navigator.storage?.persist?.().catch(() => false);
       const through = (await rows(k.db)).filter((r) => r.state !== "waiting").reduce((n, r) => Math.max(n, r.seq), 0);
       const key = await take(k.db, bundle, digits, through);
-      bar.value = 3;
       k.taken(key, bundle);
     } finally {
+      window.clearInterval(look);
       progress.remove();
     }
   });
