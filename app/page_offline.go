@@ -1,10 +1,13 @@
 package app
 
 import (
+	"errors"
+
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/pages"
+	"github.com/xingfuma/happycode/app/store"
 )
 
 // offlinePageRoutes is the page for work without a network, and what it asks
@@ -39,8 +42,8 @@ func (a *App) getStanding(c *fiber.Ctx) error {
 		return err
 	}
 	account, err := a.Accounts.Get(c.UserContext(), d.Account)
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return c.JSON(standingView{d.State == care.DeviceActive && !account.Disabled})
+	return c.JSON(standingView{d.State == care.DeviceActive && err == nil && !account.Disabled})
 }

@@ -31,6 +31,7 @@ const wasm = root.dataset["wasm"] ?? "";
 
 const idleMs = 15 * 60_000; // then the list is locked again
 const tickMs = 5_000;
+const staleMs = 10 * 60_000; // then the list is fetched anew where there is a network
 const soonMs = 2_000; // what was handed over while the last ones were on their way
 const calmMs = 60_000; // between looks at the server when nothing waits
 
@@ -141,7 +142,7 @@ async function synchroniseNow(): Promise<void> {
     if (done) {
       await load();
       if (lease && done.lease?.id !== lease.id) await destroy("offline.lease_ended");
-      else if (done.sent > 0 && work) await renew();
+      else if (work && (done.sent > 0 || clock.now() - work.roster.bundle.server_ms > staleMs)) await renew();
       if (done.sent > 0) {
         const flagged = queue.filter((r) => r.state === "flagged" || r.state === "refused").length;
         note(flagged > 0 ? t("offline.synced_flagged", flagged) : t("offline.synced"), flagged > 0 ? "failure" : "done");
@@ -446,6 +447,7 @@ function showUnlock(): void {
       note("");
       await load();
       showWork();
+      if (reach === "yes") void renew().then(showWork, failed);
     } catch {
       button.before(parts.failure(t("offline.failed")));
     } finally {
