@@ -45,7 +45,7 @@ export async function get<T>(path: string): Promise<T> {
 }
 
 async function renew(): Promise<void> {
-  csrf = (await get<{ csrf?: string }>("/api/v1/me")).csrf ?? "";
+  csrf = (await get<{ csrf_token: string }>("/api/v1/me")).csrf_token;
 }
 
 /**

@@ -447,7 +447,11 @@ function showUnlock(): void {
       note("");
       await load();
       showWork();
-      if (reach === "yes") void renew().then(showWork, failed);
+      if (reach === "yes") {
+        void renew().then(() => {
+          if (view === "work") showWork();
+        }, failed);
+      }
     } catch {
       button.before(parts.failure(t("offline.failed")));
     } finally {
