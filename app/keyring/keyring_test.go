@@ -213,7 +213,10 @@ func TestProcessesAgree(t *testing.T) {
 // printed long ago stand, and what was decided since is not undone.
 func TestMigration(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	migration(t, newOffice(t))
+}
+
+func migration(t *testing.T, o *office) {
 	o.early(2, 1, 2)
 	old, err := qrcode.NewPrivateKey(2, qrcode.Ed25519, seed(2))
 	must(t, err)
@@ -257,7 +260,10 @@ func TestMigration(t *testing.T) {
 // A new key takes over in its time; cards of both stand.
 func TestRotation(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	rotation(t, newOffice(t))
+}
+
+func rotation(t *testing.T, o *office) {
 	here, there := o.ring(), o.ring()
 	first := o.card(here)
 
@@ -331,7 +337,10 @@ func TestUnknownKeyIsLookedForOnceASecond(t *testing.T) {
 
 func TestRetireRefuses(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	retireRefuses(t, newOffice(t))
+}
+
+func retireRefuses(t *testing.T, o *office) {
 	r := o.ring()
 	field := func(what, want string, err error) {
 		t.Helper()
@@ -414,7 +423,10 @@ func TestIDsAreNeverReused(t *testing.T) {
 // secret is gone, and another key signs.
 func TestCompromise(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	compromise(t, newOffice(t))
+}
+
+func compromise(t *testing.T, o *office) {
 	here, there := o.ring(), o.ring()
 	card, screen := o.card(here), o.signed(here, qrcode.Screen)
 	next, err := here.Revoke(t.Context(), 1)
@@ -448,7 +460,10 @@ func TestCompromise(t *testing.T) {
 // Whoever can write to the record can neither plant a key nor change one.
 func TestPlantedKeyIsRefused(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	planted(t, newOffice(t))
+}
+
+func planted(t *testing.T, o *office) {
 	r := o.ring()
 	_, err := r.New(t.Context(), keyring.NewKey{Algorithm: qrcode.SM2, From: o.now().Add(day)})
 	must(t, err)
@@ -491,6 +506,33 @@ func TestPlantedKeyIsRefused(t *testing.T) {
 		t.Error("a key with the private part of another counts")
 	}
 	o.stands(fresh, "the other keys' cards", o.card(fresh), nil)
+}
+
+// A ring that is watched hears of what another process did.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	here, there := o.ring(), o.ring()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		there.Watch(ctx, time.Millisecond)
+	}()
+	_, err := here.New(t.Context(), keyring.NewKey{})
+	must(t, err)
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for len(there.Keys()) != 2 {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("the new key was not heard of")
+		}
+	}
+	stop()
+	<-ended
 }
 
 func TestAnotherKeyFile(t *testing.T) {

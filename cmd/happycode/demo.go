@@ -451,11 +451,17 @@ func (d *demo) print(ctx context.Context, p *program, address string) error {
 
 // pad fills text up to a width in columns; a Chinese character takes two.
 func pad(text string, width int) string {
+	return text + strings.Repeat(" ", max(width-columns(text), 0))
+}
+
+// columns is how wide a terminal shows the text.
+func columns(text string) int {
+	n := 0
 	for _, c := range text {
 		if c >= 0x1100 {
-			width--
+			n++
 		}
-		width--
+		n++
 	}
-	return text + strings.Repeat(" ", max(width, 0))
+	return n
 }

@@ -3,9 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,8 +85,7 @@ func (p *program) keysList() *cobra.Command {
 			if signer, err := s.keys.Signer(); err == nil {
 				current = int(signer.ID())
 			}
-			w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
-			fmt.Fprintln(w, "编号 id\t算法 algorithm\t状态 state\t启用 from\t签发至 signs until\t卡片有效至 cards valid until\t在用 codes")
+			rows := [][]string{{"编号 id", "算法 algorithm", "状态 state", "启用 from", "签发至 signs until", "卡片有效至 cards valid until", "在用卡 cards"}}
 			for _, id := range ids {
 				k := keys[byte(id)]
 				codes, err := s.residents.CountCodes(cmd.Context(), k.ID)
@@ -106,10 +106,10 @@ func (p *program) keysList() *cobra.Command {
 				case k.SignUntilMs != 0:
 					cards = moment(keyring.CardsUntil(k), "")
 				}
-				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%d\n", id, k.Algorithm, words,
-					moment(k.FromMs, "起初 / the beginning"), moment(k.SignUntilMs, "-"), cards, codes)
+				rows = append(rows, []string{strconv.Itoa(id), string(k.Algorithm), words,
+					moment(k.FromMs, "起初 / the beginning"), moment(k.SignUntilMs, "-"), cards, strconv.FormatInt(codes, 10)})
 			}
-			if err := w.Flush(); err != nil {
+			if _, err := io.WriteString(p.out, inColumns(rows)); err != nil {
 				return err
 			}
 			if faults := s.keys.Faults(); len(faults) > 0 {
@@ -119,6 +119,24 @@ func (p *program) keysList() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// inColumns lays rows of equal length out in columns.
+func inColumns(rows [][]string) string {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], columns(cell))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		for i, cell := range row[:len(row)-1] {
+			b.WriteString(pad(cell, widths[i]+2))
+		}
+		b.WriteString(row[len(row)-1] + "\n")
+	}
+	return b.String()
 }
 
 func (p *program) keysNew() *cobra.Command {

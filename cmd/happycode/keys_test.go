@@ -16,14 +16,14 @@ import (
 	"github.com/xingfuma/happycode/app/settings"
 )
 
-// step is a command and what it says.
-type step struct {
+// keyStep is a command and what it says.
+type keyStep struct {
 	args   string
 	status int
 	want   []string
 }
 
-func walk(t *testing.T, env []string, steps ...step) {
+func walk(t *testing.T, env []string, steps ...keyStep) {
 	t.Helper()
 	for _, s := range steps {
 		out, errOut, status := runs(t, env, strings.Fields(s.args)...)
@@ -41,21 +41,21 @@ func TestKeysAlone(t *testing.T) {
 	env := environ(t, "HAPPYCODE_CARD_DAYS=400")
 	in := func(days int) string { return time.Now().In(china).AddDate(0, 0, days).Format(time.DateOnly) }
 	walk(t, env,
-		step{"keys list", 0, []string{"编号 id", "Ed25519", "签发中 / signing", "各 400 天 / 400 days each", "  0\n"}},
-		step{"keys retire 1", 1, []string{"没有密钥可以签发", "no key would sign", "happycode keys new"}},
-		step{"keys retire x", 1, []string{"keys list"}},
-		step{"keys retire 7", 1, []string{"没有编号为 7 的密钥", "no such key"}},
-		step{"keys retire 300", 1, []string{"0 至 255"}},
-		step{"keys new --alg RSA", 1, []string{"应为 Ed25519 或 SM2", "write Ed25519 or SM2"}},
-		step{"keys new --from tomorrow", 1, []string{"2026-12-01"}},
-		step{"keys new --from " + in(-1), 1, []string{"不能早于现在", "in the past"}},
-		step{"keys new --card-days 0", 1, []string{"1 至 36500"}},
-		step{"keys new --alg SM2 --card-days 30 --from " + in(3), 0, []string{"2（SM2）", in(3) + " 00:00", "30 天"}},
-		step{"keys list", 0, []string{"SM2", "未启用 / upcoming", in(3)}},
-		step{"keys retire 1 --at " + in(2), 1, []string{in(2) + " 00:00:00 起没有密钥"}},
-		step{"keys retire 1 --at " + in(5), 0, []string{in(5) + " 00:00", in(405) + " 00:00"}},
-		step{"keys retire 1 --at " + in(-1), 1, []string{"--compromised"}},
-		step{"keys retire 1 --at " + in(9) + " --compromised", 1, []string{"不能与 --at 同用"}},
+		keyStep{"keys list", 0, []string{"编号 id", "Ed25519", "签发中 / signing", "各 400 天 / 400 days each", "  0\n"}},
+		keyStep{"keys retire 1", 1, []string{"没有密钥可以签发", "no key would sign", "happycode keys new"}},
+		keyStep{"keys retire x", 1, []string{"keys list"}},
+		keyStep{"keys retire 7", 1, []string{"没有编号为 7 的密钥", "no such key"}},
+		keyStep{"keys retire 300", 1, []string{"0 至 255"}},
+		keyStep{"keys new --alg RSA", 1, []string{"应为 Ed25519 或 SM2", "write Ed25519 or SM2"}},
+		keyStep{"keys new --from tomorrow", 1, []string{"2026-12-01"}},
+		keyStep{"keys new --from " + in(-1), 1, []string{"不能早于现在", "in the past"}},
+		keyStep{"keys new --card-days 0", 1, []string{"1 至 36500"}},
+		keyStep{"keys new --alg SM2 --card-days 30 --from " + in(3), 0, []string{"2（SM2）", in(3) + " 00:00", "30 天"}},
+		keyStep{"keys list", 0, []string{"SM2", "未启用 / upcoming", in(3)}},
+		keyStep{"keys retire 1 --at " + in(2), 1, []string{in(2) + " 00:00:00 起没有密钥"}},
+		keyStep{"keys retire 1 --at " + in(5), 0, []string{in(5) + " 00:00", in(405) + " 00:00"}},
+		keyStep{"keys retire 1 --at " + in(-1), 1, []string{"--compromised"}},
+		keyStep{"keys retire 1 --at " + in(9) + " --compromised", 1, []string{"不能与 --at 同用"}},
 	)
 	set, err := settings.Load(env)
 	if err != nil {
@@ -76,14 +76,14 @@ func TestKeysAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	walk(t, env,
-		step{"keys list", 0, []string{"  2\n"}},
-		step{"keys retire 1 --compromised", 1, []string{"2 张在用的卡", "2 cards in use", "--yes"}},
-		step{"keys list", 0, []string{"签发中 / signing"}},
-		step{"keys retire 1 --compromised --yes", 0, []string{"2 张卡须重新打印", "key 3（Ed25519）"}},
-		step{"keys list", 0, []string{"已作废 / revoked", "无效 / none"}},
-		step{"keys retire 1", 1, []string{"已作废"}},
-		step{"doctor", 0, []string{"签名 signing"}},
-		step{"verify", 0, []string{"✓ 全部承诺成立"}},
+		keyStep{"keys list", 0, []string{"  2\n"}},
+		keyStep{"keys retire 1 --compromised", 1, []string{"2 张在用的卡", "2 cards in use", "--yes"}},
+		keyStep{"keys list", 0, []string{"签发中 / signing"}},
+		keyStep{"keys retire 1 --compromised --yes", 0, []string{"2 张卡须重新打印", "key 3（Ed25519）"}},
+		keyStep{"keys list", 0, []string{"已作废 / revoked", "无效 / none"}},
+		keyStep{"keys retire 1", 1, []string{"已作废"}},
+		keyStep{"doctor", 0, []string{"签名 signing"}},
+		keyStep{"verify", 0, []string{"✓ 全部承诺成立"}},
 	)
 }
 
@@ -101,7 +101,7 @@ func TestKeySecret(t *testing.T) {
 	wrong := append([]string{"HAPPYCODE_KEY_SECRET=" + secret()}, env...)
 	list := func(env []string, status int, want ...string) {
 		t.Helper()
-		walk(t, env, step{"keys list", status, want})
+		walk(t, env, keyStep{"keys list", status, want})
 	}
 	list(env, 0, "签发中 / signing")
 	set, err := settings.Load(env)
