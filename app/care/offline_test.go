@@ -9,12 +9,14 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/qrcode"
 )
@@ -210,6 +212,784 @@ func TestOfflineRound(t *testing.T) {
 		t.Errorf("the stock is %+v, %v", stock, err)
 	}
 	c.untilClean()
-	_ = sync.Mutex{}
-	_ = matching.Day
+}
+
+// colleague is another caseworker of the county.
+func colleague() accounts.Principal {
+	return accounts.Principal{Account: "colleague", Role: accounts.Caseworker, Division: county}
+}
+
+func (c *city) conflicts() []ConflictView {
+	c.t.Helper()
+	open, _, err := c.care.Conflicts(context.Background(), county, false, "", 100)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return open
+}
+
+// A card that was copied is used on two devices without a network: the resident
+// got twice what was needed, both units are gone and recorded, one handover
+// stands, the other is put before a person, and nobody is given more.
+func TestCopiedCardOnTwoDevices(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 10, 0, county)
+	r := c.person(village, "")
+	one, two := c.phone("甲机", c.worker), c.phone("乙机", colleague())
+	one.take(8, SpareOrder{o.ID, 2})
+	two.take(8, SpareOrder{o.ID, 2})
+	n := c.need(r, "meal", 1, 3)
+	c.clock.advance(time.Hour)
+	one.gives(r, one.bundle.Spares[0], n.ID)
+	two.gives(r, two.bundle.Spares[0], n.ID)
+	wants(t, one.sync(), Accepted)
+	got := two.sync()
+	wants(t, got, Flagged)
+	if got[0].Reason.Code != "offline_over" {
+		t.Errorf("the reason is %+v", got[0].Reason)
+	}
+	open := c.conflicts()
+	if len(open) != 1 || open[0].Kind != KindOver || open[0].Resident != r.ID || open[0].Other.Device != "甲机" || open[0].DeviceName != "乙机" {
+		t.Fatalf("the conflicts are %+v", open)
+	}
+	for _, f := range []*phone{one, two} {
+		if a := c.allocation(f.bundle.Spares[0].Allocation); a.State != HandedOver || a.Resident != r.ID {
+			t.Errorf("what is gone is %+v", a)
+		}
+	}
+	report := c.clean(false)
+	if report.Conflicts != 1 || report.OverCaps != 1 || report.Spares != 2 {
+		t.Errorf("verify counts %+v", report)
+	}
+	v, err := c.care.SettleConflict(ctx, c.worker, open[0].ID, DecideTrue, "卡片被复制，已补发")
+	if err != nil || v.Settled == nil || v.Settled.Note != "卡片被复制，已补发" {
+		t.Errorf("settled: %+v, %v", v.Settled, err)
+	}
+	if _, err := c.care.SettleConflict(ctx, c.worker, open[0].ID, DecideTrue, ""); err != nil {
+		t.Errorf("deciding the same again: %v", err)
+	}
+	if _, err := c.care.SettleConflict(ctx, c.worker, open[0].ID, DecideMistake, ""); !errors.Is(err, ErrEnded) {
+		t.Errorf("deciding otherwise afterwards: %v", err)
+	}
+	if left := c.conflicts(); len(left) != 0 {
+		t.Errorf("still open: %+v", left)
+	}
+	c.untilClean()
+}
+
+// The same allocation comes from two devices: the first lost its lease, another
+// took the village along. One handover is accepted, the other is for a person.
+func TestOneAllocationFromTwoDevices(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 10, 0, county)
+	r, _ := c.resident(village, "meal", 1, 3)
+	one, two := c.phone("甲机", c.worker), c.phone("乙机", colleague())
+	one.take(8)
+	item := one.person(r).Items[0]
+	if _, err := c.care.Return(ctx, one.who, one.id); err != nil {
+		t.Fatal(err)
+	}
+	two.take(8)
+	if got := two.person(r); len(got.Items) != 1 || got.Items[0].Allocation != item.Allocation {
+		t.Fatalf("the second device has %+v", got)
+	}
+	two.gives(r, item, "")
+	one.gives(r, item, "")
+	wants(t, two.sync(), Accepted)
+	got := one.sync()
+	wants(t, got, Flagged)
+	if open := c.conflicts(); len(open) != 1 || open[0].Kind != KindDouble || open[0].Other.Device != "乙机" {
+		t.Errorf("the conflicts are %+v", open)
+	}
+	// The books have one: nothing is invented for the second.
+	if stock, err := c.care.Stock(ctx, o.ID); err != nil || stock[0].HandedOverUnits != 1 || stock[0].FreeUnits != 9 {
+		t.Errorf("the stock is %+v, %v", stock, err)
+	}
+	// A device that never had it cannot give it.
+	strange := c.phone("丙机", c.worker)
+	other, _ := c.resident(village, "meal", 1, 3)
+	strange.take(2)
+	third := strange.person(other).Items[0]
+	if _, err := c.care.Return(ctx, strange.who, strange.id); err != nil {
+		t.Fatal(err)
+	}
+	two.gives(other, third, "")
+	wants(t, two.sync(two.queue[1]), Flagged)
+	if a := c.allocation(third.Allocation); a.State != Promised || a.Disputed != "" {
+		t.Errorf("what was never leased to the device is %+v", a)
+	}
+	c.untilClean()
+}
+
+// A synced device knows that a card was revoked: the bundle no longer lists the
+// code. What was given with it all the same waits for a person.
+func TestRevokedCardOffline(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	c.offer("meal", 10, 0, county)
+	people := make([]*residents.Resident, 3)
+	for i := range people {
+		people[i], _ = c.resident(village, "meal", 1, 3)
+	}
+	f := c.phone("电话", c.worker)
+	f.take(4)
+	for _, r := range people {
+		before := f.person(r)
+		f.gives(r, before.Items[0], "") // what the device gives before it is told, see below
+		old := before.Codes[0].ID
+		c.clock.advance(time.Minute)
+		if _, err := c.residents.Reissue(ctx, "worker", r.ID); err != nil {
+			t.Fatal(err)
+		}
+		fresh, err := c.care.Bundle(ctx, f.who, f.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.bundle = fresh
+		after := f.person(r)
+		if len(after.Codes) != 1 || after.Codes[0].ID == old || len(after.Revoked) != 1 || after.Revoked[0] != old {
+			t.Errorf("a refreshed roster has %+v, revoked %v", after.Codes, after.Revoked)
+		}
+	}
+	// Given before it was revoked: right. The same after: for a person.
+	c.clock.advance(time.Minute)
+	late := f.queue
+	f.queue = nil
+	wants(t, f.sync(late[0]), Accepted)
+	for i, decision := range []string{DecideReturned, DecideGiven} {
+		r := late[i+1]
+		r.GivenMs, r.ID = c.clock.now().UnixMilli(), "later-"+r.ID
+		f.sign(&r)
+		got := f.sync(r)
+		wants(t, got, Flagged)
+		if got[0].Reason.Code != "offline_revoked" {
+			t.Errorf("the reason is %+v", got[0].Reason)
+		}
+		a := c.allocation(r.Allocation)
+		if a.State != Promised || a.Disputed == "" {
+			t.Fatalf("in dispute it is %+v", a)
+		}
+		if _, err := c.care.HandOver(ctx, c.worker, a.ID, Evidence{}); !errors.Is(err, ErrDisputed) {
+			t.Errorf("handing over what is in dispute: %v", err)
+		}
+		report := c.clean(false)
+		if report.Conflicts != 1 {
+			t.Errorf("verify counts %d conflicts", report.Conflicts)
+		}
+		if _, err := c.care.SettleConflict(ctx, c.worker, a.Disputed, decision, ""); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]State{DecideReturned: Withdrawn, DecideGiven: HandedOver}[decision]
+		if a := c.allocation(r.Allocation); a.State != want {
+			t.Errorf("decided %q, it is %q", decision, a.State)
+		}
+	}
+	c.untilClean()
+}
+
+// What speaks against a record is found as of the moment it was given.
+func TestDoubtsAboutRecords(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 60, 0, county)
+	f := c.phone("电话", c.worker)
+	worth := int64(1000)
+	c.care.pinAbove = &worth
+	type strange struct {
+		name   string
+		kind   string
+		change func(*Record)
+	}
+	cases := []strange{
+		{"no code", KindCode, func(r *Record) { r.Code = "00000000000000000000" }},
+		{"a forged token", KindToken, func(r *Record) { r.Token = r.Token[:192] + string('0'+(r.Token[192]-'0'+1)%10) }},
+		{"before the lease", KindTime, func(r *Record) { r.GivenMs -= time.Hour.Milliseconds() }},
+		{"after the lease", KindTime, func(r *Record) { r.GivenMs += 5 * time.Hour.Milliseconds() }},
+		{"another quantity", KindMismatch, func(r *Record) { r.QtyUnits = 2 }},
+		{"a need where none belongs", KindMismatch, func(r *Record) { r.Need = "x" }},
+		{"a little early by its clock", "", func(r *Record) { r.GivenMs -= 4 * time.Minute.Milliseconds() }},
+		{"on the caseworker's word", "", func(r *Record) { r.How, r.Token, r.Code = "word", "", "" }},
+	}
+	people := make([]*residents.Resident, len(cases))
+	for i := range cases {
+		people[i], _ = c.resident(village, "meal", 1, 3)
+	}
+	f.take(4)
+	for i, x := range cases {
+		r := f.gives(people[i], f.person(people[i]).Items[0], "")
+		x.change(&r)
+		f.sign(&r)
+		got := f.sync(r)
+		if x.kind == "" {
+			wants(t, got, Accepted)
+			continue
+		}
+		if got[0].Outcome != Flagged || got[0].Reason.Code != "offline_"+x.kind {
+			t.Errorf("%s: %+v", x.name, got[0])
+		}
+	}
+	if open := c.conflicts(); len(open) != 6 {
+		t.Errorf("%d conflicts, want 6", len(open))
+	}
+	for _, v := range c.conflicts() {
+		if _, err := c.care.SettleConflict(ctx, c.worker, v.ID, v.Decisions[len(v.Decisions)-1], ""); err != nil { // lost
+			t.Fatal(err)
+		}
+	}
+	if stock, err := c.care.Stock(ctx, o.ID); err != nil || stock[0].ExpiredUnits != 6 || stock[0].HandedOverUnits != 2 {
+		t.Errorf("the stock is %+v, %v", stock, err)
+	}
+	// Refused, without a trace in the stock.
+	r := f.gives(people[0], f.person(people[0]).Items[0], "")
+	for name, change := range map[string]func(*Record){
+		"not signed":            func(r *Record) { r.QtyUnits++ },
+		"no such allocation":    func(r *Record) { r.Allocation = "nothing-0"; f.sign(r) },
+		"somebody's lease":      func(r *Record) { r.Lease = "nothing"; f.sign(r) },
+		"no number":             func(r *Record) { r.Seq = 0; f.sign(r) },
+		"a separator in its id": func(r *Record) { r.ID = "aaaa.bbbb"; f.sign(r) },
+	} {
+		x := r
+		x.ID = rand.Text()[:20]
+		f.sign(&x)
+		change(&x)
+		if got := f.sync(x); got[0].Outcome != Refused {
+			t.Errorf("%s: %+v", name, got[0])
+		}
+	}
+	// Another record under the same id is refused, the first stays.
+	again := f.queue[7]
+	again.PIN = true
+	f.sign(&again)
+	if got := f.sync(again); got[0].Outcome != Refused {
+		t.Errorf("another record under the same id: %+v", got)
+	}
+	c.untilClean()
+}
+
+// What is worth more than the limit takes the PIN, offline as well.
+func TestPINAboveALimitOffline(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	c.offer("meal", 10, 0, county)
+	first, _ := c.resident(village, "meal", 1, 3)
+	second, _ := c.resident(village, "meal", 1, 3)
+	f := c.phone("电话", c.worker)
+	always := int64(0)
+	c.care.pinAbove = &always
+	if b := f.take(4); b.PINAboveFen != 0 {
+		t.Errorf("the bundle says %d", b.PINAboveFen)
+	}
+	f.gives(first, f.person(first).Items[0], "")
+	r := f.gives(second, f.person(second).Items[0], "")
+	r.PIN = true
+	f.sign(&r)
+	f.queue[1] = r
+	wants(t, f.sync(), Flagged, Accepted)
+	if a := c.allocation(r.Allocation); a.Proof != "offline_pin" {
+		t.Errorf("it rests on %q", a.Proof)
+	}
+	c.untilClean()
+}
+
+// A lost device is cut off at once, and everything it had goes back: the spares
+// to those who wait, the promises to their residents.
+func TestLostDeviceReturnsEverything(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 5, 0, county)
+	r, _ := c.resident(village, "meal", 1, 3)
+	f := c.phone("电话", c.worker)
+	f.take(8, SpareOrder{o.ID, 10})
+	if got := len(f.bundle.Spares); got != 4 {
+		t.Fatalf("%d spares of four free units", got)
+	}
+	waits, _ := c.resident(village, "meal", 2, 4)
+	if got := c.scan(waits); len(got.Offered) != 0 || got.Needs[0].State != residents.NeedWaiting {
+		t.Fatalf("offered %+v", got.Offered)
+	}
+	f.gives(r, f.person(r).Items[0], "")
+	d, err := c.care.LoseDevice(ctx, c.worker, f.id)
+	if err != nil || d.State != DeviceLost || d.Lease != "" {
+		t.Fatalf("the device is %+v, %v", d, err)
+	}
+	if _, err := c.care.Sync(ctx, f.who, f.id, f.queue); !errors.Is(err, ErrDeviceLost) {
+		t.Errorf("a lost device syncs: %v", err)
+	}
+	if _, err := c.care.Bundle(ctx, f.who, f.id); !errors.Is(err, ErrDeviceLost) {
+		t.Errorf("a lost device gets a roster: %v", err)
+	}
+	if _, err := c.care.TakeLease(ctx, f.who, f.id, NewLease{Division: village, Hours: 1}, nil); !errors.Is(err, ErrDeviceLost) {
+		t.Errorf("a lost device takes a lease: %v", err)
+	}
+	c.until("the spares are given to who waits", func() bool { return c.household(waits) == 2 })
+	a := c.allocation(f.queue[0].Allocation)
+	if a.State != Promised || a.Lease != "" || a.ExpiresMs <= c.clock.now().UnixMilli() {
+		t.Errorf("the promise is %+v", a)
+	}
+	if _, err := c.care.HandOver(ctx, c.worker, a.ID, Evidence{}); err != nil {
+		t.Errorf("the promise can be handed over again: %v", err)
+	}
+	c.untilClean()
+	if sh := c.share(o); !sh.Balanced() || sh.Promised != 2 || sh.HandedOver != 1 || sh.FreeUnits() != 2 {
+		t.Errorf("the share is %+v", sh)
+	}
+	// Its place is free for another, five at most.
+	for i := range MaxDevices {
+		c.phone(fmt.Sprintf("新机%d", i), c.worker)
+	}
+	if _, err := c.care.RegisterDevice(ctx, c.worker, NewDevice{Name: "第六台", X: d.X, Y: d.Y}); !errors.Is(err, ErrDevices) {
+		t.Errorf("a sixth device: %v", err)
+	}
+	var wrong *residents.FieldError
+	for _, n := range []NewDevice{{"x", "", ""}, {"x", d.X, d.X}, {"", d.X, d.Y}} {
+		if _, err := c.care.RegisterDevice(ctx, colleague(), n); !errors.As(err, &wrong) {
+			t.Errorf("device %+v: %v", n, err)
+		}
+	}
+}
+
+// What a device gave but had returned is missing on the shelf: it is said, and
+// nothing is invented.
+func TestReturnedAndGivenAll(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 1, 0, county)
+	f := c.phone("电话", c.worker)
+	f.take(8, SpareOrder{o.ID, 1})
+	r, n := c.resident(village, "meal", 1, 3)
+	f.gives(r, f.bundle.Spares[0], n.ID)
+	if _, err := c.care.Return(ctx, f.who, f.id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.care.Return(ctx, f.who, f.id); err != nil {
+		t.Errorf("returning again: %v", err)
+	}
+	got := f.sync()
+	wants(t, got, Flagged)
+	if open := c.conflicts(); len(open) != 1 || open[0].Kind != KindEnded || open[0].Other.State != Withdrawn {
+		t.Errorf("the conflicts are %+v", open)
+	}
+	c.untilClean()
+	// A promise is not returned to others at once: what was given comes late and
+	// is right.
+	c.offer("meal", 5, 0, county)
+	again, _ := c.resident(village, "meal", 1, 3)
+	f.take(2)
+	f.gives(again, f.person(again).Items[0], "")
+	if _, err := c.care.Return(ctx, f.who, f.id); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, f.sync(f.queue[1]), Accepted)
+	c.untilClean()
+}
+
+// A lease that nobody reports on ends by itself after the grace; lots that are
+// over by then are spoiled, and until then a record is honoured.
+func TestLeaseRunsOut(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 4, 0, county) // for twelve hours
+	first, _ := c.resident(village, "meal", 1, 3)
+	second, _ := c.resident(village, "meal", 1, 3)
+	f := c.phone("电话", c.worker)
+	f.take(20, SpareOrder{o.ID, 1})
+	c.clock.advance(time.Hour)
+	f.gives(first, f.person(first).Items[0], "")
+	c.clock.advance(20 * time.Hour) // the lot is over, the lease as well
+	c.until("the lot is closed", func() bool { return c.share(o).Closed })
+	c.clean(false)
+	wants(t, f.sync(), Accepted)
+	item := f.person(second).Items[0]
+	f.gives(second, item, "") // given now, which is too late
+	if sh := c.share(o); sh.HandedOver != 1 || sh.Promised != 2 || sh.Expired != 1 {
+		t.Errorf("the share is %+v", sh)
+	}
+	c.clock.advance(12 * time.Hour) // and the grace
+	c.later("the lease has ended", func() bool {
+		l, err := c.care.leases.Get(ctx, f.bundle.Lease.ID)
+		return err == nil && l.Ended && !l.Unfinished && l.EndedWhy == LeaseOver
+	})
+	c.later("what was left is spoiled", func() bool {
+		sh := c.share(o)
+		return sh.HandedOver == 1 && sh.Promised == 0 && sh.Expired == 3
+	})
+	wants(t, f.sync(f.queue[1]), Flagged)
+	c.untilClean()
+}
+
+// Redis is emptied while devices have spares: they survive, and the caps are
+// right afterwards, whoever was told of what.
+func TestSparesSurviveARebuild(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	o := c.offer("meal", 10, 0, county)
+	r, _ := c.resident(village, "meal", 3, 3)
+	f := c.phone("电话", c.worker)
+	f.take(8, SpareOrder{o.ID, 3})
+	if a := f.person(r).Items; len(a) != 1 {
+		t.Fatalf("items %+v", a)
+	}
+	c.emptyRedis()
+	c.clean(false)
+	second := c.person(village, r.Household)
+	more := c.need(second, "meal", 1, 3)
+	other := c.person(village, "")
+	wanted := c.need(other, "meal", 2, 3)
+	f.gives(other, f.bundle.Spares[0], wanted.ID)
+	wants(t, f.sync(), Accepted)
+	// Two of three are left of the day's cap.
+	c.need(other, "meal", 3, 3)
+	for range 2 {
+		got := c.scan(other)
+		var units int64
+		for _, a := range got.Offered {
+			units += a.QtyUnits
+		}
+		if units != 2 {
+			t.Errorf("offered %d units, want the 2 that the cap leaves", units)
+		}
+		c.emptyRedis()
+	}
+	// The household has used its cap: the device gives a spare all the same.
+	f.gives(second, f.bundle.Spares[1], more.ID)
+	wants(t, f.sync(f.queue[1]), Flagged)
+	c.emptyRedis()
+	c.untilClean()
+}
+
+// The same batch comes twenty times at once: each record has one outcome, and
+// each unit is given once.
+func TestSyncTwentyTimesAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 40, 0, county)
+	f := c.phone("电话", c.worker)
+	var people []*residents.Resident
+	for range 6 {
+		r, _ := c.resident(village, "meal", 1, 3)
+		people = append(people, r)
+	}
+	f.take(8, SpareOrder{o.ID, 6})
+	for i, r := range people {
+		f.gives(r, f.person(r).Items[0], "")
+		n := c.need(r, "meal", 1, 2)
+		f.gives(r, f.bundle.Spares[i], n.ID)
+	}
+	outcomes := make([][]SyncItem, 20)
+	var all sync.WaitGroup
+	for i := range outcomes {
+		all.Go(func() {
+			got, err := c.care.Sync(ctx, f.who, f.id, f.queue)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			outcomes[i] = got.Items
+		})
+	}
+	all.Wait()
+	for k := range f.queue {
+		first := 0
+		for i := range outcomes {
+			if len(outcomes[i]) == 0 {
+				continue
+			}
+			if outcomes[i][k].Was != Accepted {
+				t.Errorf("record %d: %+v", k, outcomes[i][k])
+			}
+			if outcomes[i][k].Outcome == Accepted {
+				first++
+			}
+		}
+		if first != 1 {
+			t.Errorf("record %d was accepted %d times", k, first)
+		}
+	}
+	if stock, err := c.care.Stock(ctx, o.ID); err != nil || stock[0].HandedOverUnits != 12 || stock[0].PromisedUnits != 0 {
+		t.Errorf("the stock is %+v, %v", stock, err)
+	}
+	if open := c.conflicts(); len(open) != 0 {
+		t.Errorf("conflicts %+v", open)
+	}
+	c.untilClean()
+}
+
+// A lease is taken again with its key: it is the same lease, nothing is held
+// twice. A device has one lease at a time.
+func TestTakingAgainIsTheSameLease(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 10, 0, county)
+	c.resident(village, "meal", 1, 3)
+	f := c.phone("电话", c.worker)
+	ask := NewLease{Division: village, Hours: 3, Spares: []SpareOrder{{o.ID, 2}}, Key: "key"}
+	var all sync.WaitGroup
+	ids := make([]string, 8)
+	for i := range ids {
+		all.Go(func() {
+			b, err := c.care.TakeLease(ctx, f.who, f.id, ask, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			ids[i] = b.Lease.ID
+			if b.Lease.Items != 3 || len(b.Spares) != 2 {
+				t.Errorf("the bundle has %d items, %d spares", b.Lease.Items, len(b.Spares))
+			}
+		})
+	}
+	all.Wait()
+	for _, id := range ids[1:] {
+		if id != ids[0] {
+			t.Errorf("leases %s and %s", ids[0], id)
+		}
+	}
+	if sh := c.share(o); sh.Promised != 3 {
+		t.Errorf("%d units are promised, want 3", sh.Promised)
+	}
+	changed := ask
+	changed.Key = "another"
+	if _, err := c.care.TakeLease(ctx, f.who, f.id, changed, nil); !errors.Is(err, ErrLeaseLive) {
+		t.Errorf("a second lease: %v", err)
+	}
+	changed.Key, changed.Hours = "key", 4
+	if _, err := c.care.TakeLease(ctx, f.who, f.id, changed, nil); !errors.Is(err, residents.ErrKeyReused) {
+		t.Errorf("another lease under the same key: %v", err)
+	}
+	if _, err := c.care.Return(ctx, f.who, f.id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.care.TakeLease(ctx, f.who, f.id, ask, nil); !errors.Is(err, ErrLeaseEnded) {
+		t.Errorf("the key of a lease that has ended: %v", err)
+	}
+	var wrong *residents.FieldError
+	for _, n := range []NewLease{
+		{Division: village, Hours: 0}, {Division: village, Hours: 73}, {Division: village, Hours: 1, Spares: []SpareOrder{{"x", 1}}},
+		{Division: village, Hours: 1, Spares: []SpareOrder{{o.ID, MaxSpares + 1}}}, {Division: village, Hours: 1, Spares: []SpareOrder{{o.ID, 1}, {o.ID, 1}}},
+	} {
+		if _, err := c.care.TakeLease(ctx, f.who, f.id, n, nil); !errors.As(err, &wrong) {
+			t.Errorf("%+v: %v", n, err)
+		}
+	}
+	if _, err := c.care.TakeLease(ctx, accounts.Principal{Account: f.who.Account, Role: accounts.Caseworker, Division: other}, f.id, ask, nil); !errors.Is(err, ErrNotYours) {
+		t.Errorf("another division: %v", err)
+	}
+	if _, err := c.care.Choices(ctx, colleague(), f.id, village); !errors.Is(err, ErrNotYours) {
+		t.Errorf("somebody else's device: %v", err)
+	}
+	choices, err := c.care.Choices(ctx, f.who, f.id, village)
+	if err != nil || choices.People != 1 || len(choices.Spares) != 1 || choices.Spares[0].FreeUnits != 9 {
+		t.Errorf("the choices are %+v, %v", choices, err)
+	}
+	c.untilClean()
+}
+
+// The record dies at every write in turn while a village is taken along, given,
+// synced, judged and returned; another process takes over. Nothing is given
+// twice, nothing stays behind.
+func TestOfflineDeathAtEveryWrite(t *testing.T) {
+	t.Parallel()
+	inner := newCity(t, nil, nil).record
+	m := &mortal{Record: inner, writes: -1}
+	c := newCity(t, m, nil)
+	ctx := context.Background()
+	for round := range 48 {
+		m.die(-1, false)
+		o := c.offer("meal", 6, 0, county)
+		first, _ := c.resident(village, "meal", 1, 3)
+		second, _ := c.resident(village, "meal", 1, 3)
+		f := c.phone("电话", accounts.Principal{Account: fmt.Sprintf("worker%d", round), Role: accounts.Caseworker, Division: county})
+		early := round%3 == 0
+		if early {
+			m.die(round/3*3, round%2 == 0)
+		}
+		ask := NewLease{Division: village, Hours: 4, Spares: []SpareOrder{{o.ID, 2}}, Key: "k"}
+		b, err := c.care.TakeLease(ctx, f.who, f.id, ask, nil)
+		restart := func() {
+			c.stop()
+			m.die(-1, false)
+			c.start()
+		}
+		if early {
+			restart()
+			c.clock.advance(5 * time.Second)
+			c.clean(true)
+			b, err = c.care.TakeLease(ctx, f.who, f.id, ask, nil)
+		}
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		f.bundle = b
+		n := c.need(second, "meal", 1, 2)
+		for _, r := range []*residents.Resident{first, second} {
+			if p := f.person(r); len(p.Items) > 0 {
+				f.gives(r, p.Items[0], "")
+			}
+		}
+		if len(b.Spares) > 0 {
+			f.gives(second, b.Spares[0], n.ID)
+		}
+		m.die(round%16, round >= 24)
+		told := map[string]Outcome{}
+		if got, err := c.care.Sync(ctx, f.who, f.id, f.queue); err == nil {
+			for _, item := range got.Items {
+				told[item.ID] = item.Was
+			}
+		}
+		if round%2 == 0 {
+			_, _ = c.care.Return(ctx, f.who, f.id)
+		} else {
+			_, _ = c.care.LoseDevice(ctx, f.who, f.id)
+		}
+		restart()
+		c.clock.advance(40 * time.Second)
+		c.clean(true)
+		if round%2 == 0 {
+			items := f.sync()
+			for _, item := range items {
+				if was, ok := told[item.ID]; ok && was != item.Was {
+					t.Errorf("round %d: record %s was %s and is %s", round, item.ID, was, item.Was)
+				}
+				if item.Was == Refused {
+					t.Errorf("round %d: %+v", round, item)
+				}
+			}
+			if _, err := c.care.Return(ctx, f.who, f.id); err != nil {
+				t.Errorf("round %d: %v", round, err)
+			}
+		} else if _, err := c.care.LoseDevice(ctx, f.who, f.id); err != nil {
+			t.Errorf("round %d: %v", round, err)
+		}
+		for _, v := range c.conflicts() {
+			if _, err := c.care.SettleConflict(ctx, c.worker, v.ID, v.Decisions[0], ""); err != nil {
+				t.Errorf("round %d: %v", round, err)
+			}
+		}
+		c.untilClean()
+		var left int
+		if err := c.care.allocations.Each(ctx, store.Query{Index: "share", Equal: []any{c.share(o).ID, string(Promised)}}, func(a *Allocation) error {
+			if a.Spare || a.Lease != "" || a.Disputed != "" {
+				left++
+			}
+			return nil
+		}); err != nil || left > 0 {
+			t.Errorf("round %d: %d allocations stay behind, %v", round, left, err)
+		}
+		if sh := c.share(o); !sh.Balanced() || sh.HandedOver > 4 {
+			t.Errorf("round %d: the share is %+v", round, sh)
+		}
+		if _, err := c.care.WithdrawOffer(ctx, accounts.Principal{Role: accounts.Admin}, o.ID); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range []*residents.Resident{first, second} { // out of the next round's roster
+			if _, err := c.residents.SetStatus(ctx, r.ID, residents.Moved); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if t.Failed() {
+			t.Fatalf("round %d", round)
+		}
+	}
+}
+
+// Devices take, give, return and get lost, and people are served online, all at
+// random and at once: of the shared stock nothing is given twice.
+func TestOfflineAtRandom(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 30, 0, county)
+	var people []*residents.Resident
+	for range 8 {
+		r, _ := c.resident(village, "meal", 2, 3)
+		people = append(people, r)
+	}
+	var all sync.WaitGroup
+	for k := range 4 {
+		rng := mathrand.New(mathrand.NewPCG(uint64(k), 7))
+		f := c.phone("电话", accounts.Principal{Account: fmt.Sprintf("worker%d", k), Role: accounts.Caseworker, Division: county})
+		all.Go(func() {
+			for range 12 {
+				b, err := c.care.TakeLease(ctx, f.who, f.id, NewLease{Division: village, Hours: 4, Spares: []SpareOrder{{o.ID, 2}}}, nil)
+				switch {
+				case errors.Is(err, matching.ErrNotReady), errors.Is(err, ErrLeaseLive), errors.As(err, new(*residents.FieldError)):
+				case err != nil:
+					t.Error(err)
+					return
+				default:
+					f.bundle = b
+				}
+				if f.bundle == nil {
+					continue
+				}
+				for _, p := range f.bundle.People {
+					r := people[rng.IntN(len(people))]
+					switch {
+					case len(p.Items) > 0 && rng.IntN(3) > 0:
+						f.record(Record{
+							Lease: f.bundle.Lease.ID, Allocation: p.Items[0].Allocation, Resident: p.Resident, How: "word",
+							QtyUnits: p.Items[0].QtyUnits, GivenMs: c.clock.now().UnixMilli(),
+						})
+					case len(f.bundle.Spares) > 0 && len(p.Needs) > 0 && rng.IntN(3) == 0:
+						f.record(Record{
+							Lease: f.bundle.Lease.ID, Allocation: f.bundle.Spares[rng.IntN(len(f.bundle.Spares))].Allocation, Resident: p.Resident,
+							Need: p.Needs[0].ID, How: "word", QtyUnits: 1, GivenMs: c.clock.now().UnixMilli(),
+						})
+					case rng.IntN(2) == 0:
+						_, _ = c.care.AddNeed(ctx, c.worker, residents.NewNeed{Resident: r.ID, Category: "meal", QtyUnits: 1, Urgency: 2, Source: "scan"})
+						if got, err := c.care.Scan(ctx, c.worker, c.code0(r)); err == nil && len(got.Offered) > 0 {
+							_, _ = c.care.HandOver(ctx, c.worker, got.Offered[0].ID, Evidence{})
+						}
+					}
+				}
+				if rng.IntN(3) > 0 {
+					for len(f.queue) > 0 {
+						part := f.queue[:min(len(f.queue), 5)]
+						if _, err := c.care.Sync(ctx, f.who, f.id, part); err != nil {
+							t.Error(err)
+							return
+						}
+						f.queue = f.queue[len(part):]
+					}
+				}
+				if rng.IntN(3) > 0 {
+					if _, err := c.care.Return(ctx, f.who, f.id); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	for i, v := range c.conflicts() {
+		if _, err := c.care.SettleConflict(ctx, c.worker, v.ID, v.Decisions[i%len(v.Decisions)], ""); err != nil {
+			t.Error(err)
+		}
+	}
+	c.untilClean()
+	sh := c.share(o)
+	if !sh.Balanced() || sh.Promised+sh.HandedOver > sh.QtyUnits {
+		t.Errorf("the share is %+v", sh)
+	}
+	by := map[string]int64{} // what the allocations say
+	if err := c.care.allocations.Each(ctx, store.Query{Index: "share", Equal: []any{sh.ID}}, func(a *Allocation) error {
+		by[string(a.State)] += a.QtyUnits
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if by[string(HandedOver)] != sh.HandedOver || by[string(Promised)] != sh.Promised {
+		t.Errorf("the share says %d handed over and %d promised, the allocations %v", sh.HandedOver, sh.Promised, by)
+	}
 }

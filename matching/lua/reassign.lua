@@ -36,19 +36,21 @@ local function parse(packed)
 end
 
 local was, is = parse(ARGV[4]), parse(ARGV[5])
-local packed, seen = redis.call('HGET', KEYS[3], id), redis.call('ZSCORE', KEYS[5], id)
-local held = false
-if packed then
-  local live = parse(packed)
-  held = live.lot == was.lot and live.qty == was.qty and live.seq == was.seq
+local seen = redis.call('ZSCORE', KEYS[5], id)
+if seen and tonumber(seen) ~= 0 then return {'ok'} end
+if not seen then
+  local packed = redis.call('HGET', KEYS[3], id)
+  local live = packed and parse(packed)
+  if not live or live.lot ~= was.lot or live.qty ~= was.qty or live.seq ~= was.seq then return {'ok'} end
 end
-if not held and tonumber(seen or 1) ~= 0 then return {'ok'} end
 
 local caps = {}
 local function learn(household, field)
   local key = household .. '|' .. field
-  local period, used, seq = string.match(redis.call('HGET', KEYS[6], key) or '|0|0', '^([^|]*)|(%d+)|(%d+)$')
-  caps[key] = {period = period, used = tonumber(used), seq = tonumber(seq)}
+  if not caps[key] then
+    local period, used, seq = string.match(redis.call('HGET', KEYS[6], key) or '|0|0', '^([^|]*)|(%d+)|(%d+)$')
+    caps[key] = {period = period, used = tonumber(used), seq = tonumber(seq)}
+  end
   return caps[key]
 end
 
@@ -61,14 +63,18 @@ local function claim(cap, period, qty, seq)
     cap.period, cap.used = period, qty
   end
   cap.seq = math.max(cap.seq, seq)
+  cap.changed = true
 end
 
 local old = learn(was.household, was.field)
-if old.period == was.period then old.used = math.max(0, old.used - was.qty) end
+if old.period == was.period then
+  old.used = math.max(0, old.used - was.qty)
+  old.changed = true
+end
 claim(learn(is.household, is.field), is.period, is.qty, is.seq + 1)
 if is.ownField ~= '' then claim(learn(is.household, is.ownField), is.ownPeriod, is.qty, 0) end
 
-if held then
+if not seen then
   redis.call('HINCRBY', KEYS[2], was.lot .. ':h', -was.qty)
   redis.call('HINCRBY', KEYS[2], was.lot .. ':t', was.qty)
   redis.call('HDEL', KEYS[3], id)
@@ -76,6 +82,6 @@ if held then
 end
 redis.call('ZADD', KEYS[5], now, id)
 for key, cap in pairs(caps) do
-  redis.call('HSET', KEYS[6], key, cap.period .. '|' .. cap.used .. '|' .. cap.seq)
+  if cap.changed then redis.call('HSET', KEYS[6], key, cap.period .. '|' .. cap.used .. '|' .. cap.seq) end
 end
 return {'ok'}
