@@ -63,6 +63,10 @@ export class Server {
     return (await this.ask<{ id: string }>("POST", "/devices", { name, public_key: { kty, crv, x, y } })).id;
   }
 
+  async devices(): Promise<{ id: string; state: string; lease?: unknown }[]> {
+    return (await this.ask<{ items: { id: string; state: string; lease?: unknown }[] | null }>("GET", "/devices")).items ?? [];
+  }
+
   choices(device: string, division: string): Promise<Choices> {
     return this.ask("GET", `/devices/${encodeURIComponent(device)}/choices?division=${encodeURIComponent(division)}`);
   }

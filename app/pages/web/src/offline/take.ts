@@ -36,12 +36,9 @@ export async function showTake(k: Taking): Promise<void> {
 
 /** The lease that the server still keeps for this device. */
 async function existing(k: Taking, device: string): Promise<Bundle | undefined> {
-  try {
-    return await k.server.lease(device);
-  } catch (error) {
-    if (error instanceof Fault && error.status === 404) return undefined;
-    throw error;
-  }
+  const own = (await k.server.devices()).find((d) => d.id === device);
+  if (own?.state === "lost") throw new Fault(403, "device_lost", "");
+  return own?.lease ? k.server.lease(device) : undefined;
 }
 
 /** A list that the phone lost is fetched again under a new PIN. */
