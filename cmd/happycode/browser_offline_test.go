@@ -110,8 +110,11 @@ func TestOfflineBrowser(t *testing.T) {
 		if got := phone.rows(); got != 5 {
 			t.Fatalf("after the browser was killed the phone keeps %d handovers, want 5", got)
 		}
+		// The browser may have lost its session when it died; what was handed
+		// over goes out as soon as there are network and session.
 		net.mend()
-		phone.press("#off-sync")
+		phone.signIn("first", password)
+		phone.open("/offline")
 		phone.await("all is synced", `document.querySelectorAll("#off-queue .tag.good").length === 5`)
 
 		w.received(t, 0, "羽绒被", "大米")
@@ -127,9 +130,7 @@ func TestOfflineBrowser(t *testing.T) {
 		}
 		commandOK(t, s, "verify")
 
-		phone.press("#off-main details.decline summary")
-		phone.press("#off-return")
-		phone.see("#off-note", "已交回")
+		phone.giveBack()
 		if left := phone.kept(); left != "clock device seq" {
 			t.Errorf("after the return the phone keeps %q", left)
 		}
@@ -184,6 +185,11 @@ func TestOfflineBrowser(t *testing.T) {
 			t.Errorf("more dinners were given than there were: %+v", stock)
 		}
 		commandOK(t, s, "verify")
+		for _, phone := range []*handset{first, second} {
+			phone.open("/offline")
+			phone.unlock()
+			phone.giveBack()
+		}
 	})
 	if t.Failed() {
 		return
@@ -202,12 +208,12 @@ func TestOfflineBrowser(t *testing.T) {
 		phone.find(w.residents[5].CardNo)
 		phone.give("大米")
 		phone.given("大米")
-		// The phone's clock is set back a day: the list does not get longer.
-		until := phone.text(".off-status .off-until")
+		phone.back()
+		// The phone's clock is set back a day: the list does not last longer.
 		phone.shift(-24 * time.Hour)
 		phone.reload()
-		if got := phone.text(".off-status .off-until"); got != until {
-			t.Errorf("with the clock set back the list says %q, before %q", got, until)
+		if got := phone.text(".off-status .off-until"); !strings.Contains(got, "还有 11 小时") && !strings.Contains(got, "还有 12 小时") {
+			t.Errorf("with the clock set back the list says %q", got)
 		}
 		phone.shift(13 * time.Hour)
 		phone.reload()
@@ -484,6 +490,13 @@ func (h *handset) back() {
 	h.t.Helper()
 	h.press("#off-person > .actions .plain")
 	h.see("#off-search", "")
+}
+
+func (h *handset) giveBack() {
+	h.t.Helper()
+	h.press("#off-main details.decline summary")
+	h.press("#off-return")
+	h.see("#off-note", "已交回")
 }
 
 // resync has the phone send all once more, as one whose answer was lost.

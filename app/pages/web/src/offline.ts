@@ -153,8 +153,7 @@ async function synchroniseNow(): Promise<void> {
   } finally {
     syncing = false;
     schedule();
-    if (view === "work") showWork();
-    showStatus();
+    refreshQueue();
   }
 }
 
@@ -448,9 +447,7 @@ function showUnlock(): void {
       await load();
       showWork();
       if (reach === "yes") {
-        void renew().then(() => {
-          if (view === "work") showWork();
-        }, failed);
+        void renew().then(refreshQueue, failed);
       }
     } catch {
       button.before(parts.failure(t("offline.failed")));
@@ -458,16 +455,14 @@ function showUnlock(): void {
       button.disabled = false;
     }
   };
-  main.replaceChildren(form, ...queueBox());
+  main.replaceChildren(form, queueBox());
   digits.focus();
 }
 
 function showWork(): void {
-  const typed = view === "work" ? (document.getElementById("off-find") as HTMLInputElement | null)?.value : "";
   view = "work";
   showStatus();
   const find = el("input", { type: "search", autocomplete: "off", enterkeyhint: "search" });
-  find.value = typed ?? "";
   const hits = el("div", { id: "off-hits" });
   const search = el("form", { class: "card form", id: "off-search" }, parts.field("off-find", "offline.find", find), el("button", { class: "button wide" }, t("offline.look_up")));
   search.addEventListener("submit", (event) => {
@@ -484,7 +479,7 @@ function showWork(): void {
     el("div", { class: "off-scan" }, parts.button("offline.scan", "strong wide off-big", startCamera, { id: "off-scan" }), el("label", { class: "button plain file-button" }, photo, el("span", {}, t("offline.photo")))),
     search,
     hits,
-    ...queueBox(),
+    queueBox(),
     el("div", { class: "actions" }, parts.button("offline.lock", "plain", lock), returning()),
   );
 }
@@ -515,8 +510,8 @@ function showPerson(shown: Shown): void {
 }
 
 /** What was handed over, the latest first, and what became of it. */
-function queueBox(): HTMLElement[] {
-  if (queue.length === 0) return [];
+function queueBox(): HTMLElement {
+  if (queue.length === 0) return el("section", { id: "off-queue" });
   const row = (r: Row): HTMLElement => {
     const h = handovers.get(r.id);
     const item = h ? work?.roster.item(h.allocation) : undefined;
@@ -530,14 +525,19 @@ function queueBox(): HTMLElement[] {
       r.reason && kind === "tag hot" ? el("p", { class: "why" }, parts.say(r.reason)) : null,
     );
   };
-  const box = el(
+  return el(
     "section",
     { id: "off-queue" },
     el("h2", {}, t("offline.queue", queue.length)),
     el("ul", { class: "rows card" }, ...[...queue].sort((a, b) => b.seq - a.seq).map(row)),
     waiting(queue) > 0 ? el("div", { class: "actions" }, parts.button("offline.sync", "", () => void contact(), { id: "off-sync" })) : null,
   );
-  return [box];
+}
+
+/** Shows what changed by itself, and leaves what somebody is typing. */
+function refreshQueue(): void {
+  showStatus();
+  document.getElementById("off-queue")?.replaceWith(queueBox());
 }
 
 /** Gives back what was not handed over, after a second press. */
