@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/store/sqlite"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
 )
@@ -455,7 +457,11 @@ func (c *city) remember() (restore func()) {
 // Nothing acknowledged is lost, nothing is given twice.
 func TestDeathAtEveryWrite(t *testing.T) {
 	t.Parallel()
-	inner := newCity(t, nil, nil).record // schemas are there
+	inner, err := sqlite.Open(filepath.Join(t.TempDir(), "record.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { inner.Close() })
 	m := &mortal{Record: inner, writes: -1}
 	c := newCity(t, m, nil)
 	ctx := context.Background()

@@ -50,7 +50,7 @@ func decrypt(content, secret []byte) (plain []byte, encrypted bool, err error) {
 	var f encryptedFile
 	dec := json.NewDecoder(bytes.NewReader(content))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&f); err != nil || f.Version != encryptedVersion {
+	if notOurs := dec.Decode(&f) != nil; notOurs || f.Version != encryptedVersion {
 		return content, false, nil // for parse to judge
 	}
 	if secret == nil {
