@@ -205,6 +205,9 @@ func (a *App) listConflicts(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	if err := a.lookedAt(c, page); err != nil {
+		return err
+	}
 	return c.JSON(list[care.ConflictView]{Items: page, Next: next})
 }
 

@@ -92,7 +92,6 @@ func (a *App) conflictsPage(c *fiber.Ctx) (pages.Conflicts, error) {
 		v.Next = nextLink("/conflicts", next)
 	}
 	names := actorNames{}
-	var seen []audit.Entry
 	for _, x := range list {
 		row := pages.ConflictRow{
 			ID: x.ID, Kind: x.Kind, Resident: x.Resident, Place: x.Place, Title: text(x.TitleZH, x.TitleEN),
@@ -108,10 +107,6 @@ func (a *App) conflictsPage(c *fiber.Ctx) (pages.Conflicts, error) {
 			return v, err
 		}
 		row.Person = person.Name
-		seen = append(seen, audit.Entry{
-			AtMs: store.Millis(a.Now()), Actor: actor(p), Role: string(p.Role), Act: "list_conflicts", Object: x.ID,
-			Subject: r.ID, Division: r.Division, Outcome: "ok",
-		})
 		if row.Account, err = a.actorName(c, names, x.Account); err != nil {
 			return v, err
 		}
@@ -129,10 +124,23 @@ func (a *App) conflictsPage(c *fiber.Ctx) (pages.Conflicts, error) {
 		}
 		v.Rows = append(v.Rows, row)
 	}
-	if len(seen) > 0 { // each person is told who looked
-		return v, a.Audit.Write(ctx, seen...)
+	return v, a.lookedAt(c, list)
+}
+
+// lookedAt leaves a trace with everybody whom a list of conflicts names.
+func (a *App) lookedAt(c *fiber.Ctx, list []care.ConflictView) error {
+	if len(list) == 0 {
+		return nil
 	}
-	return v, nil
+	p := principalOf(c)
+	seen := make([]audit.Entry, len(list))
+	for i, x := range list {
+		seen[i] = audit.Entry{
+			AtMs: store.Millis(a.Now()), Actor: actor(p), Role: string(p.Role), Act: "list_conflicts", Object: x.ID,
+			Subject: x.Resident, Division: x.Division, Outcome: "ok",
+		}
+	}
+	return a.Audit.Write(c.UserContext(), seen...)
 }
 
 func (a *App) showConflicts(c *fiber.Ctx) error {

@@ -106,24 +106,30 @@ func (s *Service) Bundle(ctx context.Context, p accounts.Principal, device strin
 	if err := s.seen(ctx, d); err != nil {
 		return nil, err
 	}
-	if err := s.audit.Write(ctx, audit.Entry{
-		AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: "refresh_offline", Object: l.ID,
-		Division: l.Division, Outcome: "ok",
-	}); err != nil {
+	if err := s.looked(ctx, p, l, "refresh_offline"); err != nil {
 		return nil, err
 	}
 	return s.bundle(ctx, l)
 }
 
-// looked writes to the audit log that the account took each person along; a
-// refresh later shows the same people again.
-func (s *Service) looked(ctx context.Context, p accounts.Principal, l *Lease) error {
+// lookedEvery is how often, in ms, a device that refreshes its roster again and
+// again is written down with each person of it; in between it is the lease's.
+const lookedEvery = 3_600_000
+
+// looked writes to the audit log that the account has each person on the
+// device.
+func (s *Service) looked(ctx context.Context, p accounts.Principal, l *Lease, act string) error {
 	now := s.now().UnixMilli()
+	if now-l.LookedMs < lookedEvery {
+		return s.audit.Write(ctx, audit.Entry{
+			AtMs: now, Actor: p.Account, Role: string(p.Role), Act: act, Object: l.ID, Division: l.Division, Outcome: "ok",
+		})
+	}
 	for part := range slices.Chunk(l.People, 200) {
 		entries := make([]audit.Entry, len(part))
 		for i, id := range part {
 			entries[i] = audit.Entry{
-				AtMs: now, Actor: p.Account, Role: string(p.Role), Act: "take_offline", Object: l.ID, Subject: id,
+				AtMs: now, Actor: p.Account, Role: string(p.Role), Act: act, Object: l.ID, Subject: id,
 				Division: l.Division, Purpose: "hand over aid without a network", Outcome: "ok",
 			}
 		}
@@ -131,7 +137,11 @@ func (s *Service) looked(ctx context.Context, p accounts.Principal, l *Lease) er
 			return err
 		}
 	}
-	return nil
+	_, err := s.leases.Change(ctx, l.ID, func(l *Lease) error {
+		l.LookedMs = now
+		return nil
+	})
+	return err
 }
 
 func (s *Service) bundle(ctx context.Context, l *Lease) (*Bundle, error) {

@@ -117,7 +117,8 @@ type Lease struct {
 	SyncUntilMs int64        `json:"sync_until_ms"` // its reports are waited for until then
 	People      []string     `json:"people,omitempty"`
 	Spares      []SpareOrder `json:"spares,omitempty"`
-	Items       int64        `json:"items"` // when it was taken
+	LookedMs    int64        `json:"looked_ms"` // when its people were last told who has them
+	Items       int64        `json:"items"`     // when it was taken
 	Ended       bool         `json:"ended"`
 	EndedMs     int64        `json:"ended_ms"`
 	EndedBy     string       `json:"ended_by"`
@@ -442,7 +443,7 @@ func (s *Service) TakeLease(ctx context.Context, p accounts.Principal, device st
 	}); err != nil {
 		return nil, err
 	}
-	if err := s.looked(ctx, p, l); err != nil {
+	if err := s.looked(ctx, p, l, "take_offline"); err != nil {
 		return nil, err
 	}
 	return s.bundle(ctx, l)
@@ -776,8 +777,9 @@ func (s *Service) spare(d *Device, l *Lease, o spareOffer, h matching.Hold) *All
 		Seq: h.Seq, CategoryCap: h.Category, OfferCap: h.OfferCap, Spare: true, SparePeriod: h.Category.Period, SpareSeq: h.Seq,
 		PromisedMs: now, PromisedBy: l.Account, UntilMs: o.until(h.Lot),
 		Reason: matching.Reason{
-			Code: CodeSpare, ZH: "预留给离线设备“" + d.Name + "”，到村后交给有需要的居民。",
-			EN: "Held for the offline device “" + d.Name + "”, to be given to whoever needs it there.",
+			// Providers read it as well: it names neither the device nor whose it is.
+			Code: CodeSpare, ZH: "预留给下村的离线设备，交给当地有需要的居民。",
+			EN: "Held for a device that works offline, to be given to whoever needs it there.",
 		},
 		TitleZH: o.TitleZH, TitleEN: o.TitleEN, Unit: o.Unit, ValueFen: o.ValueFen,
 		ProviderName: o.providerName, ProviderKind: o.Kind, Handover: o.Handover,

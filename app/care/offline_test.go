@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -666,6 +667,118 @@ func TestSparesSurviveARebuild(t *testing.T) {
 	c.untilClean()
 }
 
+// A lot that ended days ago still matters while a device may have given of it.
+func TestRebuildDuringALongLease(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	o := c.offer("meal", 4, 0, county) // for twelve hours
+	r, _ := c.resident(village, "meal", 1, 3)
+	f := c.phone("电话", c.worker)
+	f.take(72, SpareOrder{o.ID, 1})
+	f.gives(r, f.person(r).Items[0], "")
+	c.clock.advance(70 * time.Hour)
+	c.until("the lot is closed", func() bool { return c.share(o).Closed })
+	c.emptyRedis()
+	c.clean(false)
+	wants(t, f.sync(), Accepted)
+	c.untilClean()
+	if sh := c.share(o); sh.HandedOver != 1 || sh.Promised != 1 || sh.Expired != 2 {
+		t.Errorf("the share is %+v", sh)
+	}
+	if st := c.stock(c.share(o)); st.FreeUnits != 0 || st.TakenUnits != 2 {
+		t.Errorf("the matcher has %+v", st)
+	}
+}
+
+// What a device gives counts in the day on which it was given.
+func TestOfflineCountsOnItsDay(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	c.clock.ms.Store(time.Date(2026, 11, 24, 14, 0, 0, 0, time.UTC).UnixMilli()) // ten in the evening
+	o := c.offer("meal", 20, 0, county)
+	r := c.person(village, "")
+	f := c.phone("电话", c.worker)
+	f.take(8, SpareOrder{o.ID, 4})
+	n := c.need(r, "meal", 4, 3)
+	for i := range 3 {
+		f.gives(r, f.bundle.Spares[i], n.ID)
+	}
+	c.clock.advance(4 * time.Hour) // two in the morning
+	f.gives(r, f.bundle.Spares[3], n.ID)
+	wants(t, f.sync(), Accepted, Accepted, Accepted, Accepted)
+	c.need(r, "meal", 5, 3)
+	if got := promisedUnits(c.scan(r)); got != 2 {
+		t.Errorf("promised %d meals, want the 2 that the new day leaves", got)
+	}
+	c.emptyRedis()
+	c.untilClean()
+}
+
+// Verify names what nobody could have brought about rightly.
+func TestVerifyFindsFaultsOfLeases(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(c *city, f *phone){
+		"leased, and there is no such lease": func(c *city, f *phone) {
+			c.alter(f.bundle.People[0].Items[0].Allocation, func(a *Allocation) { a.Lease = "nothing" })
+		},
+		"a spare that no device has": func(c *city, f *phone) {
+			c.alter(f.bundle.Spares[0].Allocation, func(a *Allocation) { a.Lease = "" })
+		},
+		"is a spare that somebody has": func(c *city, f *phone) {
+			c.alter(f.bundle.Spares[0].Allocation, func(a *Allocation) { a.Resident = "somebody" })
+		},
+		"does not say what lease": func(c *city, f *phone) {
+			c.alter(f.bundle.Spares[0].Allocation, func(a *Allocation) { a.LeaseUntilMs-- })
+		},
+		"no conflict says why": func(c *city, f *phone) {
+			if err := c.care.offline.Insert(context.Background(), &offlineRecord{Meta: store.Meta{ID: "r"}}); err != nil {
+				c.t.Fatal(err)
+			}
+			c.alter(f.bundle.Spares[0].Allocation, func(a *Allocation) { a.Disputed = "r" })
+		},
+		"does not carry the handover": func(c *city, f *phone) {
+			if err := c.care.offline.Insert(context.Background(), &offlineRecord{
+				Meta: store.Meta{ID: "r"}, Allocation: f.bundle.Spares[0].Allocation, Outcome: Accepted,
+			}); err != nil {
+				c.t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCity(t, nil, nil)
+			o := c.offer("meal", 4, 0, county)
+			c.resident(village, "meal", 1, 3)
+			f := c.phone("电话", c.worker)
+			f.take(4, SpareOrder{o.ID, 1})
+			c.clean(false)
+			spoil(c, f)
+			report, err := c.care.Verify(context.Background(), false, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := false
+			for _, fault := range report.Faults {
+				found = found || strings.Contains(fault.What, name)
+			}
+			if !found {
+				t.Errorf("the faults are %+v", report.Faults)
+			}
+		})
+	}
+}
+
+// alter writes what the program never would.
+func (c *city) alter(id string, change func(*Allocation)) {
+	c.t.Helper()
+	if _, err := c.care.allocations.Change(context.Background(), id, func(a *Allocation) error {
+		change(a)
+		return nil
+	}); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // The same batch comes twenty times at once: each record has one outcome, and
 // each unit is given once.
 func TestSyncTwentyTimesAtOnce(t *testing.T) {
@@ -800,19 +913,28 @@ func TestTakingAgainIsTheSameLease(t *testing.T) {
 // twice, nothing stays behind.
 func TestOfflineDeathAtEveryWrite(t *testing.T) {
 	t.Parallel()
+	for part := range 4 { // cities of their own, so that verify has less to read
+		t.Run(fmt.Sprint(part), func(t *testing.T) {
+			t.Parallel()
+			offlineDeaths(t, 8*part, 8*part+8)
+		})
+	}
+}
+
+func offlineDeaths(t *testing.T, from, to int) {
 	inner := newCity(t, nil, nil).record
 	m := &mortal{Record: inner, writes: -1}
 	c := newCity(t, m, nil)
 	ctx := context.Background()
-	for round := range 48 {
+	for round := from; round < to; round++ {
 		m.die(-1, false)
 		o := c.offer("meal", 6, 0, county)
 		first, _ := c.resident(village, "meal", 1, 3)
 		second, _ := c.resident(village, "meal", 1, 3)
 		f := c.phone("电话", accounts.Principal{Account: fmt.Sprintf("worker%d", round), Role: accounts.Caseworker, Division: county})
-		early := round%3 == 0
+		early := round%2 == 0 // while it is taken along, too
 		if early {
-			m.die(round/3*3, round%2 == 0)
+			m.die(round/2*3, round%4 == 0)
 		}
 		ask := NewLease{Division: village, Hours: 4, Spares: []SpareOrder{{o.ID, 2}}, Key: "k"}
 		b, err := c.care.TakeLease(ctx, f.who, f.id, ask, nil)
@@ -840,7 +962,7 @@ func TestOfflineDeathAtEveryWrite(t *testing.T) {
 		if len(b.Spares) > 0 {
 			f.gives(second, b.Spares[0], n.ID)
 		}
-		m.die(round%16, round >= 24)
+		m.die(round%16*2, round >= 16)
 		told := map[string]Outcome{}
 		if got, err := c.care.Sync(ctx, f.who, f.id, f.queue); err == nil {
 			for _, item := range got.Items {
@@ -920,7 +1042,7 @@ func TestOfflineAtRandom(t *testing.T) {
 		rng := mathrand.New(mathrand.NewPCG(uint64(k), 7))
 		f := c.phone("电话", accounts.Principal{Account: fmt.Sprintf("worker%d", k), Role: accounts.Caseworker, Division: county})
 		all.Go(func() {
-			for range 12 {
+			for range 8 {
 				b, err := c.care.TakeLease(ctx, f.who, f.id, NewLease{Division: village, Hours: 4, Spares: []SpareOrder{{o.ID, 2}}}, nil)
 				switch {
 				case errors.Is(err, matching.ErrNotReady), errors.Is(err, ErrLeaseLive), errors.As(err, new(*residents.FieldError)):
