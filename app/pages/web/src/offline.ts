@@ -13,7 +13,7 @@ import { newID, sign } from "./offline/record";
 import { type Refusal, Roster, type Thing } from "./offline/rules";
 import { Fault, type Me, Server } from "./offline/server";
 import { type Shown, sheet } from "./offline/sheet";
-import { type DB, ListGone, Overtaken, type Row, type Singles, append, expire, forget, givenBy, keepClock, openClock, openHandover, openStore, rows, sealHandover, single, wipe } from "./offline/store";
+import { type DB, ListGone, Overtaken, type Row, type Singles, append, expire, forget, givenBy, keepClock, openClock, openHandover, openStore, rows, sealHandover, single, takeNote, wipe } from "./offline/store";
 import { synchronise } from "./offline/sync";
 import { syncTag } from "./offline/worker";
 import type { Bundle, Handover } from "./offline/types";
@@ -582,9 +582,10 @@ async function start(): Promise<void> {
     return;
   }
   clock = await openClock(db);
-  const over = await expire(db);
+  await expire(db);
   await load();
-  if (over) note(t("offline.list_over"), "failure");
+  const why = await takeNote(db);
+  if (why) note(t(why), "failure");
   for (const kind of ["pointerdown", "keydown"]) window.addEventListener(kind, () => (touched = performance.now()), { passive: true });
   window.addEventListener("online", () => {
     failures = 0;

@@ -13,6 +13,7 @@ export async function mindList(): Promise<void> {
     event.stopImmediatePropagation();
     void leave(form);
   }, { capture: true });
+  if (window.location.pathname === "/offline") return;
   const db = await existingStore();
   if (!db) return;
   try {
@@ -41,6 +42,6 @@ async function leave(form: HTMLFormElement): Promise<void> {
 /** Destroys the list of a device that the server has cut off; says whether it did. */
 export async function mindStanding(db: DB, device: string): Promise<boolean> {
   const stands = await new Server("zh", () => undefined).stands(device).catch(() => true); // no answer is no proof
-  if (!stands) await wipe(db);
+  if (!stands) await wipe(db, "offline.account_ended");
   return !stands;
 }

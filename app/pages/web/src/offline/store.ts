@@ -16,6 +16,7 @@ export interface Singles {
   list: Box;
   clock: Mark;
   seq: number; // of the last handover
+  note: string; // why the list was destroyed while nobody looked: a key of the catalogue
   turn: { by: string; untilMs: number }; // whose turn it is where the browser has no locks
 }
 
@@ -96,12 +97,14 @@ export async function keepClock(db: DB, clock: Clock, heard = false): Promise<vo
 
 /**
  * Destroys what names people, and the keys to it. Handovers that the server
- * does not have yet stay: they hold ids only, under a key of their own.
+ * does not have yet stay: they hold ids only, under a key of their own. The
+ * page says the note when it is next opened.
  */
-export async function wipe(db: DB): Promise<void> {
+export async function wipe(db: DB, note = ""): Promise<void> {
   const tx = db.transaction(["singles", "queue", "wrong"], "readwrite", strict);
   const singles = tx.objectStore("singles");
-  for (const name of ["lock", "lease", "list"] as const) void singles.delete(name);
+  for (const name of ["lock", "lease", "list", "note"] as const) void singles.delete(name);
+  if (note) void singles.put(note, "note");
   void tx.objectStore("wrong").clear();
   for (let at = await tx.objectStore("queue").openCursor(); at; at = await at.continue()) {
     if (at.value.state !== "waiting") void at.delete();
@@ -115,9 +118,16 @@ export async function expire(db: DB): Promise<boolean> {
   if (!lease) return false;
   const clock = await openClock(db);
   const over = clock.now() >= lease.until_ms;
-  if (over) await wipe(db);
+  if (over) await wipe(db, "offline.list_over");
   await keepClock(db, clock);
   return over;
+}
+
+/** Why the list was destroyed, said once. */
+export async function takeNote(db: DB): Promise<string> {
+  const note = await single(db, "note");
+  if (note) await db.delete("singles", "note");
+  return note ?? "";
 }
 
 /** Forgets a device that the server does not know any more, and all it wrote. */
