@@ -24,6 +24,7 @@ import (
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/pages"
 	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/settings"
 	"github.com/xingfuma/happycode/app/store"
@@ -40,6 +41,7 @@ type Config struct {
 	Accounts  *accounts.Service
 	Audit     *audit.Log
 	Residents *residents.Service
+	Reports   *reports.Service
 	Providers *providers.Service
 	Regions   *regions.Service
 	Care      *care.Service
@@ -89,7 +91,7 @@ func Schemas() []store.Schema { return []store.Schema{replaySchema} }
 func New(c Config) (*App, error) {
 	missing := map[string]bool{
 		"Record": c.Record == nil, "Accounts": c.Accounts == nil, "Audit": c.Audit == nil,
-		"Residents": c.Residents == nil, "Providers": c.Providers == nil, "Regions": c.Regions == nil,
+		"Residents": c.Residents == nil, "Reports": c.Reports == nil, "Providers": c.Providers == nil, "Regions": c.Regions == nil,
 		"Care": c.Care == nil, "Vault": c.Vault == nil, "Keys": c.Keys == nil, "Tree": c.Tree == nil, "TreeChanged": c.TreeChanged == nil,
 	}
 	for name, is := range missing {

@@ -63,7 +63,6 @@ func (a *App) scanTyped(c *fiber.Ctx, code string) error {
 	if failed != nil {
 		return failed
 	}
-	a.limits.failed(LimitScan, a.limitKeys(c)...)
 	p := a.problemOf(c, err)
 	v.Failure = p.Detail
 	return a.show(c, p.Status, v)

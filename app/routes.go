@@ -38,6 +38,7 @@ const (
 	ScopeDevice       Scope = "device"       // deviceOf; its account; administrators: division
 	ScopeOwnDevice    Scope = "own device"   // deviceOf; its account
 	ScopeConflict     Scope = "conflict"     // division
+	ScopeReport       Scope = "report"       // reportOf; caseworkers: division
 )
 
 // Limit names the rate limit a route counts against; see limiter.go.
@@ -50,6 +51,8 @@ const (
 	LimitScan   Limit = "scan"
 	LimitPIN    Limit = "pin"
 	LimitJoin   Limit = "join"
+	LimitReport Limit = "report"
+	LimitCodes  Limit = "codes"
 )
 
 // Handler serves one route; it is a method of App taken as an expression.
@@ -96,7 +99,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return slices.Concat(pageRoutes(), offlinePageRoutes(), apiRoutes(), scannerRoutes(), offlineRoutes(), probeRoutes())
+	return slices.Concat(pageRoutes(), offlinePageRoutes(), apiRoutes(), scannerRoutes(), screenRoutes(), reportRoutes(), offlineRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.

@@ -25,6 +25,7 @@ import (
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/keyring"
 	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/settings"
 	"github.com/xingfuma/happycode/app/store/sqlite"
@@ -132,14 +133,14 @@ func newWorld(t *testing.T, environ ...string) *world {
 	t.Helper()
 	w := &world{t: t, logs: &logs{}, actors: map[string]*actorHeaders{}}
 	dir := t.TempDir()
-	set, err := settings.Load(append([]string{"HAPPYCODE_DATA=" + dir}, environ...))
+	set, err := settings.Load(append([]string{"HAPPYCODE_DATA=" + dir, "HAPPYCODE_METRICS_FROM=0.0.0.0"}, environ...))
 	must(t, err)
 	log := slog.New(slog.NewJSONHandler(w.logs, nil))
 	record, err := sqlite.Open(filepath.Join(dir, "record.sqlite"))
 	must(t, err)
 	t.Cleanup(func() { record.Close() })
 	ctx := t.Context()
-	must(t, record.Ensure(ctx, slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(),
+	must(t, record.Ensure(ctx, slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
 		providers.Schemas(), care.Schemas(), keyring.Schemas(), Schemas())...))
 	redis, err := matching.StartEmbedded("")
 	must(t, err)
@@ -170,6 +171,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 	chain := audit.New(audit.Config{Record: record, Now: w.now, Logger: log})
 	t.Cleanup(chain.Close)
 	people := residents.New(residents.Config{Record: record, Vault: keys, Keys: ring, Now: w.now, DivisionExists: known})
+	told := reports.New(reports.Config{Record: record, Vault: keys, Now: w.now, DivisionExists: known})
 	givers := providers.New(providers.Config{Record: record, Now: w.now, Known: known})
 	life, err := care.New(care.Config{
 		Record: record, Engine: engine, Catalogue: matching.NewCatalogue(), Residents: people, Providers: givers,
@@ -180,7 +182,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 	must(t, life.Start(ctx))
 	t.Cleanup(life.Stop)
 	w.app, err = New(Config{
-		Settings: set, Record: record, Accounts: who, Audit: chain, Residents: people, Providers: givers,
+		Settings: set, Record: record, Accounts: who, Audit: chain, Residents: people, Reports: told, Providers: givers,
 		Regions: places, Care: life, Vault: keys, Keys: ring, Tree: current.Load, TreeChanged: current.Store,
 		PingRedis: engine.Ping, Now: w.now, Logger: log,
 	})

@@ -169,11 +169,14 @@ func floorDiv(a, b int64) int64 {
 }
 
 // URL returns the address that a QR code carries, with the digits in the
-// fragment, which no browser sends to a server. host is a host name, with a
+// fragment, which no browser sends to a server; see [Prefix] for the host.
+func URL(host string, t Token) string { return Prefix(host) + t.Digits() }
+
+// Prefix is what stands before the digits in [URL]. host is a host name, with a
 // port if need be, or "http://127.0.0.1:8080" and the like with its own scheme.
-func URL(host string, t Token) string {
+func Prefix(host string) string {
 	if !strings.Contains(host, "://") {
 		host = "https://" + host
 	}
-	return strings.TrimRight(host, "/") + "/c#" + t.Digits()
+	return strings.TrimRight(host, "/") + "/c#"
 }

@@ -38,6 +38,7 @@ type Settings struct {
 	CodeAlgorithm  string         // "Ed25519" or "SM2", of new signing keys
 	CardDays       int64          // how long cards are valid, 1 to 36,500
 	TrustedProxies []netip.Prefix // whose X-Forwarded-… headers count
+	MetricsFrom    []netip.Prefix // who may read /metrics
 	Lang           string         // "zh" or "en", where nothing else says
 	Hold           time.Duration  // how long an unaccepted promise stands, 1 min to 72 h
 	OfflineGrace   time.Duration  // how long after its end a lease waits for its device, 1 h to 72 h
@@ -149,23 +150,8 @@ func rows() []row {
 			s.CardDays = n
 			return nil
 		}},
-		{"TRUSTED_PROXIES", "", false, "受信任的反向代理（IP 或网段，逗号分隔）", "reverse proxies whose X-Forwarded-… headers count (addresses or networks, with commas)", func(s *Settings, v string) error {
-			for part := range strings.SplitSeq(v, ",") {
-				if part = strings.TrimSpace(part); part == "" {
-					continue
-				}
-				p, err := netip.ParsePrefix(part)
-				if err != nil {
-					a, bad := netip.ParseAddr(part)
-					if bad != nil {
-						return want{"应为 IP 或网段，例如 10.0.0.0/8,127.0.0.1", "write addresses or networks, for example 10.0.0.0/8,127.0.0.1"}
-					}
-					p = netip.PrefixFrom(a, a.BitLen())
-				}
-				s.TrustedProxies = append(s.TrustedProxies, p.Masked())
-			}
-			return nil
-		}},
+		{"TRUSTED_PROXIES", "", false, "受信任的反向代理（IP 或网段，逗号分隔）", "reverse proxies whose X-Forwarded-… headers count (addresses or networks, with commas)", networks(func(s *Settings) *[]netip.Prefix { return &s.TrustedProxies })},
+		{"METRICS_FROM", "127.0.0.0/8,::1", false, "可读取 /metrics 的地址（IP 或网段，逗号分隔）", "who may read /metrics (addresses or networks, with commas)", networks(func(s *Settings) *[]netip.Prefix { return &s.MetricsFrom })},
 		{"LANG", "zh", false, "默认语言：zh 或 en", "language where nothing else says: zh or en", func(s *Settings, v string) error {
 			if v != "zh" && v != "en" {
 				return want{"应为 zh 或 en", "write zh or en"}
@@ -228,6 +214,26 @@ func scheme(v, example string, allowed ...string) error {
 		return want{"应为连接地址，例如 " + example, "write an address like " + example}
 	}
 	return nil
+}
+
+func networks(field func(*Settings) *[]netip.Prefix) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		for part := range strings.SplitSeq(v, ",") {
+			if part = strings.TrimSpace(part); part == "" {
+				continue
+			}
+			p, err := netip.ParsePrefix(part)
+			if err != nil {
+				a, bad := netip.ParseAddr(part)
+				if bad != nil {
+					return want{"应为 IP 或网段，例如 10.0.0.0/8,127.0.0.1", "write addresses or networks, for example 10.0.0.0/8,127.0.0.1"}
+				}
+				p = netip.PrefixFrom(a, a.BitLen())
+			}
+			*field(s) = append(*field(s), p.Masked())
+		}
+		return nil
+	}
 }
 
 func publicHost(s *Settings, v string) error {

@@ -169,7 +169,7 @@ func film(t *testing.T, picture, path string) {
 // browser is one Chromium.
 type browser struct{ ctx context.Context }
 
-func newBrowser(t *testing.T, video string) *browser {
+func newBrowser(t *testing.T, video string, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -185,7 +185,7 @@ func newBrowser(t *testing.T, video string) *browser {
 		chromedp.Flag("use-file-for-fake-video-capture", video),
 		chromedp.WSURLReadTimeout(stepTime),
 	)
-	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
 	ctx, end := chromedp.NewContext(allocator)
 	t.Cleanup(func() {
 		end()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/matching"
@@ -43,9 +44,10 @@ const (
 )
 
 type demoCity struct {
-	CaseworkerDivision string             `json:"caseworker_division"`
-	Organisations      []demoOrganisation `json:"organisations"`
-	Residents          []demoResident     `json:"residents"`
+	CaseworkerDivision string              `json:"caseworker_division"`
+	Organisations      []demoOrganisation  `json:"organisations"`
+	Residents          []demoResident      `json:"residents"`
+	Reports            []reports.NewReport `json:"reports"`
 }
 
 type demoOrganisation struct {
@@ -219,6 +221,11 @@ func (d *demo) load(ctx context.Context, done bool) error {
 	}
 	if err := d.loadResidents(ctx); err != nil {
 		return err
+	}
+	for _, r := range d.city.Reports {
+		if _, err := d.s.reports.Send(ctx, r); err != nil {
+			return err
+		}
 	}
 	return d.scan(ctx)
 }

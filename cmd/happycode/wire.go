@@ -20,6 +20,7 @@ import (
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/keyring"
 	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/settings"
 	"github.com/xingfuma/happycode/app/store"
@@ -55,6 +56,7 @@ type system struct {
 	accounts  *accounts.Service
 	audit     *audit.Log
 	residents *residents.Service
+	reports   *reports.Service
 	providers *providers.Service
 	care      *care.Service
 	notes     store.Collection[note, *note]
@@ -187,7 +189,7 @@ func (s *system) openRecord(ctx context.Context) error {
 		s.record = r
 	}
 	s.onClose("the record", s.record.Close)
-	schemas := slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(),
+	schemas := slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
 		providers.Schemas(), care.Schemas(), keyring.Schemas(), app.Schemas(), []store.Schema{noteSchema})
 	if err := s.record.Ensure(ctx, schemas...); err != nil {
 		return fmt.Errorf("prepare the record: %w", err)
@@ -280,6 +282,7 @@ func (s *system) openServices(ctx context.Context) error {
 	s.audit = audit.New(audit.Config{Record: s.record, Now: s.now, Logger: s.log})
 	s.onClose("the audit log", func() error { s.audit.Close(); return nil })
 	s.residents = residents.New(residents.Config{Record: s.record, Vault: s.vault, Keys: s.keys, Now: s.now, DivisionExists: s.known})
+	s.reports = reports.New(reports.Config{Record: s.record, Vault: s.vault, Now: s.now, DivisionExists: s.known})
 	s.providers = providers.New(providers.Config{
 		Record: s.record, Now: s.now, Weight: s.villages, Known: s.known, Group: knownGroup,
 		Counties: func() []string { return s.tree.Load().Counties() },
@@ -409,7 +412,7 @@ func knownGroup(id string) bool {
 func (s *system) application() (*app.App, error) {
 	return app.New(app.Config{
 		Settings: s.settings, Record: s.record, Accounts: s.accounts, Audit: s.audit,
-		Residents: s.residents, Providers: s.providers, Regions: s.regions, Care: s.care, Vault: s.vault, Keys: s.keys,
+		Residents: s.residents, Reports: s.reports, Providers: s.providers, Regions: s.regions, Care: s.care, Vault: s.vault, Keys: s.keys,
 		Tree: s.tree.Load,
 		TreeChanged: func(t *regions.Tree) {
 			s.tree.Store(t)

@@ -1,6 +1,8 @@
 // What makes ordinary pages more comfortable. Every page works without it.
 import { el, number, yuan } from "./dom";
 import { mindList } from "./offline/leaving";
+import { places } from "./places";
+import { forgetCodes } from "./kept";
 
 function confirmations(): void {
   document.addEventListener("click", (event) => {
@@ -281,10 +283,12 @@ function withoutNetwork(): void {
     .catch(() => undefined); // the pages work without it
 }
 
-/** Whoever signs out leaves nothing behind in this window. */
+/** Whoever signs out leaves nothing behind in this window, and finds no codes of somebody before on signing in. */
 function forgetting(): void {
   document.addEventListener("submit", (event) => {
-    if ((event.target as HTMLFormElement).getAttribute("action") !== "/signout") return;
+    const action = (event.target as HTMLFormElement).getAttribute("action");
+    if (action === "/signin" || action === "/signout") forgetCodes();
+    if (action !== "/signout") return;
     try {
       sessionStorage.clear();
     } catch {
@@ -299,6 +303,7 @@ function firstError(): void {
 }
 
 confirmations();
+places();
 filteredSelects();
 filteredTrees();
 lots();

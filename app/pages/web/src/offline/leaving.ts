@@ -10,7 +10,6 @@ export async function mindList(): Promise<void> {
     const form = event.target as HTMLFormElement;
     if (new URL(form.action).pathname !== "/signout" || form.dataset["wiped"]) return;
     event.preventDefault();
-    event.stopImmediatePropagation();
     void leave(form);
   }, { capture: true });
   if (window.location.pathname === "/offline") return;
