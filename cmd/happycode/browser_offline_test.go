@@ -241,6 +241,21 @@ func TestOfflineBrowser(t *testing.T) {
 		phone := newHandset(t, net.base(), w.card(t, 5))
 		phone.signIn("fourth", password)
 		phone.take("", 0)
+		// Signing out destroys the list; it can be fetched again.
+		phone.press("details.me summary")
+		phone.press(`form[action="/signout"] button`)
+		phone.see(`main [name="username"]`, "")
+		if kept := phone.kept(); kept != "clock device seq" {
+			t.Errorf("after signing out the phone keeps %q", kept)
+		}
+		phone.signIn("fourth", password)
+		phone.open("/offline")
+		phone.see("#off-again", "")
+		phone.fill("#off-pin", unlockCode)
+		phone.fill("#off-pin-again", unlockCode)
+		phone.press("#off-again button")
+		phone.see("#off-note", "已带走")
+
 		var devices struct {
 			Items []struct{ ID, Name, State string }
 		}

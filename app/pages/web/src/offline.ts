@@ -107,6 +107,7 @@ async function tick(): Promise<void> {
 
 function lock(): void {
   work = undefined;
+  note("");
   void home();
 }
 
