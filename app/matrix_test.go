@@ -223,10 +223,10 @@ func matrix(w *world) map[string]row {
 		"getReady":            get(open, "/readyz"),
 		"getMetrics":          get(open, "/metrics"),
 	}
+	maps.Copy(rows, offlineRows(w))
 	maps.Copy(rows, reportRows(w))
 	maps.Copy(rows, screenRows())
 	maps.Copy(rows, scannerMatrix(w))
-	maps.Copy(rows, offlineRows(w))
 	return rows
 }
 

@@ -318,11 +318,8 @@ func (s *Service) doubtCode(ctx context.Context, r Record) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if r.How == "scan" {
-		token, err := qrcode.Parse(r.Token)
-		if err != nil || token.CodeID() != r.Code || s.keys.Verify(ctx, token, time.UnixMilli(r.GivenMs)) != nil {
-			return KindToken, nil
-		}
+	if r.How == "scan" && !s.tokenOf(ctx, r) {
+		return KindToken, nil
 	}
 	if code.Status == residents.CodeActive {
 		return "", nil
@@ -337,6 +334,13 @@ func (s *Service) doubtCode(ctx context.Context, r Record) (string, error) {
 		return KindRevoked, nil
 	}
 	return "", nil
+}
+
+// tokenOf says whether the token that was scanned was good when it was, and of
+// the code that the record names.
+func (s *Service) tokenOf(ctx context.Context, r Record) bool {
+	token, err := qrcode.Parse(r.Token)
+	return err == nil && token.CodeID() == r.Code && s.keys.Verify(ctx, token, time.UnixMilli(r.GivenMs)) == nil
 }
 
 // turns lets one handover of a resident be taken in at a time, in this process.
