@@ -13,45 +13,68 @@ import (
 	"image/draw"
 	"image/jpeg"
 	"image/png"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	permission "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/qrcode"
 )
 
-// cable is the network between the browser and the program. It can be cut, and
-// paths that hold a word can be missing.
+// cable is the network between the browser and the program. It can be cut,
+// paths that hold a word can be missing, and the service worker can come as one
+// of another version.
 type cable struct {
 	t       *testing.T
 	address string
 	proxy   *httputil.ReverseProxy
 	server  *http.Server
 	missing atomic.Pointer[string]
+	version atomic.Pointer[string]
 }
+
+var versionInWorker = regexp.MustCompile(`"[0-9a-f]{12}"`)
 
 func newCable(t *testing.T, to string) *cable {
 	t.Helper()
-	target, err := url.Parse(to)
+	server, err := url.Parse(to)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := &cable{t: t, address: freeAddress(t), proxy: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(target)
+		r.SetURL(server)
 		r.Out.Host = r.In.Host
 	}}}
+	c.proxy.ModifyResponse = func(r *http.Response) error {
+		version := c.version.Load()
+		if version == nil || r.Request.URL.Path != "/sw.js" {
+			return nil
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return err
+		}
+		body = versionInWorker.ReplaceAll(body, []byte(`"`+*version+`"`))
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+		return nil
+	}
 	c.mend()
 	t.Cleanup(c.cut)
 	return c
@@ -230,8 +253,8 @@ func TestScanner(t *testing.T) {
 	t.Run("installable", func(t *testing.T) {
 		hall.t = t
 		hall.open("/password") // a page without a camera
-		manifest := step(hall, "read the manifest", func(ctx context.Context, target *chromedp.Target) (page.GetAppManifestResult, error) {
-			return cdp.Call(ctx, target, page.GetAppManifest, page.GetAppManifestParams{})
+		manifest := step(hall, "read the manifest", func(ctx context.Context, window *chromedp.Target) (page.GetAppManifestResult, error) {
+			return cdp.Call(ctx, window, page.GetAppManifest, page.GetAppManifestParams{})
 		})
 		var app struct {
 			Name      string
@@ -257,8 +280,8 @@ func TestScanner(t *testing.T) {
 				t.Errorf("icon %s of %s: %+v, %v", icon.Src, icon.Sizes, config, err)
 			}
 		}
-		faults := step(hall, "ask what is missing", func(ctx context.Context, target *chromedp.Target) (page.GetInstallabilityErrorsResult, error) {
-			return cdp.Call(ctx, target, page.GetInstallabilityErrors, cdp.Empty{})
+		faults := step(hall, "ask what is missing", func(ctx context.Context, window *chromedp.Target) (page.GetInstallabilityErrorsResult, error) {
+			return cdp.Call(ctx, window, page.GetInstallabilityErrors, cdp.Empty{})
 		})
 		for _, fault := range faults.InstallabilityErrors {
 			if fault.ErrorID != "in-incognito" { // so are all windows of these tests
@@ -326,8 +349,8 @@ func TestScanner(t *testing.T) {
 		still := browser.person(t, net.base())
 		still.t = t
 		still.phone()
-		still.do("have no camera", func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
-			_, err := cdp.Call(ctx, target, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+		still.do("have no camera", func(ctx context.Context, window *chromedp.Target) (chromedp.Void, error) {
+			_, err := cdp.Call(ctx, window, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
 				Source: `if (navigator.mediaDevices) navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", "NotAllowedError"));`,
 			})
 			return chromedp.Void{}, err
@@ -352,6 +375,25 @@ func TestScanner(t *testing.T) {
 		}
 	})
 
+	t.Run("a new version", func(t *testing.T) {
+		hall.t = t
+		names := `caches.keys().then((all) => all.join(" "))`
+		read := func() string {
+			return step(hall, "read the caches", chromedp.Evaluate[string](names, chromedp.EvalAwaitPromise))
+		}
+		first := read()
+		for _, version := range []string{"aaaaaaaaaaaa", "bbbbbbbbbbbb"} {
+			net.version.Store(&version)
+			hall.do("look for a new version", chromedp.Evaluate[chromedp.Void](`{ navigator.serviceWorker.getRegistration().then((r) => r.update()); }`))
+			hall.settled("the new version takes over", `navigator.serviceWorker.getRegistration().then((r) => caches.has("happycode-shells-`+version+`").then((has) => has && r.active?.state === "activated" && !r.installing && !r.waiting))`)
+		}
+		// The files of the version before may still be wanted by an open page.
+		hall.settled("what is old is gone", `caches.keys().then((all) => all.sort().join(" ") === "happycode-files-aaaaaaaaaaaa happycode-files-bbbbbbbbbbbb happycode-shells-bbbbbbbbbbbb")`)
+		if !strings.Contains(first, "happycode-files-") || strings.Contains(first, "aaaaaaaaaaaa") {
+			t.Errorf("the caches at first: %s", first)
+		}
+	})
+
 	t.Run("no network", func(t *testing.T) {
 		hall.t = t
 		// The film goes on, so that a card may stand over the page at any moment.
@@ -361,6 +403,7 @@ func TestScanner(t *testing.T) {
 			return !!document.querySelector("#batch .choice") && sessionStorage.getItem("happycode-batch") === null;
 		})()`)
 		hall.press(`#modes [data-mode="single"]`)
+		hall.open("/scan") // tells the new version who is at work
 		hall.settled("all is kept", `(async () => !!(await caches.match("/scan")) && !!(await caches.match(document.querySelector("#scan").dataset.wasm)))()`)
 		net.cut()
 		hall.do("reload", chromedp.Navigate("about:blank"), chromedp.Navigate(net.base()+"/scan"))
@@ -400,4 +443,43 @@ func TestScanner(t *testing.T) {
 			t.Errorf("the shells are gone: %.300s", kept)
 		}
 	})
+}
+
+// The zoom of Chromium's own test camera follows the slider of the page.
+func TestCameraZoom(t *testing.T) {
+	s := embedded(t)
+	server := start(t, s)
+	w := newTown(t, s, server.base)
+	w.admin.must(t, http.MethodPost, "accounts", map[string]any{
+		"username": "zoomer", "password": "a long password", "role": "caseworker", "division": county,
+	}, nil)
+	p := newBrowser(t, "").person(t, server.base)
+	p.do("allow the zoom", func(ctx context.Context, window *chromedp.Target) (chromedp.Void, error) {
+		info, err := cdp.Call(ctx, window, target.GetTargetInfo, target.GetTargetInfoParams{})
+		if err != nil {
+			return chromedp.Void{}, err
+		}
+		_, err = cdp.Call(ctx, window, permission.SetPermission, permission.SetPermissionParams{
+			Permission: &permission.PermissionDescriptor{Name: "camera", PanTiltZoom: true}, Setting: "granted",
+			BrowserContextID: info.TargetInfo.BrowserContextID,
+		})
+		return chromedp.Void{}, err
+	})
+	p.phone()
+	p.signIn("zoomer", "a long password")
+	p.open("/scan")
+	p.see("#camera-state", "放进框里")
+	p.see("#zoom", "")
+	p.fits("/scan with a zoom")
+	p.do("zoom in", chromedp.Evaluate[chromedp.Void](`{ const zoom = document.querySelector("#zoom"); zoom.value = "200"; zoom.dispatchEvent(new Event("input")); }`))
+	p.await("the camera zooms", `document.querySelector("#video").srcObject.getVideoTracks()[0].getSettings().zoom === 200`)
+	// A hidden page gives the camera back and takes it again.
+	p.do("hide", chromedp.Evaluate[chromedp.Void](`{ Object.defineProperty(document, "hidden", { value: true, configurable: true }); document.dispatchEvent(new Event("visibilitychange")); }`))
+	p.await("the camera is given back", `document.querySelector("#video").srcObject === null`)
+	p.do("show", chromedp.Evaluate[chromedp.Void](`{ delete document.hidden; document.dispatchEvent(new Event("visibilitychange")); }`))
+	p.await("the camera is taken again", `document.querySelector("#video").srcObject?.active === true`)
+	// The sound is off until it is put on again.
+	p.press("#sound")
+	p.open("/scan")
+	p.await("the sound stays off", `document.querySelector("#sound").getAttribute("aria-pressed") === "false"`)
 }

@@ -169,6 +169,8 @@ func film(t *testing.T, picture, path string) {
 // browser is one Chromium.
 type browser struct{ ctx context.Context }
 
+// newBrowser starts a Chromium whose camera films the video, or, without one,
+// Chromium's own test picture with a zoom that works.
 func newBrowser(t *testing.T, video string, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
@@ -182,9 +184,11 @@ func newBrowser(t *testing.T, video string, more ...chromedp.ExecAllocatorOption
 		chromedp.Flag("disable-dev-shm-usage", true),
 		chromedp.Flag("use-fake-device-for-media-stream", true),
 		chromedp.Flag("use-fake-ui-for-media-stream", true),
-		chromedp.Flag("use-file-for-fake-video-capture", video),
 		chromedp.WSURLReadTimeout(stepTime),
 	)
+	if video != "" {
+		options = append(options, chromedp.Flag("use-file-for-fake-video-capture", video))
+	}
 	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
 	ctx, end := chromedp.NewContext(allocator)
 	t.Cleanup(func() {

@@ -77,7 +77,7 @@ export class Batch {
   private session: Session | undefined;
   private busy = false; // a code is being asked about, or its answer stands
   private shown = false;
-  private readonly done = new Map<string, number>(); // code → when it was served in this window
+  private readonly done = new Map<string, { who: string; at_ms: number }>(); // by code, in this window
 
   constructor(private readonly around: Surroundings) {
     try {
@@ -116,7 +116,7 @@ export class Batch {
     this.busy = true;
     const before = this.done.get(codeIdentity(code));
     if (before !== undefined) {
-      this.stop(t("scan.batch_again", clock(before)), t("scan.batch_again_do"), "amber");
+      this.stop(t("scan.batch_again", clock(before.at_ms)), t("scan.batch_again_do"), "amber", { who: before.who });
       return true;
     }
     void this.serve(session, code, newKey());
@@ -133,8 +133,9 @@ export class Batch {
       if (known === "offline" || known === "in_flight" || known === "timeout" || known === "not_ready") {
         this.stop(reasonOf(error), t("scan.batch_retry_do"), "amber", { again: () => void this.serve(session, code, key) });
       } else {
-        this.stop(reasonOf(error), known === "signed_out" ? "" : t("scan.batch_unknown_do"), "red");
-        if (known === "unknown_code") this.note({ who: "—", at_ms: Date.now(), good: false, what: t("scan.batch_unknown") });
+        const unknown = known === "unknown_code";
+        this.stop(unknown ? t("scan.batch_unknown") : reasonOf(error), unknown ? reasonOf(error) : "", "red");
+        if (unknown) this.note({ who: "—", at_ms: Date.now(), good: false, what: t("scan.batch_unknown") });
       }
       return;
     }
@@ -148,7 +149,7 @@ export class Batch {
     const note = (text: string): void => this.note({ who, at_ms: answer.at_ms, good: answer.outcome === "given", what: text });
     switch (answer.outcome) {
       case "given": {
-        this.done.set(codeIdentity(code), answer.at_ms);
+        this.done.set(codeIdentity(code), { who, at_ms: answer.at_ms });
         note(what);
         this.tick(answer.initial, what, answer.given.map((g) => t("scan.batch_left", amount(g.category, g.left_units, g.unit))));
         return;

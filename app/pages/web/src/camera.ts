@@ -65,7 +65,7 @@ export class Camera {
 
   private stream: MediaStream | undefined;
   private track: MediaStreamTrack | undefined;
-  private reader: Reader | undefined;
+  private reader: Reader | undefined; // stays for the next start: loading it takes its time
   private session = 0; // each start and stop begins a new one; older loops end
   private wanted = false; // also while the page is hidden
   private readonly seen = new Map<string, number>(); // identity → when it was last before the camera
@@ -76,11 +76,6 @@ export class Camera {
       if (document.hidden) this.release();
       else if (this.wanted) void this.start();
     });
-  }
-
-  /** Whether the camera films, or will as soon as the page is seen again. */
-  get running(): boolean {
-    return this.wanted;
   }
 
   async start(): Promise<void> {
@@ -94,10 +89,9 @@ export class Camera {
     this.options.onState("starting");
     this.reader ??= new Reader(this.options.wasm);
     try {
-      const stream = await navigator.mediaDevices.getUserMedia({
-        video: { facingMode: { ideal: "environment" }, width: { ideal: 1280 }, height: { ideal: 1280 } },
-        audio: false,
-      });
+      // Chromium tells of a zoom only where it was asked for; others ignore it.
+      const wanted: MediaTrackConstraints & { zoom: boolean } = { facingMode: { ideal: "environment" }, width: { ideal: 1280 }, height: { ideal: 1280 }, zoom: true };
+      const stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
       if (mine !== this.session) {
         for (const track of stream.getTracks()) track.stop();
         return;
@@ -122,13 +116,15 @@ export class Camera {
   stop(): void {
     this.wanted = false;
     this.release();
-    this.reader?.close();
-    this.reader = undefined;
     this.seen.clear();
   }
 
   private fail(state: CameraState): void {
     this.stop();
+    if (state === "broken") {
+      this.reader?.close();
+      this.reader = undefined; // the next start loads it anew
+    }
     this.options.onState(state);
   }
 
