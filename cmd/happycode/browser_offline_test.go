@@ -73,6 +73,7 @@ func TestOfflineBrowser(t *testing.T) {
 		phone.fill("#off-resident-pin", "999999")
 		phone.press(".off-pin button")
 		phone.see(".off-pin .failure", "还可以试 4 次")
+		phone.fits("/offline, a person")
 		phone.fill("#off-resident-pin", residentPIN)
 		phone.press(".off-pin button")
 		phone.given("羽绒被")
@@ -99,6 +100,8 @@ func TestOfflineBrowser(t *testing.T) {
 		if got := phone.rows(); got != 5 {
 			t.Fatalf("the phone keeps %d handovers, want 5", got)
 		}
+		phone.back()
+		phone.fits("/offline, the list")
 		phone.kill()
 
 		phone.start()
@@ -436,6 +439,7 @@ func (h *handset) take(spare string, units int) {
 	h.open("/offline")
 	h.press("#off-take button")
 	h.see("#off-choices", "位居民")
+	h.fits("/offline, choices")
 	if units > 0 {
 		h.do("choose spares", chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`{
 			const row = [...document.querySelectorAll(".off-spare")].find(r => r.textContent.includes(%q));
