@@ -208,9 +208,24 @@ func TestOfflineBrowser(t *testing.T) {
 		}
 		phone.awaitShell()
 		net.cut()
-		phone.find(w.residents[5].CardNo)
-		phone.give("大米")
-		phone.given("大米")
+		// Two windows at once make one record.
+		tab := phone.tab()
+		tab.reload()
+		tab.unlock()
+		windows := []*handset{phone, tab}
+		for _, window := range windows {
+			window.find(w.residents[5].CardNo)
+		}
+		for _, window := range windows {
+			window.give("大米")
+		}
+		for _, window := range windows {
+			window.await("it is given once", `(a => a.classList.contains("is-done") || a.textContent.includes("已经发放过"))(`+thing("大米")+`)`)
+		}
+		if got := phone.rows(); got != 1 {
+			t.Fatalf("two windows keep %d handovers, want 1", got)
+		}
+		tab.end()
 		phone.back()
 		// The phone's clock is set back a day: the list does not last longer.
 		phone.shift(-24 * time.Hour)
@@ -363,6 +378,7 @@ type handset struct {
 	*person
 	dir, video string
 	clock      page.ScriptIdentifier // of the script that sets it
+	end        context.CancelFunc    // closes the window
 }
 
 func newHandset(t *testing.T, base, video string) *handset {
@@ -399,6 +415,18 @@ func (h *handset) start() {
 		h.t.Fatalf("start chromium: %v", err)
 	}
 	h.phone()
+}
+
+// tab is one more window of the same browser.
+func (h *handset) tab() *handset {
+	h.t.Helper()
+	other := &handset{person: &person{t: h.t, base: h.base}, dir: h.dir, video: h.video}
+	other.ctx, other.end = chromedp.NewContext(h.ctx, chromedp.WithListener(other.hearOffline))
+	if err := chromedp.Do(other.ctx); err != nil {
+		h.t.Fatalf("open a window: %v", err)
+	}
+	other.phone()
+	return other
 }
 
 // hearOffline passes over what fails because the cable is cut or the phone
