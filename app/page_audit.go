@@ -26,6 +26,8 @@ func (a *App) actorName(c *fiber.Ctx, known actorNames, actor string) (string, e
 	switch {
 	case strings.HasPrefix(actor, "resident:"):
 		name = page.T("role.resident")
+	case strings.HasPrefix(actor, "carer:"):
+		name = page.T("role.carer")
 	case strings.HasPrefix(actor, "token:"):
 		var t *accounts.ServiceToken
 		if t, err = a.Accounts.Token(ctx, strings.TrimPrefix(actor, "token:")); err == nil {
@@ -54,6 +56,7 @@ func otherActs() map[string]words {
 		"accept":        {"接受派发", "Accepted aid"},
 		"decline":       {"谢绝派发", "Declined aid"},
 		"handover":      {"交付", "Handed aid over"},
+		"add_photo":     {"拍交付照片", "Took a photo of the handover"},
 		"add_need":      {"登记需求", "Recorded a need"},
 		"withdraw_need": {"撤回需求", "Withdrew a need"},
 

@@ -150,8 +150,8 @@ func (s *Service) bundle(ctx context.Context, l *Lease) (*Bundle, error) {
 		return nil, err
 	}
 	b := &Bundle{Lease: view, ServerMs: s.now().UnixMilli(), PINAboveFen: -1, Spares: []BundleItem{}}
-	if s.pinAbove != nil {
-		b.PINAboveFen = *s.pinAbove
+	if fen, ok := s.PINAboveFen(); ok {
+		b.PINAboveFen = fen
 	}
 	var spares []*Allocation
 	if err := s.allocations.Each(ctx, store.Query{
@@ -215,11 +215,19 @@ func (s *Service) bundlePerson(ctx context.Context, l *Lease, id string, spares 
 		return nil, err
 	}
 	for _, c := range codes {
-		if c.Status == residents.CodeActive {
-			p.Codes = append(p.Codes, PersonCode{ID: c.ID})
-		} else {
+		if c.Status != residents.CodeActive {
 			p.Revoked = append(p.Revoked, c.ID)
+			continue
 		}
+		code := PersonCode{ID: c.ID}
+		if c.Carer != "" {
+			by, err := s.shownBy(ctx, r.ID, c.Carer)
+			if err != nil {
+				return nil, err
+			}
+			code.CarerName, code.Relation, code.UntilMs = by.Name, by.Relation, by.UntilMs
+		}
+		p.Codes = append(p.Codes, code)
 	}
 	promised, err := s.promisedTo(ctx, r.ID)
 	if err != nil {
@@ -334,6 +342,9 @@ func bundleItem(a *Allocation) BundleItem {
 	}
 	if a.Spare {
 		item.Need = ""
+	}
+	if a.Category == providers.Cash { // worth itself
+		item.ValueFen = 1
 	}
 	return item
 }

@@ -50,14 +50,14 @@ type Config struct {
 	// Grace is how long after its end a lease of a device waits for the device's
 	// reports. Range: 1 h to 72 h; default 12 h.
 	Grace time.Duration
-	// PINAboveFen is the worth in fen above which a handover takes a PIN; 0:
-	// always, also where the worth is not known; nil: never.
-	PINAboveFen *int64
 	// Lease is how long a "+" mark may stand on a share before its hold is
 	// taken for lost; it must be at least the engine's. Default 60 s.
 	Lease time.Duration
 	// Tick is how often deadlines are looked at. Default 1 s.
 	Tick time.Duration
+	// PINAboveFen is the worth in fen above which a handover takes a PIN or a
+	// photo; 0: always, also where the worth is not known; nil: never.
+	PINAboveFen *int64
 }
 
 // Service is the life of needs. Create it with [New], begin its background
@@ -84,6 +84,7 @@ type Service struct {
 	allocations store.Collection[Allocation, *Allocation]
 	events      store.Collection[Event, *Event]
 	redemptions store.Collection[redemption, *redemption]
+	photos      store.Collection[photo, *photo]
 	shares      store.Collection[providers.Share, *providers.Share]
 	needs       store.Collection[residents.Need, *residents.Need]
 	people      store.Collection[residents.Resident, *residents.Resident]
@@ -139,11 +140,11 @@ func New(c Config) (*Service, error) {
 	s := &Service{
 		record: c.Record, engine: c.Engine, catalogue: c.Catalogue, residents: c.Residents, providers: c.Providers,
 		audit: c.Audit, tree: c.Tree, vault: c.Vault, keys: c.Keys, now: c.Now, log: c.Logger,
-		hold: c.Hold, dripped: c.HoldDripped, lease: c.Lease, tick: c.Tick,
-		grace: c.Grace, pinAbove: c.PINAboveFen,
+		hold: c.Hold, dripped: c.HoldDripped, lease: c.Lease, tick: c.Tick, grace: c.Grace, pinAbove: c.PINAboveFen,
 		allocations: store.Of[Allocation](c.Record, allocationSchema),
 		events:      store.Of[Event](c.Record, eventSchema),
 		redemptions: store.Of[redemption](c.Record, redemptionSchema),
+		photos:      store.Of[photo](c.Record, photoSchema),
 		shares:      store.Of[providers.Share](c.Record, providers.SharesSchema()),
 		needs:       c.Residents.NeedCollection(),
 		people:      c.Residents.Collection(),

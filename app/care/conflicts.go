@@ -442,7 +442,8 @@ func (s *Service) giveKept(ctx context.Context, c *Conflict, r *offlineRecord) e
 			s.giveSpare(a, need, r.given(s.now()))
 		}
 		a.State, a.Unsettled, a.EndedMs, a.EndedBy = HandedOver, true, s.now().UnixMilli(), c.SettledBy
-		a.EndReason, a.Proof, a.GivenMs, a.OfflineRecord = matching.ReasonHandedOver(), r.proof(), r.given(s.now()), r.ID
+		a.EndReason, a.Proof, a.Carer = matching.ReasonHandedOver(), r.proof(), r.Carer
+		a.GivenMs, a.OfflineRecord = r.given(s.now()), r.ID
 		a.Disputed = ""
 		return nil
 	})

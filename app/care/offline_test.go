@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/app/store/sqlite"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/qrcode"
 )
@@ -344,7 +346,7 @@ func TestRevokedCardOffline(t *testing.T) {
 		f.gives(r, before.Items[0], "") // what the device gives before it is told, see below
 		old := before.Codes[0].ID
 		c.clock.advance(time.Minute)
-		if _, err := c.residents.Reissue(ctx, "worker", r.ID); err != nil {
+		if _, err := c.residents.Reissue(ctx, "worker", r.ID, residents.WhyLost); err != nil {
 			t.Fatal(err)
 		}
 		fresh, err := c.care.Bundle(ctx, f.who, f.id)
@@ -389,6 +391,52 @@ func TestRevokedCardOffline(t *testing.T) {
 		if a := c.allocation(r.Allocation); a.State != want {
 			t.Errorf("decided %q, it is %q", decision, a.State)
 		}
+	}
+	c.untilClean()
+}
+
+// A carer shows the code for somebody who cannot come: the roster says who it
+// is, the handover says so too, and what is over when it is given is in doubt.
+func TestCarerOffline(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	c.offer("meal", 10, 0, county)
+	people := make([]*residents.Resident, 3)
+	carers := make([]*residents.Carer, 3)
+	for i := range people {
+		people[i], _ = c.resident(village, "meal", 1, 3)
+		carers[i] = c.carer(people[i])
+	}
+	f := c.phone("电话", c.worker)
+	f.take(30)
+	p := f.person(people[0])
+	if len(p.Codes) != 2 {
+		t.Fatalf("the roster has the codes %+v", p.Codes)
+	}
+	for _, code := range p.Codes {
+		if code.ID == carers[0].Code && (code.CarerName != "王芳" || code.Relation != "child" || code.UntilMs != carers[0].UntilMs) {
+			t.Errorf("the carer's code is %+v", code)
+		}
+	}
+	records := make([]Record, 3)
+	for i, r := range people {
+		records[i] = f.gives(r, f.person(r).Items[0], "")
+		records[i].Code, records[i].Token = carers[i].Code, c.carerCode(carers[i])
+	}
+	f.sign(&records[0])
+	c.clock.advance(10 * time.Minute)
+	if _, err := c.residents.EndCarer(ctx, "worker", people[1].ID, carers[1].ID, residents.WhyLost); err != nil {
+		t.Fatal(err)
+	}
+	records[1].GivenMs = c.clock.now().UnixMilli() // after it was ended
+	f.sign(&records[1])
+	c.clock.advance(24 * time.Hour) // the carers' time is over
+	f.sign(&records[2])             // given in time
+	wants(t, f.sync(records...), Accepted, Flagged, Accepted)
+	a := c.allocation(records[0].Allocation)
+	if a.Carer != carers[0].ID || a.Proof != "offline_carer" {
+		t.Errorf("the handover rests on %q, carer %q", a.Proof, a.Carer)
 	}
 	c.untilClean()
 }
@@ -922,7 +970,11 @@ func TestOfflineDeathAtEveryWrite(t *testing.T) {
 }
 
 func offlineDeaths(t *testing.T, from, to int) {
-	inner := newCity(t, nil, nil).record
+	inner, err := sqlite.Open(filepath.Join(t.TempDir(), "record.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { inner.Close() })
 	m := &mortal{Record: inner, writes: -1}
 	c := newCity(t, m, nil)
 	ctx := context.Background()
@@ -1015,7 +1067,7 @@ func offlineDeaths(t *testing.T, from, to int) {
 			t.Fatal(err)
 		}
 		for _, r := range []*residents.Resident{first, second} { // out of the next round's roster
-			if _, err := c.residents.SetStatus(ctx, r.ID, residents.Moved); err != nil {
+			if _, err := c.residents.SetStatus(ctx, "worker", r.ID, residents.Moved); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,6 +82,7 @@ type offlineRecord struct {
 	Resident   string           `json:"resident"`
 	Need       string           `json:"need"`
 	Code       string           `json:"code"`
+	Carer      string           `json:"carer"` // whose code it is; "": the resident's own
 	How        string           `json:"how"`
 	PIN        bool             `json:"pin"`
 	QtyUnits   int64            `json:"qty_units"`
@@ -238,13 +240,13 @@ func notInID(r rune) bool {
 // receive keeps a record that comes for the first time, with what speaks
 // against it; from then on it is finished whatever happens to the device.
 func (s *Service) receive(ctx context.Context, p accounts.Principal, d *Device, r Record, id, digest string) (*offlineRecord, error) {
-	doubt, err := s.doubt(ctx, p, d, r)
+	doubt, carer, err := s.doubt(ctx, p, d, r)
 	if err != nil {
 		return nil, err
 	}
 	kept := &offlineRecord{
 		Meta: store.Meta{ID: id}, Device: d.ID, Record: r.ID, Seq: r.Seq, Lease: r.Lease, Allocation: r.Allocation,
-		Resident: r.Resident, Need: r.Need, Code: r.Code, How: r.How, PIN: r.PIN, QtyUnits: r.QtyUnits, GivenMs: r.GivenMs,
+		Resident: r.Resident, Need: r.Need, Code: r.Code, Carer: carer, How: r.How, PIN: r.PIN, QtyUnits: r.QtyUnits, GivenMs: r.GivenMs,
 		Sig: r.Sig, Digest: digest, Account: p.Account, Role: string(p.Role), AtMs: s.now().UnixMilli(), Doubt: doubt, Open: true,
 	}
 	if err := s.offline.Insert(ctx, kept); errors.Is(err, store.ErrDuplicate) {
@@ -255,28 +257,29 @@ func (s *Service) receive(ctx context.Context, p accounts.Principal, d *Device, 
 	return kept, nil
 }
 
-// doubt says what speaks against a record, as of the moment it was given.
-func (s *Service) doubt(ctx context.Context, p accounts.Principal, d *Device, r Record) (string, error) {
+// doubt says what speaks against a record, as of the moment it was given, and
+// which carer showed the code, if any.
+func (s *Service) doubt(ctx context.Context, p accounts.Principal, d *Device, r Record) (doubt, carer string, err error) {
 	l, err := s.leases.Get(ctx, r.Lease)
 	if errors.Is(err, store.ErrNotFound) || err == nil && l.Device != d.ID {
-		return KindUnknown, nil
+		return KindUnknown, "", nil
 	}
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	person, err := s.residents.Get(ctx, r.Resident)
 	if errors.Is(err, store.ErrNotFound) {
-		return KindUnknown, nil
+		return KindUnknown, "", nil
 	}
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	a, err := s.allocations.Get(ctx, r.Allocation)
 	if errors.Is(err, store.ErrNotFound) {
-		return KindUnknown, nil
+		return KindUnknown, "", nil
 	}
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	until := l.UntilMs
 	if l.Ended {
@@ -285,55 +288,66 @@ func (s *Service) doubt(ctx context.Context, p accounts.Principal, d *Device, r 
 	skew := clockSkew.Milliseconds()
 	switch {
 	case !p.Sees(person.Division) || !p.Sees(l.Division):
-		return KindOutside, nil
+		return KindOutside, "", nil
 	case r.GivenMs < l.FromMs-skew || r.GivenMs > until+skew || r.GivenMs > s.now().UnixMilli()+skew:
-		return KindTime, nil
+		return KindTime, "", nil
 	case r.GivenMs > a.UntilMs+skew:
-		return KindLate, nil
+		return KindLate, "", nil
 	}
-	doubt, err := s.doubtCode(ctx, r)
-	if doubt != "" || err != nil {
-		return doubt, err
+	doubt, carer, err = s.doubtCode(ctx, r)
+	if doubt == "" && !r.PIN && s.wantsProof(a) && !s.pictured(a) {
+		doubt = KindNoPIN
 	}
-	if !r.PIN && s.pinNeeded(a) {
-		return KindNoPIN, nil
-	}
-	return "", nil
+	return doubt, carer, err
 }
 
-// pinNeeded says whether an allocation is worth so much that it takes a PIN.
-func (s *Service) pinNeeded(a *Allocation) bool {
-	return s.pinAbove != nil && (*s.pinAbove == 0 || a.ValueFen > *s.pinAbove/a.QtyUnits)
-}
-
-// doubtCode says what speaks against the code that the device read.
-func (s *Service) doubtCode(ctx context.Context, r Record) (string, error) {
+// doubtCode says what speaks against the code that the device read, and which
+// carer's it is, if any.
+func (s *Service) doubtCode(ctx context.Context, r Record) (doubt, carer string, err error) {
 	if r.How == "word" {
-		return "", nil
+		return "", "", nil
 	}
 	person, code, err := s.residents.ByCode(ctx, r.Code)
 	if errors.Is(err, store.ErrNotFound) || err == nil && person.ID != r.Resident {
-		return KindCode, nil
+		return KindCode, "", nil
 	}
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if r.How == "scan" && !s.tokenOf(ctx, r) {
-		return KindToken, nil
+		return KindToken, code.Carer, nil
 	}
-	if code.Status == residents.CodeActive {
-		return "", nil
+	since, until, err := s.codeCounts(ctx, code)
+	if err != nil {
+		return "", "", err
 	}
-	// The code that replaced it says since when it is dead, where nobody has
-	// written down that it was revoked.
-	dead := code.RevokedMs
-	if dead == 0 {
-		dead = r.GivenMs
+	if r.GivenMs < since-clockSkew.Milliseconds() || r.GivenMs >= until {
+		doubt = KindRevoked
 	}
-	if dead <= r.GivenMs {
-		return KindRevoked, nil
+	return doubt, code.Carer, nil
+}
+
+// codeCounts says from when until when (Unix ms) a code counted, by what is
+// known now. What counts no more and nobody wrote down since when, never did.
+func (s *Service) codeCounts(ctx context.Context, code *residents.Code) (since, until int64, err error) {
+	until = math.MaxInt64
+	if code.Status != residents.CodeActive {
+		until = code.RevokedMs
 	}
-	return "", nil
+	if code.Carer == "" {
+		return 0, until, nil
+	}
+	carer, err := s.residents.Carer(ctx, code.Resident, code.Carer)
+	if err != nil {
+		return 0, 0, err
+	}
+	if until == 0 {
+		until = math.MaxInt64 // the carer's own time says it
+	}
+	if carer.EndedMs > 0 {
+		until = min(until, carer.EndedMs)
+	}
+	return carer.FromMs, min(until, carer.UntilMs), nil
 }
 
 // tokenOf says whether the token that was scanned was good when it was, and of
@@ -417,7 +431,8 @@ func (s *Service) apply(ctx context.Context, r *offlineRecord) (Outcome, matchin
 			s.giveSpare(a, need, r.given(s.now()))
 		}
 		a.State, a.Unsettled, a.EndedMs, a.EndedBy = HandedOver, true, s.now().UnixMilli(), r.Account
-		a.EndReason, a.Proof, a.GivenMs, a.OfflineRecord = matching.ReasonHandedOver(), r.proof(), r.given(s.now()), r.ID
+		a.EndReason, a.Proof, a.Carer = matching.ReasonHandedOver(), r.proof(), r.Carer
+		a.GivenMs, a.OfflineRecord = r.given(s.now()), r.ID
 		return nil
 	})
 	mine := err == nil
@@ -476,8 +491,11 @@ const resumeAfter = 30 * time.Second
 func (r *offlineRecord) given(now time.Time) int64 { return min(r.GivenMs, now.UnixMilli()) }
 
 func (r *offlineRecord) proof() string {
-	if r.PIN {
+	switch {
+	case r.PIN:
 		return "offline_pin"
+	case r.Carer != "":
+		return "offline_carer"
 	}
 	return "offline_" + r.How
 }

@@ -34,9 +34,14 @@ type Aid struct {
 	Note              string
 	ExpiresMs         int64
 	HandedOverMs      int64
-	Open              bool // promised: may be accepted or declined
-	MayHandOver       bool // by the one who looks at it
-	Leased            Text // why nobody but a device may change it now
+	Open              bool   // promised: may be accepted or declined
+	MayHandOver       bool   // by the one who looks at it
+	PINRequired       bool   // worth so much that it takes a PIN or a photo
+	Photo             bool   // there is a photo of the handover
+	Proof             string // what the handover rested on, below "proof."
+	Scan              string // id of the scan that a handover would rest on
+	Failure           string // why it could not be handed over
+	Leased            Text   // why nobody but a device may change it now
 }
 
 // Viewing is one look at a person's record.
