@@ -238,7 +238,7 @@ async function give(shown: Shown, thing: Thing, pin: boolean): Promise<Refusal |
     await load();
     if (!work || !device || !lease) return "list_over";
     const nowMs = clock.now();
-    const why = work.roster.refusal(shown.person, thing.item.allocation, thing.need, shown.how, pin, nowMs);
+    const why = work.roster.refusal(shown.person, thing.item.allocation, thing.need, shown.how, shown.code, pin, nowMs);
     if (why) return why;
     const seq = ((await single(db, "seq")) ?? 0) + 1;
     const handover = await sign(

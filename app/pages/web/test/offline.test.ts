@@ -90,8 +90,8 @@ test("ids are UUIDs, and base64url has no padding", () => {
 
 test("a code tells its person, its carer, its end and its death", () => {
   const r = roster([
-    person("a", { codes: [{ id: "c1", carer_name: "", relation: "", until_ms: 0 }, { id: "c2", carer_name: "李四", relation: "儿子", until_ms: start + hour }], revoked: ["c0"] }),
-    person("b", { codes: [{ id: "c3", carer_name: "", relation: "", until_ms: 0 }] }),
+    person("a", { codes: [{ id: "c1", carer_name: "", relation: "", until_ms: 0, pin_hash: "" }, { id: "c2", carer_name: "李四", relation: "儿子", until_ms: start + hour, pin_hash: "" }], revoked: ["c0"] }),
+    person("b", { codes: [{ id: "c3", carer_name: "", relation: "", until_ms: 0, pin_hash: "" }] }),
   ]);
   const own = r.byCode("c1", start);
   assert.equal(own.as === "person" && own.person.resident, "a");
@@ -114,7 +114,7 @@ test("what is theirs is given once, to them alone, within its time and the list'
   const a = person("a", { items: [item("x"), item("late", { until_ms: start + hour })] });
   const b = person("b");
   const r = roster([a, b]);
-  const may = (p: Person, allocation: string, at = start): string | undefined => r.refusal(p, allocation, "", "scan", false, at);
+  const may = (p: Person, allocation: string, at = start): string | undefined => r.refusal(p, allocation, "", "scan", undefined, false, at);
   assert.equal(may(a, "x"), undefined);
   assert.equal(may(b, "x"), "not_here");
   assert.equal(may(a, "nothing"), "not_here");
@@ -131,12 +131,12 @@ test("what is theirs is given once, to them alone, within its time and the list'
 test("spares serve a listed need, within what is left of it, each portion once", () => {
   const a = person("a", { needs: [{ id: "n1", category: "grocery", qty_units: 2, left_units: 2, urgency: 1 }], room: { grocery: -1 } });
   const r = roster([a, person("b", { room: { grocery: -1 } })], [item("s1"), item("s2"), item("s3"), item("m1", { category: "meal", offer: "soup" })]);
-  const may = (allocation: string, need = "n1"): string | undefined => r.refusal(a, allocation, need, "scan", false, start);
+  const may = (allocation: string, need = "n1"): string | undefined => r.refusal(a, allocation, need, "scan", undefined, false, start);
   assert.equal(may("s1"), undefined);
   assert.equal(may("s1", ""), "not_here");
   assert.equal(may("s1", "n9"), "no_need");
   assert.equal(may("m1"), "no_need");
-  assert.equal(r.refusal(person("b"), "s1", "n1", "scan", false, start), "no_need");
+  assert.equal(r.refusal(person("b"), "s1", "n1", "scan", undefined, false, start), "no_need");
   const [spare] = r.for(a, start);
   assert.deepEqual([spare?.need, spare?.portions, spare?.given], ["n1", 3, false]);
   r.learn([given(1, "s1", "a", "n1")], 0);
@@ -152,9 +152,9 @@ test("a list fetched anew counts what was synced before, and is not counted twic
   const r = roster([a], [item("s1"), item("s2"), item("s3")]);
   const two = [given(1, "s1", "a", "n1"), given(2, "s2", "a", "n1")];
   r.learn(two, 2);
-  assert.equal(r.refusal(a, "s3", "n1", "scan", false, start), undefined);
+  assert.equal(r.refusal(a, "s3", "n1", "scan", undefined, false, start), undefined);
   r.learn(two, 1);
-  assert.equal(r.refusal(a, "s3", "n1", "scan", false, start), "no_need");
+  assert.equal(r.refusal(a, "s3", "n1", "scan", undefined, false, start), "no_need");
 });
 
 test("a household's room is shared, and no room is stated as none", () => {
@@ -163,10 +163,10 @@ test("a household's room is shared, and no room is stated as none", () => {
   const b = person("b", { household: "h", needs: [{ ...needs[0]!, id: "n2" }], room: { grocery: 1 } });
   const c = person("c", { needs: [{ ...needs[0]!, id: "n3" }] });
   const r = roster([a, b, c], [item("s1"), item("s2")]);
-  assert.equal(r.refusal(b, "s2", "n2", "scan", false, start), undefined);
+  assert.equal(r.refusal(b, "s2", "n2", "scan", undefined, false, start), undefined);
   r.learn([given(1, "s1", "a", "n1")], 0);
-  assert.equal(r.refusal(b, "s2", "n2", "scan", false, start), "no_room");
-  assert.equal(r.refusal(c, "s2", "n3", "scan", false, start), "no_room");
+  assert.equal(r.refusal(b, "s2", "n2", "scan", undefined, false, start), "no_room");
+  assert.equal(r.refusal(c, "s2", "n3", "scan", undefined, false, start), "no_room");
 });
 
 test("what is worth more than the limit needs the PIN, and never goes by name", () => {
@@ -174,11 +174,15 @@ test("what is worth more than the limit needs the PIN, and never goes by name", 
   const a = person("a", { items: [dear, item("cheap", { value_fen: 10_000 })], pin_hash: "$argon2id$" });
   const b = person("b", { items: [{ ...dear, allocation: "y" }] });
   const r = roster([a, b]);
-  assert.equal(r.refusal(a, "cheap", "", "word", false, start), undefined);
-  assert.equal(r.refusal(a, "x", "", "scan", false, start), "pin");
-  assert.equal(r.refusal(a, "x", "", "card_no", true, start), undefined);
-  assert.equal(r.refusal(a, "x", "", "word", false, start), "by_name");
-  assert.equal(r.refusal(b, "y", "", "scan", false, start), "no_pin");
+  assert.equal(r.refusal(a, "cheap", "", "word", undefined, false, start), undefined);
+  assert.equal(r.refusal(a, "x", "", "scan", undefined, false, start), "pin");
+  assert.equal(r.refusal(a, "x", "", "card_no", undefined, true, start), undefined);
+  assert.equal(r.refusal(a, "x", "", "word", undefined, false, start), "by_name");
+  assert.equal(r.refusal(b, "y", "", "scan", undefined, false, start), "no_pin");
+  // Where a carer shows the code it is the carer's PIN.
+  const carer = { id: "c", carer_name: "李四", relation: "儿子", until_ms: 0, pin_hash: "$argon2id$" };
+  assert.equal(r.refusal(b, "y", "", "scan", carer, false, start), "pin");
+  assert.equal(r.refusal(a, "x", "", "scan", { ...carer, pin_hash: "" }, false, start), "no_pin");
 });
 
 test("the limit for PINs may be none, or nothing", () => {
@@ -195,8 +199,8 @@ test("an offer's own cap counts beside the category's", () => {
   const a = person("a", { needs, room: { grocery: -1, "o:rice": 1 } });
   const r = roster([a], [item("s1"), item("s2"), item("s3", { offer: "flour" })]);
   r.learn([given(1, "s1", "a", "n1")], 0);
-  assert.equal(r.refusal(a, "s2", "n1", "scan", false, start), "no_room");
-  assert.equal(r.refusal(a, "s3", "n1", "scan", false, start), undefined);
+  assert.equal(r.refusal(a, "s2", "n1", "scan", undefined, false, start), "no_room");
+  assert.equal(r.refusal(a, "s3", "n1", "scan", undefined, false, start), undefined);
 });
 
 test("handovers go in order, and what is settled goes no more", () => {

@@ -82,6 +82,11 @@ export class Roster {
     return person.codes?.find((c) => c.carer_name === "");
   }
 
+  /** The hash of the PIN that is asked: the carer's where a carer shows the code. */
+  pinHash(person: Person, code: Code | undefined): string {
+    return code?.carer_name ? code.pin_hash : person.pin_hash;
+  }
+
   /** People whose name holds what was typed, by name. */
   byName(typed: string): Person[] {
     const wanted = typed.trim().toLowerCase();
@@ -122,7 +127,7 @@ export class Roster {
   }
 
   /** Why an item may not be given to somebody; undefined when it may. */
-  refusal(person: Person, allocation: string, need: string, how: How, pin: boolean, nowMs: number): Refusal | undefined {
+  refusal(person: Person, allocation: string, need: string, how: How, code: Code | undefined, pin: boolean, nowMs: number): Refusal | undefined {
     if (this.over(nowMs)) return "list_over";
     if (this.given.has(allocation)) return "given";
     const own = this.theirs.get(allocation);
@@ -135,7 +140,7 @@ export class Roster {
       const why = this.misfit(person, item, wanted, nowMs);
       if (why) return why;
     }
-    if (this.needsPIN(item) && !pin) return how === "word" ? "by_name" : person.pin_hash ? "pin" : "no_pin";
+    if (this.needsPIN(item) && !pin) return how === "word" ? "by_name" : this.pinHash(person, code) ? "pin" : "no_pin";
     return undefined;
   }
 

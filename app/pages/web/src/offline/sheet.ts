@@ -3,7 +3,7 @@ import { el } from "../dom";
 import { checkPIN } from "./lock";
 import type { Parts } from "./parts";
 import type { Refusal, Roster, Thing } from "./rules";
-import { type DB, residentTries, triesLeft } from "./store";
+import { type DB, pinTries, triesLeft } from "./store";
 import { nextPaint } from "./take";
 import type { Code, How, Person } from "./types";
 
@@ -30,6 +30,8 @@ export function sheet(k: Sheet, shown: Shown): HTMLElement {
   const { parts } = k;
   const { t } = parts;
   const { person } = shown;
+  const carer = shown.code?.carer_name ?? "";
+  const who = carer && shown.code ? shown.code.id : person.resident;
   let pin = false; // the right one was typed while this sheet is open
 
   const things = el("div", { class: "stack", id: "off-things" });
@@ -84,11 +86,11 @@ export function sheet(k: Sheet, shown: Shown): HTMLElement {
     return box;
   };
 
-  /** Asks the resident for the PIN, on the phone that is held out to them. */
+  /** Asks who showed the code for the PIN, on the phone that is held out to them. */
   const ask = (box: HTMLElement, actions: HTMLElement, then: () => void): void => {
     const digits = parts.digits("12");
     digits.id = "off-resident-pin";
-    const form = el("form", { class: "off-pin" }, el("label", { for: digits.id }, t("offline.resident_pin")), digits, el("button", { class: "button strong wide" }, t("offline.check_pin")));
+    const form = el("form", { class: "off-pin" }, el("label", { for: digits.id }, carer ? t("offline.carer_pin", carer) : t("offline.resident_pin")), digits, el("button", { class: "button strong wide" }, t("offline.check_pin")));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       void check();
@@ -98,7 +100,7 @@ export function sheet(k: Sheet, shown: Shown): HTMLElement {
       form.querySelector(".failure")?.remove();
       for (const b of form.querySelectorAll("button")) b.disabled = true;
       await nextPaint();
-      const verdict = await checkPIN(k.db, person, typed);
+      const verdict = await checkPIN(k.db, who, k.roster().pinHash(person, shown.code), typed);
       for (const b of form.querySelectorAll("button")) b.disabled = false;
       digits.value = "";
       if (verdict === "right") {
@@ -108,8 +110,8 @@ export function sheet(k: Sheet, shown: Shown): HTMLElement {
         then();
         return;
       }
-      const left = verdict === "spent" ? 0 : await triesLeft(k.db, person.resident);
-      form.prepend(parts.failure(left > 0 ? t("offline.pin_wrong", left) : t("offline.pin_spent", residentTries)));
+      const left = verdict === "spent" ? 0 : await triesLeft(k.db, who);
+      form.prepend(parts.failure(left > 0 ? t("offline.pin_wrong", left) : t("offline.pin_spent", pinTries)));
       digits.focus();
     };
     for (const open of document.querySelectorAll(".off-pin")) open.remove();

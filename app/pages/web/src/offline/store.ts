@@ -34,16 +34,16 @@ export interface Row extends Queued {
 interface Schema extends DBSchema {
   singles: { key: keyof Singles; value: Singles[keyof Singles] };
   queue: { key: number; value: Row; indexes: { allocation: string; id: string } };
-  wrong: { key: string; value: number }; // wrong PINs of a resident
+  wrong: { key: string; value: number }; // wrong PINs, of a resident or of a carer's code
 }
 
 export type DB = IDBPDatabase<Schema>;
 
 export const databaseName = "happycode-offline";
 
-/** How often a wrong PIN is borne: for the list, and for each resident. */
+/** How often a wrong code is borne for the list, and a wrong PIN for each person. */
 export const listTries = 10;
-export const residentTries = 5;
+export const pinTries = 5;
 
 const strict = { durability: "strict" } as const;
 
@@ -212,24 +212,24 @@ function text(s: string): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new TextEncoder().encode(s));
 }
 
-// ---- wrong PINs of residents ----
+// ---- wrong PINs ----
 
-/** Counts one try for a resident before it is checked; false: none are left. */
-export async function tryFor(db: DB, resident: string): Promise<boolean> {
+/** Counts one try before it is checked; false: none are left. */
+export async function tryFor(db: DB, who: string): Promise<boolean> {
   const tx = db.transaction("wrong", "readwrite", strict);
-  const n = (await tx.store.get(resident)) ?? 0;
-  if (n < residentTries) void tx.store.put(n + 1, resident);
+  const n = (await tx.store.get(who)) ?? 0;
+  if (n < pinTries) void tx.store.put(n + 1, who);
   await tx.done;
-  return n < residentTries;
+  return n < pinTries;
 }
 
 /** Takes back the count after the right PIN. */
-export async function rightFor(db: DB, resident: string): Promise<void> {
-  await db.delete("wrong", resident);
+export async function rightFor(db: DB, who: string): Promise<void> {
+  await db.delete("wrong", who);
 }
 
-export async function triesLeft(db: DB, resident: string): Promise<number> {
-  return residentTries - ((await db.get("wrong", resident)) ?? 0);
+export async function triesLeft(db: DB, who: string): Promise<number> {
+  return pinTries - ((await db.get("wrong", who)) ?? 0);
 }
 
 // ---- one at a time ----

@@ -37,6 +37,7 @@ export interface Code {
   carer_name: string; // "" for the resident's own
   relation: string;
   until_ms: number; // 0: no end
+  pin_hash: string; // of a carer's PIN; "" for the resident's own code
 }
 
 export interface Need {
