@@ -236,6 +236,7 @@ func TestMatrix(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	rows := matrix(w)
+	maps.Copy(rows, cardRows())
 	for _, r := range w.app.Routes() {
 		row, ok := rows[r.Name]
 		if !ok {

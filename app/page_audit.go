@@ -10,6 +10,7 @@ import (
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/pages"
+	"github.com/xingfuma/happycode/app/press"
 	"github.com/xingfuma/happycode/app/store"
 )
 
@@ -48,8 +49,8 @@ func (a *App) actorName(c *fiber.Ctx, known actorNames, actor string) (string, e
 	return name, err
 }
 
-// otherActs are the acts that no route does: app/care writes them itself, or a
-// command did.
+// otherActs are the acts that no route does: app/care and app/press write them
+// themselves, or a command did.
 func otherActs() map[string]words {
 	return map[string]words{
 		"scan":          {"扫码", "Scanned the code"},
@@ -59,6 +60,7 @@ func otherActs() map[string]words {
 		"add_photo":     {"拍交付照片", "Took a photo of the handover"},
 		"add_need":      {"登记需求", "Recorded a need"},
 		"withdraw_need": {"撤回需求", "Withdrew a need"},
+		press.Act:       {"打印卡片", "Printed the card"},
 
 		"register_device":  {"登记离线设备", "Registered a device"},
 		"lose_device":      {"挂失离线设备", "Reported a device lost"},

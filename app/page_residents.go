@@ -381,19 +381,6 @@ func personPath(c *fiber.Ctx, resident string) string {
 	return "/residents/" + resident
 }
 
-func (a *App) showCard(c *fiber.Ctx) error {
-	r := residentOf(c)
-	page, err := a.page(c, "/residents/"+r.ID+"/card")
-	if err != nil {
-		return err
-	}
-	person, err := a.Residents.Open(c.UserContext(), r)
-	if err != nil {
-		return err
-	}
-	return a.show(c, fiber.StatusOK, pages.Card{Page: page, ID: r.ID, Initial: initial(person.Name), CardNo: r.CardNo})
-}
-
 func (a *App) showImport(c *fiber.Ctx) error {
 	f, err := a.form(c, "/residents/import")
 	if err != nil {

@@ -34,6 +34,7 @@ type Settings struct {
 	RedisURL       string         // "" means the embedded Redis
 	PublicHost     string         // host in the codes, with "http://" where it is not HTTPS
 	KeyFile        string         // keys of the vault
+	Font           string         // Chinese font of the cards; "" means the system's
 	KeySecret      []byte         // 32 bytes the key file is encrypted under; nil: it is not
 	CodeAlgorithm  string         // "Ed25519" or "SM2", of new signing keys
 	CardDays       int64          // how long cards are valid, 1 to 36,500
@@ -122,6 +123,10 @@ func rows() []row {
 				v = filepath.Join(s.Data, "keys.json")
 			}
 			s.KeyFile = v
+			return nil
+		}},
+		{"FONT", "", false, "卡片的中文字体文件（TTF、OTF、TTC）；留空则用系统字体", "Chinese font file of the cards (TTF, OTF, TTC); empty: the system's", func(s *Settings, v string) error {
+			s.Font = v
 			return nil
 		}},
 		{"KEY_SECRET", "", true, "加密密钥文件的口令：32 字节 base64（openssl rand -base64 32）；留空则不加密", "secret that the key file is encrypted under: 32 bytes in base64 (openssl rand -base64 32); empty: it is not", func(s *Settings, v string) error {

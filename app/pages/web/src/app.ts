@@ -1,4 +1,5 @@
 // What makes ordinary pages more comfortable. Every page works without it.
+import { cardPrints } from "./cards";
 import { el, number, yuan } from "./dom";
 import { mindList } from "./offline/leaving";
 import { places } from "./places";
@@ -311,6 +312,7 @@ printing();
 copying();
 liveStock();
 importing();
+cardPrints();
 onceOnly();
 forgetting();
 withoutNetwork();
