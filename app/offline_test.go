@@ -207,7 +207,7 @@ func TestOfflineOverHTTP(t *testing.T) {
 	if progress.Done != 2 || progress.Total != 2 {
 		t.Errorf("the progress is %+v", progress)
 	}
-	if len(b.Keys.Keys) == 0 || b.Keys.Keys[0].Kty != "OKP" || b.PINAboveFen != -1 || b.People[0].Name != canaryName || b.People[0].PINHash == "" {
+	if len(b.Keys.Keys) == 0 || b.Keys.Keys[0].Kty != "OKP" || b.PINAboveFen != 20_000 || b.People[0].Name != canaryName || b.People[0].PINHash == "" {
 		t.Errorf("the bundle is %+v", b)
 	}
 	items := itemsOf(b, w.person.ID)
@@ -246,7 +246,7 @@ func TestOfflineOverHTTP(t *testing.T) {
 	// A provider learns what became of the units, nothing of devices or people.
 	for _, path := range []string{"/api/v1/events", "/api/v1/offers/" + o.ID + "/stock", "/offers/" + o.ID} {
 		body := string(w.do("provider", "GET", path, nil).body)
-		for _, canary := range []string{"下村的手机", "社工village", canaryName, w.person.ID, h.id} {
+		for _, canary := range []string{"下村的手机", "社工village", canaryCarer, canaryName, w.person.ID, h.id} {
 			if strings.Contains(body, canary) {
 				t.Errorf("%s tells a provider %q", path, canary)
 			}

@@ -26,6 +26,12 @@ func TestReassignMovesTheClaim(t *testing.T) {
 	for name, told := range map[string]func(r *rig, was matching.Hold){
 		"promised": func(r *rig, was matching.Hold) { r.ok(r.Promise(r.ctx(), r.county, []matching.Hold{was})) },
 		"held":     func(*rig, matching.Hold) {},
+		"rebuilt by another process": func(r *rig, was matching.Hold) {
+			connectRig(r.t, r.url, r.county, r.clock).rebuild(matching.Snapshot{
+				Lots: []matching.LotState{{ID: "l", Category: "meal", FreeUnits: 4, TakenUnits: 1}}, Live: []string{was.ID},
+				Caps: []matching.CapState{{Household: "device:d", Field: "c:meal", Period: "D20261124", Used: 1, Seq: 1}},
+			})
+		},
 		"unknown": func(r *rig, was matching.Hold) {
 			r.rebuild(matching.Snapshot{Lots: []matching.LotState{{ID: "l", Category: "meal", FreeUnits: 5}}})
 		},

@@ -95,10 +95,6 @@ func samples(s *Site, lang string) []sample {
 	giver := func(path string) Page { return samplePage(s, lang, "provider", path) }
 	visitor := func(path string) Page { return samplePage(s, lang, "", path) }
 
-	face := func(initial, no, until string) CardFace {
-		return CardFace{Words: CardWords{"幸福码", "Happiness Code", "持卡人", "卡号", "有效期至", "遗失请告诉社工。", "If lost, tell a caseworker.", ""}, Initial: initial, CardNo: no, Until: until, Side: 29, Path: "M4 4h7v1h-7zM24 4h1v1h-1z"}
-	}
-
 	done := worker("/residents/r1")
 	done.Done = "handed_over"
 	signin := SignIn{Form: sampleForm(visitor("/signin"), map[string][]string{"username": {"chenlq"}}), Next: "/scan"}
@@ -159,13 +155,13 @@ func samples(s *Site, lang string) []sample {
 			BirthYear: 1948, ScoreMilli: 640, Groups: []Text{{"老年人", "Elderly"}, {"低保", "Low income"}}, Promises: []Aid{lunchHere, grantHere}, Needs: needs, Received: received, Views: views, Kept: keptSample(done, "/residents/r1"), ShownBy: done.T("scan.shown_by", done.T("relation.child"), "王芳", done.Day(sampleNow+90*sampleDay))}},
 		{"resident_new", Resident{NeedForm: needForm(worker("/residents/r2"), true), Record: record, Status: "moved", ID: "r2", Name: "张国强", Place: "吴兴区 · 月河街道 · 月河社区居委会", CardNo: "120094337186", IDMasked: "3305************18", ScoreMilli: 300, Kept: movedSample(record.Page, "/residents/r2")}},
 		{"import", Import{Form: sampleForm(worker("/residents/import"), nil), Outcome: outcome}},
-		{"card", Card{Page: worker("/residents/r1/card"), ID: "r1", Face: face("李＊＊", "734118205569", "2030-11-25")}},
+		{"card", Card{Page: worker("/residents/r1/card"), ID: "r1", Face: sampleFace("李＊＊", "734118205569", "2030-11-25")}},
 		{"cards", Cards{Form: sampleForm(worker("/cards"), map[string][]string{"division": {"330502001006"}}), Divisions: areas, Division: "330502001006", Place: "吴兴区·月河街道·马军巷社区居委会", Count: CardCount{Cards: 312, Sheets: 32, Gone: 4, NoCode: 2}, Most: 2000}},
 		{"cards_many", Cards{Form: sampleForm(admin("/cards"), nil), Divisions: areas, Division: "330500000000", Place: "湖州市", Count: CardCount{Cards: 2001, Sheets: 204, TooMany: true}, Most: 2000}},
 		{"cards_none", Cards{Form: sampleForm(worker("/cards"), nil), Divisions: areas, Division: "330502001016", Place: "吴兴区·月河街道·月河社区居委会", Count: CardCount{Gone: 1}, Most: 2000}},
 		{"card_sheets", CardSheets{Page: worker("/cards"), Division: "330502001006", Place: "吴兴区·月河街道·马军巷社区居委会", First: 1, Last: 2, Total: 3, Next: "/cards/print?division=330502001006&first=2", Sheets: []CardSheet{
-			{"吴兴区·月河街道·马军巷社区居委会", "第 1 张，共 3 张 · Sheet 1 of 3", "请按实际大小打印。", []CardFace{face("李＊＊", "734118205569", ""), face("欧＊＊", "120094337186", "")}},
-			{"吴兴区·月河街道·马军巷社区居委会", "第 2 张，共 3 张 · Sheet 2 of 3", "请按实际大小打印。", []CardFace{face("阿＊＊", "551200771233", "2030-11-25")}}}}},
+			{"吴兴区·月河街道·马军巷社区居委会", "第 1 张，共 3 张 · Sheet 1 of 3", "请按实际大小打印。", []CardFace{sampleFace("李＊＊", "734118205569", ""), sampleFace("欧＊＊", "120094337186", "")}},
+			{"吴兴区·月河街道·马军巷社区居委会", "第 2 张，共 3 张 · Sheet 2 of 3", "请按实际大小打印。", []CardFace{sampleFace("阿＊＊", "551200771233", "2030-11-25")}}}}},
 		{"offers", Offers{Page: giver("/offers"), MayPost: true, Rows: []OfferRow{
 			{ID: "f1", Kind: "charity", Status: "open", Provider: "湖州市慈善总会", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Category: Text{"助餐", "Meals"}, Total: Amount{Units: 12000, Unit: portion}, FromMs: sampleNow, UntilMs: sampleNow + 30*sampleDay},
 			{ID: "f2", Kind: "government", Status: "withdrawn", Provider: "吴兴区民政局", Title: Text{"冬季取暖补助", "Winter heating grant"}, Category: Text{"救助金", "Cash aid"}, Total: Amount{Units: 5000000, Money: true}, FromMs: sampleNow, UntilMs: sampleNow + 60*sampleDay}}}},
@@ -223,4 +219,9 @@ func samples(s *Site, lang string) []sample {
 		{"audit_bad", Audit{Form: sampleForm(admin("/audit"), nil), Check: &AuditCheck{Blocks: 3, Entries: 8, Faults: []string{"019ab3f2 changed"}}}},
 		{"error", Error{Page: worker("/"), Status: 500, Heading: Page{Lang: lang}.Say(Text{"系统出错", "Something went wrong"}), Detail: Page{Lang: lang}.Say(Text{"系统出错，已记录；请稍后重试。", "It was recorded; try again later."}), RequestID: "5f0e1d22"}},
 	}...)
+}
+
+// sampleFace is a card whose code is none.
+func sampleFace(initial, no, until string) CardFace {
+	return CardFace{Words: CardWords{"幸福码", "Happiness Code", "持卡人", "卡号", "有效期至", "遗失请告诉社工。", "If lost, tell a caseworker.", ""}, Initial: initial, CardNo: no, Until: until, Side: 29, Path: "M4 4h7v1h-7zM24 4h1v1h-1z"}
 }
