@@ -175,6 +175,8 @@ func matrix(w *world) map[string]row {
 		"showJoin":            get(open, "/join"),
 		"saveJoin":            form(open, "/join", "name=x"),
 		"showScan":            get(workers, "/scan"),
+		"showOffline":         get(workers, "/offline"),
+		"getStanding":         get(open, api+"/devices/"+w.handset("caseworker").id+"/standing"),
 		"saveScan":            form(workersHere, "/scan", "code="+w.person.CardNo),
 		"saveFind":            form(workersHere, "/residents/find", "card="+w.person.CardNo),
 		"showResidents":       get(workers, "/residents"),

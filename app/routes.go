@@ -100,7 +100,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return slices.Concat(pageRoutes(), cardRoutes(), apiRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), offlineRoutes(), probeRoutes())
+	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), offlineRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.

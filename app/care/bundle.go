@@ -54,6 +54,7 @@ type PersonCode struct {
 	CarerName string `json:"carer_name"` // "" for the person's own
 	Relation  string `json:"relation"`
 	UntilMs   int64  `json:"until_ms"` // 0: no end
+	PINHash   string `json:"pin_hash"` // of the carer's PIN; "" for the person's own code
 }
 
 // PersonNeed is an open need.
@@ -225,7 +226,11 @@ func (s *Service) bundlePerson(ctx context.Context, l *Lease, id string, spares 
 			if err != nil {
 				return nil, err
 			}
-			code.CarerName, code.Relation, code.UntilMs = by.Name, by.Relation, by.UntilMs
+			carer, err := s.residents.Carer(ctx, r.ID, c.Carer)
+			if err != nil {
+				return nil, err
+			}
+			code.CarerName, code.Relation, code.UntilMs, code.PINHash = by.Name, by.Relation, by.UntilMs, carer.PINHash
 		}
 		p.Codes = append(p.Codes, code)
 	}

@@ -37,13 +37,14 @@ func (h Home) Tiles() []Tile {
 	register := Tile{"/residents/new", "plus", "home.register", "home.register_text"}
 	people := Tile{"/residents", "people", "home.residents", "home.residents_text"}
 	load := Tile{"/residents/import", "upload", "home.import", "home.import_text"}
+	offline := Tile{"/offline", "offline", "home.offline", "home.offline_text"}
 	told := Tile{"/reports", "bell", "home.reports", "home.reports_text"}
 	offers := Tile{"/offers", "gift", "home.offers", "home.offers_text"}
 	devices := Tile{"/devices", "phone", "home.devices", "home.devices_text"}
 	switch h.User.Role {
 	case "admin":
 		return []Tile{
-			people, register, told, load, offers, devices,
+			people, register, told, offline, devices, load, offers,
 			{"/organisations", "house", "home.organisations", "home.organisations_text"},
 			{"/accounts", "person", "home.accounts", "home.accounts_text"},
 			{"/tokens", "key", "home.tokens", "home.tokens_text"},
@@ -51,7 +52,7 @@ func (h Home) Tiles() []Tile {
 			{"/audit", "eye", "home.audit", "home.audit_text"},
 		}
 	case "caseworker":
-		return []Tile{people, register, told, load, offers, devices}
+		return []Tile{people, register, told, offline, devices, load, offers}
 	case "provider":
 		return []Tile{{"/offers", "list", "home.own_offers", "home.own_offers_text"}}
 	}

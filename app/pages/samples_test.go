@@ -144,6 +144,8 @@ func samples(s *Site, lang string) []sample {
 		{"scan", Scan{Form: sampleForm(worker("/scan"), nil), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
 		{"scan_shell", Scan{Form: sampleForm(worker("/scan").AsShell(), nil), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
 		{"unreachable", Unreachable{Page: samplePage(s, lang, "", "/unreachable").AsShell()}},
+		{"offline", Offline{Page: worker("/offline"), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
+		{"offline_shell", Offline{Page: worker("/offline").AsShell(), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
 		{"residents", Residents{Form: sampleForm(worker("/residents"), nil), Divisions: areas, Rows: []ResidentRow{
 			{"r1", "李秀英", "吴兴区 · 月河街道 · 马军巷社区居委会", "734118205569", []Text{{"老年人", "Elderly"}, {"低保", "Low income"}}},
 			{"r2", "张国强", "吴兴区 · 月河街道 · 月河社区居委会", "120094337186", []Text{{"残疾人", "Disabled"}}}}, Next: "/residents?after=x"}},

@@ -44,10 +44,18 @@ func encrypt(content, secret []byte) ([]byte, error) {
 	return json.MarshalIndent(encryptedFile{encryptedVersion, aead.Seal(nil, nil, content, encryptedContext)}, "", "  ")
 }
 
+// encryptedForm reads the encrypted form of a key file; ok says that it is one.
+func encryptedForm(content []byte) (f encryptedFile, ok bool) {
+	dec := json.NewDecoder(bytes.NewReader(content))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(&f)
+	return f, err == nil && f.Version == encryptedVersion
+}
+
 // decrypt returns the content as it was before [encrypt]; what is not
 // encrypted comes back as it is.
 func decrypt(content, secret []byte) (plain []byte, encrypted bool, err error) {
-	f, ok := sealedFile(content)
+	f, ok := encryptedForm(content)
 	if !ok {
 		return content, false, nil // for parse to judge
 	}
@@ -62,14 +70,6 @@ func decrypt(content, secret []byte) (plain []byte, encrypted bool, err error) {
 		return nil, true, fmt.Errorf("the secret does not open it: %w", ErrSecret)
 	}
 	return plain, true, nil
-}
-
-// sealedFile reads an encrypted file; false: it is something else.
-func sealedFile(content []byte) (f encryptedFile, ok bool) {
-	dec := json.NewDecoder(bytes.NewReader(content))
-	dec.DisallowUnknownFields()
-	err := dec.Decode(&f)
-	return f, err == nil && f.Version == encryptedVersion
 }
 
 // convert encrypts a key file where it lies. Whoever reads it meanwhile sees

@@ -40,7 +40,7 @@ export interface Allocation {
   handover: { how: string; place: string; place_en: string; note: string };
   expires_ms: number;
   handed_over_ms: number;
-  leased?: Reason;
+  leased?: Reason; // why only a device may hand it over
   pin_required?: boolean;
   photo?: boolean;
 }
