@@ -24,8 +24,8 @@ import (
 const carerPIN = "975318" // of the world's carer
 
 // carerMay are the routes beyond the public ones that a carer may use: the
-// code, who is signed in, the language.
-var carerMay = map[string]bool{"getMe": true, "putLang": true, "listMyCodes": true, "getMyCodeSVG": true} // read only
+// code, who is signed in, the language, where the installed app begins.
+var carerMay = map[string]bool{"getMe": true, "putLang": true, "listMyCodes": true, "getMyCodeSVG": true, "showStart": true} // read only
 
 // carerCell is what the matrix wants for a carer: what a visitor gets, the
 // routes above, and nothing else.

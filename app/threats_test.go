@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"math/big"
 	"net/url"
 	"os"
@@ -78,10 +79,16 @@ func TestEnumerationOfCodes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	g := w.guesser()
-	for _, name := range []string{"form", "find", "hand"} {
+	for _, name := range []string{"form", "find", "hand", "queue", "photo"} {
 		w.account(name, accounts.Caseworker, county, "")
 	}
 	allocation := w.promised("grocery")
+	photo := func(code string) (io.Reader, header) {
+		picture, err := qrcode.PNG("https://xfm.example/c#"+code, qrcode.M, 300)
+		must(t, err)
+		body, kind := photoForm(t, picture)
+		return body, header{"Content-Type", kind}
+	}
 	for _, door := range []struct {
 		name   string
 		code   func(i int) string
@@ -101,6 +108,13 @@ func TestEnumerationOfCodes(t *testing.T) {
 		{"POST /scan", g.code, func(code, from string) answer {
 			return w.form("page form", "/scan", url.Values{"code": {code}}, from)
 		}, 404, LimitScan, 60, 20, w.digits(w.person)},
+		{"POST /api/v1/scans/handover", g.code, func(code, from string) answer {
+			return w.do("page queue", "POST", "/api/v1/scans/handover", queueRequest{Code: code, Categories: []string{"legal"}}, header{"X-Forwarded-For", from})
+		}, 404, LimitScan, 60, 20, w.digits(w.person)},
+		{"POST /scan/photo", func(int) string { return g.signed() }, func(code, from string) answer {
+			body, kind := photo(code)
+			return w.do("page photo", "POST", "/scan/photo", body, kind, header{"X-Forwarded-For", from})
+		}, 404, LimitScan, 60, 20, w.digits(w.person)},
 		{"POST /residents/find", func(int) string { return g.cardNumber() }, func(code, from string) answer {
 			return w.form("page find", "/residents/find", url.Values{"card": {code}}, from)
 		}, 404, LimitScan, 60, 20, w.person.CardNo},
@@ -110,6 +124,9 @@ func TestEnumerationOfCodes(t *testing.T) {
 		{"POST /api/v1/resident-sessions", g.code, func(code, from string) answer {
 			return w.do("visitor", "POST", "/api/v1/resident-sessions", residentSigninRequest{code, "246813"}, header{"X-Forwarded-For", from})
 		}, 401, LimitPIN, 60, 20, w.digits(w.person)},
+		{"POST /api/v1/resident-sessions, a carer", func(int) string { return g.cardNumber() }, func(code, from string) answer {
+			return w.do("visitor", "POST", "/api/v1/resident-sessions", residentSigninRequest{code, carerPIN}, header{"X-Forwarded-For", from})
+		}, 401, LimitPIN, 60, 20, w.carer.CardNo},
 		{"POST /signin", func(int) string { return g.cardNumber() }, func(code, from string) answer {
 			return w.form("visitor", "/signin", url.Values{"username": {code}, "password": {"246813"}}, from)
 		}, 401, LimitSignin, 60, 20, w.person.CardNo},
@@ -169,6 +186,50 @@ func TestEnumerationOfCodes(t *testing.T) {
 				t.Errorf("a right code, after waiting: %d %s", got.status, got.body)
 			}
 		})
+	}
+}
+
+// Reading a photo tells nothing of whose code it is, or whether it is
+// anybody's: what is read is looked up elsewhere.
+func TestPhotoOfNobodysCode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.guesser()
+	for _, digits := range []string{w.digits(w.person), g.signed()} {
+		body, kind := photoForm(t, photoOf(t, digits))
+		var got photoView
+		w.do("caseworker", "POST", "/api/v1/scans/photo", body, header{"Content-Type", kind}).into(t, &got)
+		if got.Code != digits {
+			t.Errorf("read %q", got.Code)
+		}
+	}
+}
+
+// Whoever tries PINs at handovers, of one person or of many, is stopped.
+func TestPINGuessesAtHandover(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, name := range []string{"api", "form"} {
+		w.account(name, accounts.Caseworker, county, "")
+	}
+	id := w.grant()
+	for door, try := range map[string]func(pin string) answer{
+		"API": func(pin string) answer {
+			return w.do("page api", "POST", "/api/v1/allocations/"+id+"/handover", handoverRequest{PIN: pin})
+		},
+		"form": func(pin string) answer {
+			return w.submit("page form", "/allocations/"+id+"/handover", url.Values{"pin": {pin}})
+		},
+	} {
+		most := int(allowanceOf(LimitScan).failed)
+		for i := range most {
+			if got := try(fmt.Sprintf("%06d", i)); got.status != 422 {
+				t.Fatalf("%s, guess %d: %d %.200s", door, i, got.status, got.body)
+			}
+		}
+		if got := try("000999"); got.status != 429 {
+			t.Errorf("%s, guess %d: %d", door, most, got.status)
+		}
 	}
 }
 
