@@ -53,7 +53,7 @@ func TestBrowserCarers(t *testing.T) {
 		"username": "worker", "password": "a long password", "role": "caseworker", "division": county, "display_name": "陈立群",
 	}, nil)
 	for _, category := range []string{"clothing", "repair"} {
-		w.post(t, "取暖器"+category, category, 5, map[string]any{"value_fen": 30_000})
+		w.post(t, "取暖器"+category, category, 5, map[string]any{"value_fen": 30_000, "handover": map[string]string{"how": "pickup", "place": "社区服务站"}})
 		w.worker.must(t, http.MethodPost, "residents/"+r.ID+"/needs", map[string]any{
 			"category": category, "qty_units": 1, "urgency": 2, "source": "report",
 		}, nil)
@@ -114,6 +114,27 @@ func TestBrowserCarers(t *testing.T) {
 		}
 		daughter.expected()
 	})
+
+	t.Run("a queue says what takes a PIN or a photo", func(t *testing.T) {
+		worker.t = t
+		worker.open("/scan")
+		worker.press(`#modes [data-mode="batch"]`)
+		worker.see(`#batch .choice`, "取暖器")
+		worker.press(`#batch .choice input`)
+		worker.press(`#batch form button`)
+		worker.fill("#f-code", card)
+		worker.press("#typed button")
+		worker.see(".verdict-red .verdict-why", "仅扫码不能交付")
+		worker.see(".verdict-red .verdict-do", "输入 PIN 或拍照")
+		worker.fits("the refusal in a queue")
+		worker.press(".verdict-red a")
+		worker.see("main h1", "沈阿福")
+		worker.expected()
+		worker.do("end the queue", chromedp.Evaluate[chromedp.Void](`sessionStorage.removeItem("happycode-batch")`))
+	})
+	if t.Failed() {
+		return
+	}
 
 	t.Run("what is worth much takes a PIN or a photo", func(t *testing.T) {
 		worker.t = t
@@ -194,5 +215,28 @@ func TestBrowserCarers(t *testing.T) {
 		daughter.t = t
 		daughter.press("#carer-out")
 		daughter.see(`form[action="/signin"]`, "")
+	})
+
+	t.Run("whoever's session is left on a phone, a card and its PIN begin a new one", func(t *testing.T) {
+		var fresh townResident
+		w.worker.must(t, http.MethodGet, page[1:], nil, &fresh)
+		worker.t = t
+		for _, x := range []struct{ card, pin, path string }{
+			{fresh.CardNo, "135790", "/c"}, // a wrong PIN leaves the caseworker where they are
+			{fresh.CardNo, pin, "/me"},
+			{card, carerPIN, "/me/code"},
+			{fresh.CardNo, pin, "/me"},
+		} {
+			worker.open("/c")
+			worker.fill("#card", x.card)
+			worker.fill("#pin", x.pin)
+			worker.press("#pin-form button")
+			worker.await("begin at "+x.path, `location.pathname === "`+x.path+`" && (location.pathname !== "/c" || !document.getElementById("pin-error").hidden)`)
+			worker.expected() // the browser was refused once, and asked for the old session's token
+			if x.path == "/c" {
+				worker.see("#pin-error", "PIN")
+				worker.open("/residents")
+			}
+		}
 	})
 }
