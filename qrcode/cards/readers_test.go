@@ -217,8 +217,8 @@ type stains struct {
 // code: there the number to type is what helps. See DESIGN.md.
 var soiled = []stains{ // read only
 	{"one blot, not on a finder pattern", 1, true, 600, map[string]int{"zxing-wasm": 95, "zbarimg": 90}},
-	{"one blot, anywhere", 1, false, 300, map[string]int{"zxing-wasm": 93, "zbarimg": 90}},
-	{"three blots, anywhere", 3, false, 300, map[string]int{"zxing-wasm": 50, "zbarimg": 50}},
+	{"one blot, anywhere", 1, false, 300, map[string]int{"zxing-wasm": 95, "zbarimg": 90}},
+	{"three blots, anywhere", 3, false, 300, map[string]int{"zxing-wasm": 60, "zbarimg": 50}},
 }
 
 const (

@@ -4,7 +4,9 @@ import { prepareZXingModule, readBarcodes, type ReaderOptions } from "zxing-wasm
 import type { Answer, Question } from "./reader";
 
 const quick: ReaderOptions = { formats: ["QRCode"], tryHarder: false, tryRotate: false, tryInvert: false, tryDownscale: false, maxNumberOfSymbols: 1 };
-const thoroughly: ReaderOptions = { ...quick, tryHarder: true, tryRotate: true, tryDownscale: true };
+// It also looks at copies three times smaller, down to 100 pixels, in which
+// small stains fade: see qrcode/DESIGN.md for what that is worth.
+const thoroughly: ReaderOptions = { ...quick, tryHarder: true, tryRotate: true, tryDownscale: true, downscaleFactor: 3, downscaleThreshold: 100 };
 
 let loaded = "";
 

@@ -8,11 +8,14 @@ import { prepareZXingModule, readBarcodes } from "zxing-wasm/reader";
 const wasmBinary = await readFile(fileURLToPath(import.meta.resolve("zxing-wasm/reader/zxing_reader.wasm")));
 await prepareZXingModule({ overrides: { wasmBinary: wasmBinary.buffer }, fireImmediately: true });
 
+// As the page reads thoroughly (src/decoder.ts), but all codes of a sheet.
+const options = { formats: ["QRCode"], tryHarder: true, tryRotate: true, tryInvert: false, tryDownscale: true, downscaleFactor: 3, downscaleThreshold: 100, maxNumberOfSymbols: 255 };
+
 let input = "";
 for await (const chunk of process.stdin) input += chunk;
 let out = "";
 for (const path of input.split("\n").filter(Boolean)) {
-  const found = await readBarcodes(await readFile(path), { formats: ["QRCode"], maxNumberOfSymbols: 255 });
+  const found = await readBarcodes(await readFile(path), options);
   out += JSON.stringify(found.filter((x) => x.isValid).map((x) => x.text)) + "\n";
 }
 process.stdout.write(out);
