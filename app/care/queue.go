@@ -129,7 +129,7 @@ type QueueItem struct {
 type QueueResult struct {
 	Scan     *ScanResult
 	Outcome  QueueOutcome
-	Initial  string // "沈**"
+	Initial  string // as [residents.Initial] makes it
 	CardTail string // last four digits of the card number
 	Given    []QueueItem
 	Already  []QueueItem

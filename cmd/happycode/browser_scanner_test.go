@@ -414,6 +414,8 @@ func TestScanner(t *testing.T) {
 		}
 		// The camera and the decoder work; the server is not there.
 		hall.await("a scan that goes nowhere", `document.querySelector("#answer .failure")?.textContent.includes("网络不通")`)
+		hall.do("the installed app", chromedp.Navigate(net.base()+"/start"))
+		hall.await("the scanner, as the app begins", `location.pathname === "/scan" && !!document.querySelector("#scan")`)
 		hall.do("another page", chromedp.Navigate(net.base()+"/residents"))
 		hall.await("the page that says so", `document.querySelector("main h1")?.textContent.includes("没有网络")`)
 		hall.fits("the page without a network")

@@ -1,5 +1,5 @@
 // Asking the server, and whose session it is.
-import { extract } from "./token";
+import { randomName } from "./dom";
 
 /** A request that was refused or never arrived. */
 export class Refused extends Error {
@@ -82,12 +82,5 @@ async function submit<T>(path: string, body: BodyInit, headers: Record<string, s
 }
 
 export function newKey(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
-  return [...bytes].map((b) => b.toString(16).padStart(2, "0")).join("");
-}
-
-/** The digits in what was scanned or typed, or "" if it is no code of ours. */
-export function codeIn(text: string): string {
-  const typed = text.replace(/[\s-]/g, "");
-  return /^[0-9]{12}$/.test(typed) ? typed : (extract(text) ?? "");
+  return randomName(12);
 }

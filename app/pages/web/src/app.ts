@@ -1,6 +1,6 @@
 // What makes ordinary pages more comfortable. Every page works without it.
 import { cardPrints } from "./cards";
-import { el, number, yuan } from "./dom";
+import { el, number, randomName, yuan } from "./dom";
 import { mindList } from "./offline/leaving";
 import { places } from "./places";
 import { forgetCodes } from "./kept";
@@ -223,7 +223,7 @@ function importing(): void {
     bar.removeAttribute("value");
     text.textContent = form.dataset["sending"] ?? "";
 
-    const id = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+    const id = randomName(16);
     const body = new FormData(form);
     body.append("import_id", id);
     let over = false;

@@ -3,7 +3,8 @@
 import { Refused, get, newKey, post } from "./api";
 import { failure, success } from "./camera";
 import { byID, el } from "./dom";
-import { amount, button, clock, codeIdentity, reasonOf, say, t } from "./view";
+import { codeIdentity } from "./token";
+import { amount, button, clock, reasonOf, say, t } from "./view";
 
 interface Reason {
   code: string;

@@ -1,6 +1,6 @@
 // Shows how far a file of cards is while the server makes it. The browser
 // itself fetches the file.
-import { Words } from "./dom";
+import { Words, randomName } from "./dom";
 
 interface Progress {
   done: number;
@@ -47,8 +47,7 @@ export function cardPrints(): void {
 
   for (const link of document.querySelectorAll<HTMLAnchorElement>("a[data-cards]")) {
     link.addEventListener("click", () => {
-      const bytes = crypto.getRandomValues(new Uint8Array(12));
-      const id = [...bytes].map((b) => b.toString(16).padStart(2, "0")).join("");
+      const id = randomName(12);
       const url = new URL(link.href);
       url.searchParams.set("import_id", id);
       link.href = url.href;

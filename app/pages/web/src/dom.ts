@@ -21,6 +21,11 @@ export function byID<T extends HTMLElement>(id: string): T {
   return node as T;
 }
 
+/** A name that nobody else has, of so many random bytes, in hexadecimal. */
+export function randomName(bytes: number): string {
+  return [...crypto.getRandomValues(new Uint8Array(bytes))].map((b) => b.toString(16).padStart(2, "0")).join("");
+}
+
 /** Texts of the catalogue that the page gave to the script. */
 export class Words {
   private readonly words: Record<string, string>;

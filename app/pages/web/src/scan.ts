@@ -1,10 +1,11 @@
 // The scan page: camera, photo or typing → one request → the whole answer.
 // Who is shown how is in view.ts, the queue in batch.ts.
-import { codeIn, post } from "./api";
+import { post } from "./api";
 import { Batch } from "./batch";
 import { Camera, decodePhoto, failure, maxPhotoBytes, muted, setMuted, shrunk, success, type CameraState } from "./camera";
 import { byID } from "./dom";
-import { codeIdentity, fail, reasonOf, show, t, wasm, working, type Answer } from "./view";
+import { codeIdentity, codeIn } from "./token";
+import { fail, reasonOf, show, t, wasm, working, type Answer } from "./view";
 
 const cameraBox = byID("camera");
 const cameraState = byID("camera-state");

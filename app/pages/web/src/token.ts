@@ -34,6 +34,17 @@ export function extract(scanned: string): string | undefined {
   return isDigits(text) ? text : undefined;
 }
 
+/** The digits in what was scanned or typed, a card number too, or "" if it is no code of ours. */
+export function codeIn(text: string): string {
+  const typed = text.replace(/[\s-]/g, "");
+  return /^[0-9]{12}$/.test(typed) ? typed : (extract(text) ?? "");
+}
+
+/** Which code the digits are of, also when they change with time; a card number is its own. */
+export function codeIdentity(digits: string): string {
+  return parse(digits)?.codeID ?? digits;
+}
+
 function isDigits(text: string): boolean {
   return text.length === digitsOfToken && /^[0-9]+$/.test(text);
 }

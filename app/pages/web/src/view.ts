@@ -3,7 +3,6 @@ import { Refused, get, newKey, post } from "./api";
 import { success } from "./camera";
 import { Words, byID, el, number, when, yuan } from "./dom";
 import { proving } from "./proof";
-import { parse } from "./token";
 
 export interface Reason {
   zh: string;
@@ -67,11 +66,6 @@ const kinds = JSON.parse(root.dataset["categories"] || '{"categories":{},"groups
 export const lang = root.dataset["lang"] ?? "zh";
 export const wasm = root.dataset["wasm"] ?? "";
 export const t = words.t.bind(words);
-
-/** Which code the digits are of, also when they change with time; a card number is its own. */
-export function codeIdentity(digits: string): string {
-  return parse(digits)?.codeID ?? digits;
-}
 
 /** What to say about an error, in the user's language. */
 export function reasonOf(error: unknown): string {
