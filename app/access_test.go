@@ -122,6 +122,31 @@ func TestSessions(t *testing.T) {
 	}
 }
 
+// A resident signs in with a code where somebody's session was left: only our
+// own page can, and the old session ends.
+func TestCodeEndsTheSessionBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	who := w.signedInAs("left", newCaseworker("worker"))
+	in := residentSigninRequest{w.person.CardNo, "246813"}
+	if got := w.do(who, "POST", "/api/v1/resident-sessions", in, header{"X-CSRF-Token", ""}); got.status != 403 || len(got.header.Values("Set-Cookie")) > 0 {
+		t.Errorf("without the page's token: %d", got.status)
+	}
+	if got := w.do(who, "POST", "/api/v1/resident-sessions", residentSigninRequest{w.person.CardNo, "000000"}); got.status != 401 {
+		t.Errorf("a wrong PIN: %d", got.status)
+	}
+	if got := w.do(who, "GET", "/api/v1/me", nil); got.status != 200 {
+		t.Errorf("the session after a wrong PIN: %d", got.status)
+	}
+	got := w.do(who, "POST", "/api/v1/resident-sessions", in)
+	if got.status != 201 || sessionCookie(t, got) == w.actors[who].cookie {
+		t.Fatalf("sign in: %d %s", got.status, got.body)
+	}
+	if got := w.do(who, "GET", "/api/v1/me", nil); got.status != 401 {
+		t.Errorf("the old session after the sign-in: %d", got.status)
+	}
+}
+
 // A disabled account is out at once.
 func TestDisabledAccount(t *testing.T) {
 	t.Parallel()
