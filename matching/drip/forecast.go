@@ -131,7 +131,7 @@ func (f *Forecast) Seen(a Arrival) {
 // learned starts from it.
 func (f *Forecast) Rest(nowMs int64, reserve float64, stock []float64, demands []Demand) []Demand {
 	hour, passed := f.moment(nowMs)
-	rates, late := f.rates(nowMs), make([][classes]float64, f.Categories)
+	rates, late := f.Rates(nowMs), make([][classes]float64, f.Categories)
 	for category := range f.Categories {
 		late[category] = f.late(category, hour, passed)
 	}
@@ -199,8 +199,9 @@ const (
 // says more.
 const fade = 0.85
 
-// rates are, for each cell, how many times as many units come as was expected.
-func (f *Forecast) rates(nowMs int64) []float64 {
+// Rates are, for each cell, how many times as many units come as was expected;
+// the cell of a category and a place has the index category × Places + place.
+func (f *Forecast) Rates(nowMs int64) []float64 {
 	now, passed := f.moment(nowMs)
 	cells := f.Categories * f.Places
 	seen, want := make([]float64, cells), make([]float64, cells)
