@@ -271,7 +271,8 @@ func (a *App) codeOf(c *fiber.Ctx, r *residents.Resident) (*residents.Code, qrco
 	if err != nil {
 		return nil, qrcode.Token{}, err
 	}
-	return code, a.Residents.Token(code), nil
+	token, err := a.Residents.Token(c.UserContext(), code)
+	return code, token, err
 }
 
 func (a *App) viewCode(code *residents.Code, token qrcode.Token) codeView {
@@ -332,7 +333,11 @@ func (a *App) reissueCode(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.Status(fiber.StatusCreated).JSON(a.viewCode(code, a.Residents.Token(code)))
+	token, err := a.Residents.Token(c.UserContext(), code)
+	if err != nil {
+		return err
+	}
+	return c.Status(fiber.StatusCreated).JSON(a.viewCode(code, token))
 }
 
 // reissue gives the resident a new code; the old card and whoever signed in

@@ -24,11 +24,13 @@ import (
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/pages"
 	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/settings"
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/app/vault"
 	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/qrcode"
 )
 
 // Config is what the application is made of. All fields but Logger, Now and
@@ -39,10 +41,13 @@ type Config struct {
 	Accounts  *accounts.Service
 	Audit     *audit.Log
 	Residents *residents.Service
+	Reports   *reports.Service
 	Providers *providers.Service
 	Regions   *regions.Service
 	Care      *care.Service
 	Vault     *vault.Vault
+	// Keys are the keys of the codes as they are now.
+	Keys interface{ Keys() qrcode.Keys }
 	// Tree returns the current division tree; TreeChanged is called with a
 	// new one after an import.
 	Tree        func() *regions.Tree
@@ -76,6 +81,7 @@ type App struct {
 	// hashing has room for as many PIN checks as may run at once: each takes
 	// 19 MiB, and anybody may ask for one.
 	hashing chan struct{}
+	reading chan struct{} // room for photosAtOnce
 }
 
 // Schemas are the collections the application itself keeps.
@@ -85,8 +91,8 @@ func Schemas() []store.Schema { return []store.Schema{replaySchema} }
 func New(c Config) (*App, error) {
 	missing := map[string]bool{
 		"Record": c.Record == nil, "Accounts": c.Accounts == nil, "Audit": c.Audit == nil,
-		"Residents": c.Residents == nil, "Providers": c.Providers == nil, "Regions": c.Regions == nil,
-		"Care": c.Care == nil, "Vault": c.Vault == nil, "Tree": c.Tree == nil, "TreeChanged": c.TreeChanged == nil,
+		"Residents": c.Residents == nil, "Reports": c.Reports == nil, "Providers": c.Providers == nil, "Regions": c.Regions == nil,
+		"Care": c.Care == nil, "Vault": c.Vault == nil, "Keys": c.Keys == nil, "Tree": c.Tree == nil, "TreeChanged": c.TreeChanged == nil,
 	}
 	for name, is := range missing {
 		if is {
@@ -102,7 +108,7 @@ func New(c Config) (*App, error) {
 	a := &App{
 		Config: c, trusted: c.Settings.TrustedProxies, limits: newLimiter(c.Now), gate: newGate(c.Now),
 		imports: imports{at: map[string]importView{}}, dummyPIN: vault.HashSecret(rand.Text()),
-		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
+		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), reading: make(chan struct{}, photosAtOnce),
 	}
 	a.routes = table()
 	a.metrics = newMetrics(a)

@@ -124,11 +124,7 @@ func (a *App) https(c *fiber.Ctx) bool {
 // only from trusted proxies, and of it the last address that is not itself a
 // trusted proxy: what stands before that was written by the client.
 func (a *App) address(c *fiber.Ctx) netip.Addr {
-	remote, ok := netip.AddrFromSlice(c.Context().RemoteIP())
-	if !ok {
-		return netip.Addr{}
-	}
-	remote = remote.Unmap()
+	remote := remote(c)
 	if !a.trusts(remote) {
 		return remote
 	}
@@ -144,6 +140,12 @@ func (a *App) address(c *fiber.Ctx) netip.Addr {
 		}
 	}
 	return remote
+}
+
+// remote is the other end of the connection: the client, or a proxy.
+func remote(c *fiber.Ctx) netip.Addr {
+	addr, _ := netip.AddrFromSlice(c.Context().RemoteIP())
+	return addr.Unmap()
 }
 
 func (a *App) trusts(addr netip.Addr) bool {

@@ -42,7 +42,11 @@ func TestHeadersOnEveryRoute(t *testing.T) {
 		for _, actor := range []string{"visitor", "admin"} {
 			got := w.do(actor, r.Method, path, nil)
 			check(r.Method+" "+path+" as "+actor, got)
-			if r.Kind != Asset && got.header.Get("Cache-Control") != "no-store" {
+			want := "no-store"
+			if r.Name == "listKeys" { // public keys, for everybody to keep
+				want = keysAge
+			}
+			if r.Kind != Asset && got.header.Get("Cache-Control") != want {
 				t.Errorf("%s %s: Cache-Control is %q", r.Method, path, got.header.Get("Cache-Control"))
 			}
 			if got.header.Get("X-Request-Id") == "" {
@@ -333,5 +337,36 @@ func TestShutdownLetsRequestsFinish(t *testing.T) {
 	}
 	if err := <-served; err != nil {
 		t.Error(err)
+	}
+}
+
+// The figures are for those who watch, not for whoever comes by a proxy on the
+// same machine. The test connection comes from 0.0.0.0.
+func TestMetricsAreForThoseWhoWatch(t *testing.T) {
+	t.Parallel()
+	const here = "HAPPYCODE_METRICS_FROM=0.0.0.0"
+	for _, x := range []struct {
+		name    string
+		set     []string
+		headers []header
+		want    int
+	}{
+		{"from here", []string{here}, nil, 200},
+		{"from elsewhere", []string{"HAPPYCODE_METRICS_FROM=127.0.0.0/8,::1"}, nil, 404},
+		{"from elsewhere, said to be here", []string{"HAPPYCODE_METRICS_FROM=127.0.0.1"}, []header{{"X-Forwarded-For", "127.0.0.1"}}, 404},
+		{"passed on by a proxy nobody trusts", []string{here}, []header{{"X-Forwarded-For", "0.0.0.0"}}, 404},
+		{"passed on, in another header", []string{here}, []header{{"X-Real-Ip", "203.0.113.9"}}, 404},
+		{"passed on by a trusted proxy", []string{here, "HAPPYCODE_TRUSTED_PROXIES=0.0.0.0"}, []header{{"X-Forwarded-For", "203.0.113.9"}}, 404},
+		{"passed on by a trusted proxy that does not say for whom", []string{here, "HAPPYCODE_TRUSTED_PROXIES=0.0.0.0"}, []header{{"Via", "1.1 proxy"}}, 404},
+		{"a watcher behind a trusted proxy", []string{"HAPPYCODE_METRICS_FROM=203.0.113.9", "HAPPYCODE_TRUSTED_PROXIES=0.0.0.0"}, []header{{"X-Forwarded-For", "203.0.113.9"}}, 200},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, x.set...)
+			got := w.do("visitor", "GET", "/metrics", nil, x.headers...)
+			if got.status != x.want || bytes.Contains(got.body, []byte("go_goroutines")) != (x.want == 200) {
+				t.Errorf("%d, want %d: %.100s", got.status, x.want, got.body)
+			}
+		})
 	}
 }

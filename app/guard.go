@@ -15,6 +15,7 @@ import (
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/providers"
@@ -35,6 +36,7 @@ const (
 	localOrganisation
 	localAccount
 	localToken
+	localReport
 	localAbout
 	localGuessed // a wrong guess was shown in a form again
 )
@@ -90,6 +92,9 @@ func accountOf(c *fiber.Ctx) *accounts.Account { return c.Locals(localAccount).(
 func tokenOf(c *fiber.Ctx) *accounts.ServiceToken {
 	return c.Locals(localToken).(*accounts.ServiceToken)
 }
+
+// reportOf is the report of a route with ScopeReport, already checked.
+func reportOf(c *fiber.Ctx) *reports.Report { return c.Locals(localReport).(*reports.Report) }
 
 // about is what a request was about, for the audit log.
 type about struct{ object, subject, division string }
@@ -228,10 +233,14 @@ func (a *App) denied(c *fiber.Ctx, p accounts.Principal, r *Route, object, subje
 	return nil
 }
 
-// guessed says whether a failure may be somebody guessing.
+// guessed says whether a failure may be somebody guessing: a code, a card
+// number, a password, a PIN.
 func guessed(err error) bool {
-	f := faultOf(err)
-	return f.code == faultCode.code || f.code == faultCredentials.code
+	switch faultOf(err).code {
+	case faultCode.code, faultCredentials.code, faultProof.code:
+		return true
+	}
+	return false
 }
 
 // identify says who asks: by a service token when there is one, by the
@@ -391,6 +400,14 @@ func (a *App) look(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 		}
 		may = p.Sees(division)
 		c.Locals(localToken, x)
+	case ScopeReport:
+		x, err := a.Reports.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		division = x.Division
+		may = p.Sees(division)
+		c.Locals(localReport, x)
 	}
 	if !may {
 		if err := a.denied(c, p, r, id, subject, division); err != nil {

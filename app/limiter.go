@@ -34,6 +34,10 @@ func allowanceOf(l Limit) allowance {
 		return allowance{5 * time.Minute, 1000, 30}
 	case LimitJoin:
 		return allowance{time.Hour, 60, 60}
+	case LimitReport:
+		return allowance{time.Hour, 60, 60}
+	case LimitCodes:
+		return allowance{time.Minute, 60, 60}
 	}
 	return allowance{time.Minute, math.Inf(1), math.Inf(1)}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"strings"
@@ -101,7 +102,7 @@ func matrix(w *world) map[string]row {
 	}
 	const api = "/api/v1"
 	person := "/residents/" + w.person.ID
-	return map[string]row{
+	rows := map[string]row{
 		"createSession":         with(open, api+"/sessions", func(w *world) any { return signinRequest{fmt.Sprintf("nobody%d", w.next()), "nothing here"} }),
 		"deleteSession":         {}, // would end the session the matrix asks with: TestSignOut
 		"createResidentSession": with(open, api+"/resident-sessions", func(*world) any { return residentSigninRequest{"1", "2"} }),
@@ -164,6 +165,7 @@ func matrix(w *world) map[string]row {
 		"handOverAllocation": with(workersHere, api+"/allocations/"+handover+"/handover", func(*world) any { return handoverRequest{} }),
 		"listEvents":         get(cells("s+-+-++rr--"), api+"/events?county="+county),
 		"getOpenAPI":         get(open, api+"/openapi.json"),
+		"listKeys":           get(open, api+"/keys"),
 
 		"showHome":            get(open, "/"),
 		"showSignin":          get(open, "/signin"),
@@ -219,6 +221,10 @@ func matrix(w *world) map[string]row {
 		"getReady":            get(open, "/readyz"),
 		"getMetrics":          get(open, "/metrics"),
 	}
+	maps.Copy(rows, reportRows(w))
+	maps.Copy(rows, screenRows())
+	maps.Copy(rows, scannerMatrix(w))
+	return rows
 }
 
 // Every route × everybody: who is let in, who is sent away, and that what was

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -133,7 +135,23 @@ func (a *App) ready(ctx context.Context) error {
 	return a.Care.Ready(ctx)
 }
 
-func (a *App) getMetrics(c *fiber.Ctx) error { return a.metrics.handler(c) }
+// getMetrics answers those who may watch; for the others there is no such
+// page. What a proxy has passed on comes from where the proxy says, if the
+// proxy is trusted, and from nobody otherwise: a proxy on this machine would
+// make everybody look like the machine itself.
+func (a *App) getMetrics(c *fiber.Ctx) error {
+	passed := slices.ContainsFunc([]string{fiber.HeaderXForwardedFor, fiber.HeaderForwarded, fiber.HeaderVia, "X-Real-Ip"}, func(name string) bool {
+		return c.Get(name) != ""
+	})
+	if passed && (c.Get(fiber.HeaderXForwardedFor) == "" || !a.trusts(remote(c))) {
+		return faultNotFound
+	}
+	from := a.address(c)
+	if !slices.ContainsFunc(a.Settings.MetricsFrom, func(p netip.Prefix) bool { return p.Contains(from) }) {
+		return faultNotFound
+	}
+	return a.metrics.handler(c)
+}
 
 type healthView struct {
 	Status string `json:"status"`

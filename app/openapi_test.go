@@ -106,6 +106,9 @@ func TestAnswersFitTheDescription(t *testing.T) {
 		}
 		answer := item.GetOperation(r.Method).Responses.Status(got.status)
 		kind := "application/json"
+		if r.ContentType != "" {
+			kind = r.ContentType
+		}
 		if answer == nil {
 			answer, kind = item.GetOperation(r.Method).Responses.Default(), "application/problem+json"
 		}

@@ -37,6 +37,11 @@ func (a *App) page(c *fiber.Ctx, path string) (pages.Page, error) {
 		user.Place = a.placeName(p.Division)
 	}
 	page := a.site.Page(langOf(c), user, p.CSRF, path)
+	if r := routeOf(c); r != nil && r.Shell && c.Query("shell") == "1" {
+		c.Set("X-Shell", "1")
+		c.Set(fiber.HeaderContentLanguage, page.HTMLLang())
+		return page.AsShell(), nil
+	}
 	if done := c.Query("done"); page.Has("done." + done) {
 		page.Done = done
 	}

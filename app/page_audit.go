@@ -46,8 +46,9 @@ func (a *App) actorName(c *fiber.Ctx, known actorNames, actor string) (string, e
 	return name, err
 }
 
-// careActs are the acts that app/care writes itself.
-func careActs() map[string]words {
+// otherActs are the acts that no route does: app/care writes them itself, or a
+// command did.
+func otherActs() map[string]words {
 	return map[string]words{
 		"scan":          {"扫码", "Scanned the code"},
 		"accept":        {"接受派发", "Accepted aid"},
@@ -55,13 +56,17 @@ func careActs() map[string]words {
 		"handover":      {"交付", "Handed aid over"},
 		"add_need":      {"登记需求", "Recorded a need"},
 		"withdraw_need": {"撤回需求", "Withdrew a need"},
+
+		"create_signing_key": {"新建签名密钥", "Made a signing key"},
+		"retire_signing_key": {"停用签名密钥", "Retired a signing key"},
+		"revoke_signing_key": {"作废已泄露的签名密钥", "Revoked a compromised signing key"},
 	}
 }
 
 // actText says in the reader's language what an audit entry's act is: the
 // summary of the route that does it.
 func (a *App) actText(c *fiber.Ctx, act string) string {
-	if w, ok := careActs()[act]; ok {
+	if w, ok := otherActs()[act]; ok {
 		return w.in(langOf(c))
 	}
 	for _, r := range a.routes {

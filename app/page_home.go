@@ -34,7 +34,14 @@ func (a *App) showHome(c *fiber.Ctx) error {
 		if err == nil && org.Status != providers.Approved {
 			v.Status = string(org.Status)
 		}
+	case accounts.Caseworker:
+		if v.Reports, v.ReportsOverdue, err = a.Reports.Count(c.UserContext(), p.Division); err != nil {
+			return err
+		}
 	case accounts.Admin:
+		if v.Reports, v.ReportsOverdue, err = a.Reports.Count(c.UserContext(), p.Division); err != nil {
+			return err
+		}
 		waiting, _, err := a.Providers.List(c.UserContext(), providers.Pending, "", 100)
 		if err != nil {
 			return err

@@ -88,11 +88,24 @@ func (a *App) showRegister(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	report, err := a.fromReport(c, c.Query("report"))
+	if err != nil {
+		return err
+	}
+	if report != nil {
+		if err := a.fillFromReport(c, &v, report); err != nil {
+			return err
+		}
+	}
 	return a.show(c, fiber.StatusOK, v)
 }
 
 func (a *App) saveRegister(c *fiber.Ctx) error {
 	v, err := a.registerPage(c)
+	if err != nil {
+		return err
+	}
+	report, err := a.fromReport(c, v.Value("report"))
 	if err != nil {
 		return err
 	}
@@ -110,9 +123,15 @@ func (a *App) saveRegister(c *fiber.Ctx) error {
 	if len(v.Errors) == 0 {
 		r, err := a.register(c, in)
 		if err == nil {
+			a.closeRegistered(c, report, r.ID)
 			return to(c, "/residents/"+r.ID, "registered")
 		}
 		if status, err = a.refill(c, err, &v.Form, map[string]string{"score_milli": "score"}, nil); err != nil {
+			return err
+		}
+	}
+	if report != nil {
+		if err := a.fillFromReport(c, &v, report); err != nil {
 			return err
 		}
 	}

@@ -39,11 +39,13 @@ func (a *App) showScan(c *fiber.Ctx) error {
 // saveScan scans a typed code for browsers without scripts: what was matched
 // shows on the resident's page.
 func (a *App) saveScan(c *fiber.Ctx) error {
-	v, err := a.scanPage(c)
-	if err != nil {
-		return err
-	}
-	result, err := a.Care.Scan(c.UserContext(), principalOf(c), strings.ReplaceAll(v.Value("code"), " ", ""))
+	return a.scanTyped(c, strings.ReplaceAll(typed(c.FormValue("code")), " ", ""))
+}
+
+// scanTyped scans a code and goes on to the resident, or shows the scan page
+// with what is wrong.
+func (a *App) scanTyped(c *fiber.Ctx, code string) error {
+	result, err := a.Care.Scan(c.UserContext(), principalOf(c), code)
 	a.metrics.scanned(result, err)
 	if err == nil {
 		concerns(c, result.Resident.ID, result.Resident.ID, result.Resident.Division)
@@ -52,7 +54,10 @@ func (a *App) saveScan(c *fiber.Ctx) error {
 	if !errors.Is(err, care.ErrUnknownCode) && !errors.Is(err, qrcode.ErrToken) {
 		return err
 	}
-	a.limits.failed(LimitScan, a.limitKeys(c)...)
+	v, failed := a.scanPage(c)
+	if failed != nil {
+		return failed
+	}
 	p := a.problemOf(c, err)
 	v.Failure = p.Detail
 	return a.show(c, p.Status, v)

@@ -38,7 +38,10 @@ func (a *App) saveSignin(c *fiber.Ctx) error {
 	}
 	if card := strings.ReplaceAll(name, " ", ""); qrcode.ValidCardNumber(card) {
 		if _, err = a.signInResident(c, card, secret); err == nil {
-			return to(c, "/me", "")
+			if next != "/me/code" {
+				next = "/me"
+			}
+			return to(c, next, "")
 		}
 	} else {
 		var cookie string

@@ -124,7 +124,7 @@ func TestPagesFromOfferToHappinessList(t *testing.T) {
 	}
 	w.browse("page resident", r.CardNo, "864202")
 	mine := w.do("page resident", "GET", "/me", nil)
-	wantPage(t, mine, 200, "林阿婆", "爱心餐", "/api/v1/residents/"+id+"/code.svg")
+	wantPage(t, mine, 200, "林阿婆", "爱心餐", "/me/code?elder=1")
 	if strings.Contains(string(mine.body), "/handover") {
 		t.Error("residents can hand over to themselves")
 	}

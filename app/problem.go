@@ -12,6 +12,7 @@ import (
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/sheets"
 	"github.com/xingfuma/happycode/app/store"
@@ -99,6 +100,10 @@ var ( // read only
 		detail: words{"已有相同的记录，未重复登记。", "The same is recorded already; nothing was added."}}
 	faultEnded = &fault{status: 409, code: "ended", title: words{"已结束", "It has ended"},
 		detail: words{"该派发已交付、谢绝或过期，不能再改变。", "This allocation was handed over, declined or has expired; it cannot change any more."}}
+	faultTaken = &fault{status: 409, code: "taken", title: words{"已由同事接手", "A colleague has taken it"},
+		detail: words{"这条报告已由同事接手；如需由您处理，请选择“改由我接手”。", "A colleague has taken this report; choose to take it over if it is yours to do."}}
+	faultReportState = &fault{status: 409, code: "report_state", title: words{"报告状态已变化", "The report has moved on"},
+		detail: words{"这条报告不能再做这一步，请刷新后查看。", "This report cannot take that step any more; reload to see where it stands."}}
 	faultProof = &fault{status: 422, code: "proof", title: words{"凭证不符", "The proof does not fit"},
 		detail: words{"所附扫码、卡号与该居民不符，或扫码已过期；请重新扫码，或不附凭证交付。", "The scan or code is not this person's, or too old. Scan again, or hand over without a proof."}}
 	faultInFlight = &fault{status: 409, code: "in_flight", title: words{"正在处理", "Still at work"},
@@ -144,6 +149,8 @@ var sentinels = []struct { // read only
 	{residents.ErrTransition, faultEnded},
 	{residents.ErrKeyReused, faultReused},
 	{residents.ErrIDNumber, faultField},
+	{reports.ErrTaken, faultTaken},
+	{reports.ErrState, faultReportState},
 	{providers.ErrNotApproved, faultNotApproved},
 	{regions.ErrDivision, faultField.with(fieldFault{"division", words{"请选择有效的区划(12 位代码)", "choose a division that is there (its 12-digit code)"}})},
 	{sheets.ErrTooLarge, faultTooLarge},
@@ -262,6 +269,7 @@ func faultOfField(err error) *fault {
 		account  accounts.FieldError
 		provider providers.FieldError
 		resident *residents.FieldError
+		report   *reports.FieldError
 		locked   accounts.LockedError
 	)
 	switch {
@@ -271,6 +279,8 @@ func faultOfField(err error) *fault {
 		return faultField.with(fieldFault{provider.Field, words{provider.ZH, provider.EN}})
 	case errors.As(err, &resident):
 		return faultField.with(fieldFault{resident.Field, words{resident.ZH, resident.EN}})
+	case errors.As(err, &report):
+		return faultField.with(fieldFault{report.Field, words{report.ZH, report.EN}})
 	case errors.As(err, &locked):
 		return faultLocked
 	}

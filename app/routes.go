@@ -1,6 +1,8 @@
 package app
 
 import (
+	"slices"
+
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/xingfuma/happycode/app/accounts"
@@ -33,6 +35,7 @@ const (
 	ScopeOrganisation Scope = "organisation" // organisationOf; providers: own
 	ScopeAccount      Scope = "account"      // administrators: division
 	ScopeToken        Scope = "token"        // administrators: division
+	ScopeReport       Scope = "report"       // reportOf; caseworkers: division
 )
 
 // Limit names the rate limit a route counts against; see limiter.go.
@@ -45,6 +48,8 @@ const (
 	LimitScan   Limit = "scan"
 	LimitPIN    Limit = "pin"
 	LimitJoin   Limit = "join"
+	LimitReport Limit = "report"
+	LimitCodes  Limit = "codes"
 )
 
 // Handler serves one route; it is a method of App taken as an expression.
@@ -71,6 +76,10 @@ type Route struct {
 	Limit                    Limit
 	NoToken                  bool // for people; not with a service token
 	Upload                   bool // takes a file, up to Settings.UploadLimit
+	// Shell says that a device may keep the page for when there is no network:
+	// with ?shell=1 it comes without a person and without a token. Its own
+	// content must name nobody either; what is personal is loaded by script.
+	Shell bool
 }
 
 var ( // read only
@@ -85,7 +94,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return append(append(pageRoutes(), apiRoutes()...), probeRoutes()...)
+	return slices.Concat(pageRoutes(), apiRoutes(), scannerRoutes(), screenRoutes(), reportRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.
@@ -106,6 +115,7 @@ func pageRoutes() []Route {
 	limited := func(r Route, l Limit) Route { r.Limit = l; return r }
 	upload := func(r Route) Route { r.Upload = true; return r }
 	people := func(r Route) Route { r.NoToken = true; return r }
+	shell := func(r Route) Route { r.Shell = true; return r }
 	act := func(r Route, purpose string) Route { r.Purpose = purpose; return r }
 
 	return []Route{
@@ -118,7 +128,7 @@ func pageRoutes() []Route {
 		post("/password", (*App).savePassword, "savePassword", limited(people(act(by(staff, "修改本人密码", "Change one's own password"), "change_password")), LimitSignin)),
 		get("/join", (*App).showJoin, "showJoin", public("机构入驻页", "An organisation joins: the form")),
 		post("/join", (*App).saveJoin, "saveJoin", limited(public("机构入驻", "An organisation joins"), LimitJoin)),
-		get("/scan", (*App).showScan, "showScan", by(caseworkers, "扫码页", "Scan page")),
+		get("/scan", (*App).showScan, "showScan", shell(by(caseworkers, "扫码页", "Scan page"))),
 		post("/scan", (*App).saveScan, "saveScan", limited(by(caseworkers, "扫码（无脚本时手工输入）", "Scan by typing, without scripts"), LimitScan)),
 		post("/residents/find", (*App).saveFind, "saveFind", limited(by(caseworkers, "按卡号查找居民", "Find a resident by card number"), LimitScan)),
 		get("/residents", (*App).showResidents, "showResidents", act(by(caseworkers, "居民名单", "List of residents"), "list_residents")),

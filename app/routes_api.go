@@ -117,7 +117,7 @@ func apiRoutes() []Route {
 			ZH: "接受派发", EN: "Accept an allocation", Response: care.AllocationView{}},
 		{Method: "POST", Path: "/allocations/:id/decline", Name: "declineAllocation", Handler: (*App).declineAllocation, Roles: personal, Scope: ScopeAllocation, Idempotent: true,
 			ZH: "谢绝派发", EN: "Decline an allocation", Request: declineRequest{}, Response: care.AllocationView{}},
-		{Method: "POST", Path: "/allocations/:id/handover", Name: "handOverAllocation", Handler: (*App).handOverAllocation, Roles: caseworkers, Scope: ScopeAllocation, Idempotent: true,
+		{Method: "POST", Path: "/allocations/:id/handover", Name: "handOverAllocation", Handler: (*App).handOverAllocation, Roles: caseworkers, Scope: ScopeAllocation, Limit: LimitScan, Idempotent: true,
 			ZH: "交付", EN: "Hand over an allocation", Request: handoverRequest{}, Response: care.AllocationView{}},
 		{Method: "GET", Path: "/events", Name: "listEvents", Handler: (*App).listEvents, Roles: staff,
 			ZH: "事件台账，旧的在前", EN: "The ledger of events, oldest first", Query: eventsQuery{}, Response: list[eventView]{}},
@@ -125,6 +125,7 @@ func apiRoutes() []Route {
 		{Method: "GET", Path: "/openapi.json", Name: "getOpenAPI", Handler: (*App).getOpenAPI, Public: true,
 			ZH: "接口说明(OpenAPI 3.1)", EN: "This description (OpenAPI 3.1)", ContentType: "application/vnd.oai.openapi+json;version=3.1"},
 	}
+	rows = append(rows, keyRoutes()...)
 	for i := range rows {
 		rows[i].Path, rows[i].Kind = apiPrefix+rows[i].Path, API
 	}

@@ -23,7 +23,9 @@ import (
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/keyring"
 	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/settings"
 	"github.com/xingfuma/happycode/app/store/sqlite"
@@ -106,6 +108,7 @@ func (l *logs) String() string {
 type world struct {
 	t       *testing.T
 	app     *App
+	ring    *keyring.Ring
 	logs    *logs
 	address string       // "" until it listens
 	shift   atomic.Int64 // how far the clock is ahead, ns
@@ -130,15 +133,15 @@ func newWorld(t *testing.T, environ ...string) *world {
 	t.Helper()
 	w := &world{t: t, logs: &logs{}, actors: map[string]*actorHeaders{}}
 	dir := t.TempDir()
-	set, err := settings.Load(append([]string{"HAPPYCODE_DATA=" + dir}, environ...))
+	set, err := settings.Load(append([]string{"HAPPYCODE_DATA=" + dir, "HAPPYCODE_METRICS_FROM=0.0.0.0"}, environ...))
 	must(t, err)
 	log := slog.New(slog.NewJSONHandler(w.logs, nil))
 	record, err := sqlite.Open(filepath.Join(dir, "record.sqlite"))
 	must(t, err)
 	t.Cleanup(func() { record.Close() })
 	ctx := t.Context()
-	must(t, record.Ensure(ctx, slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(),
-		providers.Schemas(), care.Schemas(), Schemas())...))
+	must(t, record.Ensure(ctx, slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
+		providers.Schemas(), care.Schemas(), keyring.Schemas(), Schemas())...))
 	redis, err := matching.StartEmbedded("")
 	must(t, err)
 	t.Cleanup(redis.Close)
@@ -149,6 +152,9 @@ func newWorld(t *testing.T, environ ...string) *world {
 	must(t, err)
 	keys, err := vault.Open(set.KeyFile)
 	must(t, err)
+	ring, err := keyring.Open(ctx, keyring.Config{Record: record, Vault: keys, Now: w.now, Logger: log})
+	must(t, err)
+	w.ring = ring
 	places := regions.New(record)
 	_, err = places.Import(ctx, strings.NewReader(divisionsCSV), func(int, int) {})
 	must(t, err)
@@ -164,19 +170,20 @@ func newWorld(t *testing.T, environ ...string) *world {
 	})
 	chain := audit.New(audit.Config{Record: record, Now: w.now, Logger: log})
 	t.Cleanup(chain.Close)
-	people := residents.New(residents.Config{Record: record, Vault: keys, Now: w.now, DivisionExists: known})
+	people := residents.New(residents.Config{Record: record, Vault: keys, Keys: ring, Now: w.now, DivisionExists: known})
+	told := reports.New(reports.Config{Record: record, Vault: keys, Now: w.now, DivisionExists: known})
 	givers := providers.New(providers.Config{Record: record, Now: w.now, Known: known})
 	life, err := care.New(care.Config{
 		Record: record, Engine: engine, Catalogue: matching.NewCatalogue(), Residents: people, Providers: givers,
-		Audit: chain, Tree: current.Load, Vault: keys, Now: w.now, Logger: log,
+		Audit: chain, Tree: current.Load, Vault: keys, Keys: ring, Now: w.now, Logger: log,
 		Tick: 20 * time.Millisecond,
 	})
 	must(t, err)
 	must(t, life.Start(ctx))
 	t.Cleanup(life.Stop)
 	w.app, err = New(Config{
-		Settings: set, Record: record, Accounts: who, Audit: chain, Residents: people, Providers: givers,
-		Regions: places, Care: life, Vault: keys, Tree: current.Load, TreeChanged: current.Store,
+		Settings: set, Record: record, Accounts: who, Audit: chain, Residents: people, Reports: told, Providers: givers,
+		Regions: places, Care: life, Vault: keys, Keys: ring, Tree: current.Load, TreeChanged: current.Store,
 		PingRedis: engine.Ping, Now: w.now, Logger: log,
 	})
 	must(t, err)
@@ -417,7 +424,9 @@ func (w *world) digits(r *residents.Resident) string {
 	w.t.Helper()
 	code, err := w.app.Residents.CodeByID(w.t.Context(), r.Code)
 	must(w.t, err)
-	return w.app.Residents.Token(code).Digits()
+	token, err := w.app.Residents.Token(w.t.Context(), code)
+	must(w.t, err)
+	return token.Digits()
 }
 
 // lastAudit is the latest entry of the audit log.

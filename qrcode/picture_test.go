@@ -113,7 +113,7 @@ func TestEveryPictureIsRead(t *testing.T) {
 		if i%2 == 0 {
 			level, kind = qrcode.Q, qrcode.Card
 		}
-		text := qrcode.URL(host, qrcode.Sign(kind, 1, key(1), code, r.Uint32()))
+		text := qrcode.URL(host, sign(kind, key(1), code, r.Uint32()))
 		content, err := qrcode.SVG(text, level)
 		if err != nil {
 			t.Fatal(err)
@@ -146,7 +146,7 @@ func TestEveryPictureIsRead(t *testing.T) {
 // in version 8 and 1056 in version 9.
 func TestVersions(t *testing.T) {
 	t.Parallel()
-	token := qrcode.Sign(qrcode.Card, 1, key(1), codeA, minute)
+	token := sign(qrcode.Card, key(1), codeA, minute)
 	for _, c := range []struct {
 		level         qrcode.Level
 		host, version int

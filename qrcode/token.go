@@ -4,7 +4,6 @@
 package qrcode
 
 import (
-	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -20,10 +19,12 @@ var (
 	ErrToken = errors.New("not a happiness code")
 	// ErrSignature says that the token was not signed by the key it names.
 	ErrSignature = errors.New("the code's signature is wrong")
-	// ErrKey says that the key the token names is not known here.
-	ErrKey = errors.New("the code's key is not known")
-	// ErrExpired says that a screen code is too old or from the future.
-	ErrExpired = errors.New("the screen code has expired")
+	// ErrKey says that the key the token names does not count for it: it is not
+	// known here, was revoked, or did not sign at the time of the stamp.
+	ErrKey = errors.New("the code's key does not count")
+	// ErrExpired says that a screen code is too old or from the future, or that
+	// a card is past its date.
+	ErrExpired = errors.New("the code has expired")
 )
 
 // Digits is the length of a written token: what 640 bits need in decimal.
@@ -52,7 +53,7 @@ type Kind byte
 
 // The kinds.
 const (
-	Card   Kind = 0 // printed; stands until it is revoked
+	Card   Kind = 0 // printed; stands until its date, unless it is revoked
 	Screen Kind = 1 // shown by a phone; stands for [ScreenStep] and the window of [Keys.Verify]
 )
 
@@ -84,11 +85,12 @@ func (t Token) message() []byte {
 	return append([]byte(context), b[:signedTo]...)
 }
 
-// Sign makes the token of a code and signs it.
-func Sign(kind Kind, key byte, private ed25519.PrivateKey, code [10]byte, stamp uint32) Token {
-	t := Token{Kind: kind, Key: key, Code: code, Stamp: stamp}
-	copy(t.Signature[:], ed25519.Sign(private, t.message()))
-	return t
+// Sign makes the token of a code and signs it. Errors are the signer's.
+func Sign(kind Kind, signer Signer, code [10]byte, stamp uint32) (Token, error) {
+	t := Token{Kind: kind, Key: signer.ID(), Code: code, Stamp: stamp}
+	var err error
+	t.Signature, err = signer.Sign(t.message())
+	return t, err
 }
 
 // Digits returns the token as exactly [Digits] decimal digits, with leading zeros.
@@ -155,32 +157,6 @@ func Extract(scanned string) (string, error) {
 	return s, nil
 }
 
-// Keys are the public keys that codes are checked with, by key id.
-type Keys map[byte]ed25519.PublicKey
-
-// Verify says whether the token was signed by the key it names and, for a
-// screen code, whether now lies in its window: from one step before its own
-// to the end of the second step after it. Whether the code was revoked, or
-// used before, is not for this package to know.
-//
-// Errors: [ErrKey], [ErrSignature], [ErrExpired].
-func (k Keys) Verify(t Token, now time.Time) error {
-	public, ok := k[t.Key]
-	if !ok || len(public) != ed25519.PublicKeySize {
-		return ErrKey
-	}
-	if !ed25519.Verify(public, t.message(), t.Signature[:]) {
-		return ErrSignature
-	}
-	if t.Kind == Screen {
-		behind := ScreenStamp(now) - int64(t.Stamp)
-		if behind > stepsBack || behind < -stepsAhead {
-			return ErrExpired
-		}
-	}
-	return nil
-}
-
 // ScreenStamp is the step that now falls in: Unix time / 30 s.
 func ScreenStamp(now time.Time) int64 { return floorDiv(now.Unix(), int64(ScreenStep/time.Second)) }
 
@@ -193,11 +169,14 @@ func floorDiv(a, b int64) int64 {
 }
 
 // URL returns the address that a QR code carries, with the digits in the
-// fragment, which no browser sends to a server. host is a host name, with a
+// fragment, which no browser sends to a server; see [Prefix] for the host.
+func URL(host string, t Token) string { return Prefix(host) + t.Digits() }
+
+// Prefix is what stands before the digits in [URL]. host is a host name, with a
 // port if need be, or "http://127.0.0.1:8080" and the like with its own scheme.
-func URL(host string, t Token) string {
+func Prefix(host string) string {
 	if !strings.Contains(host, "://") {
 		host = "https://" + host
 	}
-	return strings.TrimRight(host, "/") + "/c#" + t.Digits()
+	return strings.TrimRight(host, "/") + "/c#"
 }

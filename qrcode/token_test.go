@@ -14,11 +14,37 @@ import (
 	"github.com/xingfuma/happycode/qrcode"
 )
 
-func key(seed byte) ed25519.PrivateKey {
-	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))
+// key is the signing key that tests use under an id; its secret is the id
+// repeated, its algorithm SM2 for ids from 20 on.
+func key(id byte) *qrcode.PrivateKey { return keyAs(id, id) }
+
+// keyAs is the secret of one key under the id of another.
+func keyAs(id, secret byte) *qrcode.PrivateKey {
+	k, err := qrcode.NewPrivateKey(id, algorithm(secret), bytes.Repeat([]byte{secret}, 32))
+	if err != nil {
+		panic(err)
+	}
+	return k
 }
 
-func public(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519.PublicKey) }
+func algorithm(id byte) qrcode.Algorithm {
+	if id >= 20 {
+		return qrcode.SM2
+	}
+	return qrcode.Ed25519
+}
+
+// sign is a token under a key; tests that run over both algorithms sign with
+// keys 1 and 20.
+func sign(kind qrcode.Kind, k qrcode.Signer, code [10]byte, stamp uint32) qrcode.Token {
+	token, err := qrcode.Sign(kind, k, code, stamp)
+	if err != nil {
+		panic(err)
+	}
+	return token
+}
+
+const cardDays = 1825
 
 var (
 	now    = time.Date(2026, 11, 24, 8, 0, 7, 0, time.UTC)
@@ -27,7 +53,14 @@ var (
 	step   = uint32(now.Unix() / 30)
 )
 
-func keys() qrcode.Keys { return qrcode.Keys{1: public(key(1)), 2: public(key(2))} }
+// keys are the keys in force: two of each algorithm.
+func keys() qrcode.Keys {
+	k := qrcode.Keys{}
+	for _, id := range []byte{1, 2, 20, 21} {
+		k[id] = qrcode.Key{ID: id, Algorithm: algorithm(id), Public: key(id).Public(), FromMs: now.AddDate(-1, 0, 0).UnixMilli(), CardDays: cardDays}
+	}
+	return k
+}
 
 // accepted is what every reader of a code does.
 func accepted(digits string, at time.Time) error {
@@ -55,12 +88,12 @@ func bytesOf(t *testing.T, digits string) (b [qrcode.Size]byte) {
 
 func TestTokenLayout(t *testing.T) {
 	t.Parallel()
-	token := qrcode.Sign(qrcode.Screen, 2, key(2), codeA, step)
+	token := sign(qrcode.Screen, key(2), codeA, step)
 	b := bytesOf(t, token.Digits())
 	if b[0] != 0x11 || b[1] != 2 || !bytes.Equal(b[2:12], codeA[:]) || binary.BigEndian.Uint32(b[12:16]) != step {
 		t.Errorf("bytes 0-15 are %x", b[:16])
 	}
-	if !ed25519.Verify(public(key(2)), append([]byte("XFM-QR-v1\x00"), b[:16]...), b[16:]) {
+	if !ed25519.Verify(key(2).Public(), append([]byte("XFM-QR-v1\x00"), b[:16]...), b[16:]) {
 		t.Error("the signature is not over the context and bytes 0-15")
 	}
 	if got, want := token.CodeID(), "deadbeef010203040506"; got != want {
@@ -75,12 +108,12 @@ func TestTokenLayout(t *testing.T) {
 func TestForgedCode(t *testing.T) {
 	t.Parallel()
 	for _, token := range []qrcode.Token{
-		qrcode.Sign(qrcode.Card, 1, key(1), codeA, minute),
-		qrcode.Sign(qrcode.Screen, 1, key(1), codeA, step),
+		sign(qrcode.Card, key(1), codeA, minute), sign(qrcode.Screen, key(1), codeA, step),
+		sign(qrcode.Card, key(20), codeA, minute), sign(qrcode.Screen, key(20), codeA, step),
 	} {
 		good := token.Digits()
 		if err := accepted(good, now); err != nil {
-			t.Fatalf("the valid token: %v", err)
+			t.Fatalf("the valid token of key %d: %v", token.Key, err)
 		}
 		tried := 0
 		for i := range good {
@@ -112,20 +145,20 @@ func TestForgedCode(t *testing.T) {
 func TestForgedInOtherWays(t *testing.T) {
 	t.Parallel()
 	// A signature by one known key under the id of another.
-	if err := accepted(qrcode.Sign(qrcode.Card, 2, key(1), codeA, minute).Digits(), now); !errors.Is(err, qrcode.ErrSignature) {
+	if err := accepted(sign(qrcode.Card, keyAs(2, 1), codeA, minute).Digits(), now); !errors.Is(err, qrcode.ErrSignature) {
 		t.Errorf("wrong key id: %v", err)
 	}
-	if err := accepted(qrcode.Sign(qrcode.Card, 3, key(1), codeA, minute).Digits(), now); !errors.Is(err, qrcode.ErrKey) {
+	if err := accepted(sign(qrcode.Card, keyAs(3, 1), codeA, minute).Digits(), now); !errors.Is(err, qrcode.ErrKey) {
 		t.Errorf("unknown key id: %v", err)
 	}
 	// A card passed off as a screen code and the other way round.
-	card := qrcode.Sign(qrcode.Card, 1, key(1), codeA, step)
+	card := sign(qrcode.Card, key(1), codeA, step)
 	card.Kind = qrcode.Screen
 	if err := accepted(card.Digits(), now); !errors.Is(err, qrcode.ErrSignature) {
 		t.Errorf("card as screen: %v", err)
 	}
 	// S + L is the same signature to a careless verifier (RFC 8032, 5.1.7).
-	token := qrcode.Sign(qrcode.Card, 1, key(1), codeA, minute)
+	token := sign(qrcode.Card, key(1), codeA, minute)
 	order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
 	s := make([]byte, 32)
 	for i := range s {
@@ -138,18 +171,32 @@ func TestForgedInOtherWays(t *testing.T) {
 	if err := accepted(token.Digits(), now); !errors.Is(err, qrcode.ErrSignature) {
 		t.Errorf("malleated signature: %v", err)
 	}
+	// A token of one algorithm under the key id of the other.
+	if err := accepted(sign(qrcode.Card, keyAs(20, 1), codeA, minute).Digits(), now); !errors.Is(err, qrcode.ErrSignature) {
+		t.Errorf("Ed25519 under an SM2 key: %v", err)
+	}
 	var none qrcode.Keys
 	if err := none.Verify(token, now); !errors.Is(err, qrcode.ErrKey) {
 		t.Errorf("no keys: %v", err)
 	}
-	if err := (qrcode.Keys{1: nil}).Verify(token, now); !errors.Is(err, qrcode.ErrKey) {
-		t.Errorf("an empty key: %v", err)
+	for what, k := range map[string]qrcode.Key{
+		"an empty key":          {ID: 1},
+		"a short key":           {ID: 1, Algorithm: qrcode.Ed25519, Public: make([]byte, 31)},
+		"an unknown algorithm":  {ID: 1, Algorithm: "RSA", Public: key(1).Public()},
+		"an empty SM2 key":      {ID: 1, Algorithm: qrcode.SM2},
+		"no point of the curve": {ID: 1, Algorithm: qrcode.SM2, Public: append([]byte{4}, make([]byte, 64)...)},
+		"a compressed SM2 key":  {ID: 1, Algorithm: qrcode.SM2, Public: append([]byte{2}, key(20).Public()[1:33]...)},
+	} {
+		k.CardDays = cardDays
+		if err := (qrcode.Keys{1: k}).Verify(token, now); !errors.Is(err, qrcode.ErrKey) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
-	good := qrcode.Sign(qrcode.Card, 1, key(1), codeA, minute).Digits()
+	good := sign(qrcode.Card, key(1), codeA, minute).Digits()
 	b := bytesOf(t, good)
 	header := func(first byte) string {
 		c := b
@@ -187,7 +234,7 @@ func TestParseRefuses(t *testing.T) {
 func TestScreenWindow(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(int64(step)*30, 0)
-	digits := qrcode.Sign(qrcode.Screen, 1, key(1), codeA, step).Digits()
+	digits := sign(qrcode.Screen, key(1), codeA, step).Digits()
 	for _, c := range []struct {
 		at time.Duration
 		ok bool
@@ -205,15 +252,11 @@ func TestScreenWindow(t *testing.T) {
 			t.Errorf("at %v: got %v, want accepted %v", c.at, err, c.ok)
 		}
 	}
-	card := qrcode.Sign(qrcode.Card, 1, key(1), codeA, minute).Digits()
-	if err := accepted(card, now.AddDate(10, 0, 0)); err != nil {
-		t.Errorf("a card after ten years: %v", err)
-	}
 }
 
 func TestExtract(t *testing.T) {
 	t.Parallel()
-	d := qrcode.Sign(qrcode.Card, 1, key(1), codeA, minute).Digits()
+	d := sign(qrcode.Card, key(1), codeA, minute).Digits()
 	for _, s := range []string{d, " " + d + "\n", "https://xf.example/c#" + d, "http://127.0.0.1:8080/c#" + d, "HTTPS://XF.EXAMPLE/C#" + d} {
 		if got, err := qrcode.Extract(s); err != nil || got != d {
 			t.Errorf("%.40q: got %.20q, %v", s, got, err)
@@ -232,7 +275,7 @@ func TestExtract(t *testing.T) {
 
 func TestURL(t *testing.T) {
 	t.Parallel()
-	token := qrcode.Sign(qrcode.Card, 1, key(1), codeA, minute)
+	token := sign(qrcode.Card, key(1), codeA, minute)
 	for host, want := range map[string]string{
 		"xf.huzhou.gov.cn":      "https://xf.huzhou.gov.cn/c#",
 		"xf.example:8443":       "https://xf.example:8443/c#",
@@ -284,9 +327,10 @@ func TestCardNumber(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add(qrcode.Sign(qrcode.Card, 1, key(1), codeA, minute).Digits())
+	f.Add(sign(qrcode.Card, key(1), codeA, minute).Digits())
 	f.Add(strings.Repeat("9", qrcode.Digits))
 	f.Add("")
+	f.Add(sign(qrcode.Screen, key(20), codeA, step).Digits())
 	f.Fuzz(func(t *testing.T, s string) {
 		token, err := qrcode.Parse(s)
 		if err != nil {
@@ -298,11 +342,15 @@ func FuzzParse(f *testing.F) {
 		if token.Digits() != s {
 			t.Fatalf("%q is read but written as %q", s, token.Digits())
 		}
+		err = keys().Verify(token, now)
+		if signed := sign(token.Kind, key(max(token.Key, 1)), token.Code, token.Stamp); err == nil && signed != token {
+			t.Fatalf("%q was never signed and is accepted", s)
+		}
 	})
 }
 
 func FuzzExtract(f *testing.F) {
-	d := qrcode.Sign(qrcode.Card, 1, key(1), codeA, minute).Digits()
+	d := sign(qrcode.Card, key(1), codeA, minute).Digits()
 	f.Add(d)
 	f.Add("https://xf.example/c#" + d)
 	f.Add("javascript:#" + d)
@@ -321,28 +369,36 @@ func FuzzExtract(f *testing.F) {
 }
 
 func BenchmarkSign(b *testing.B) {
-	k := key(1)
-	for b.Loop() {
-		qrcode.Sign(qrcode.Card, 1, k, codeA, minute)
+	for _, id := range []byte{1, 20} {
+		b.Run(string(algorithm(id)), func(b *testing.B) {
+			k := key(id)
+			for b.Loop() {
+				sign(qrcode.Card, k, codeA, minute)
+			}
+		})
 	}
 }
 
 func BenchmarkVerify(b *testing.B) {
-	digits := qrcode.Sign(qrcode.Card, 1, key(1), codeA, minute).Digits()
-	k := keys()
-	for b.Loop() {
-		token, err := qrcode.Parse(digits)
-		if err == nil {
-			err = k.Verify(token, now)
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
+	for _, id := range []byte{1, 20} {
+		b.Run(string(algorithm(id)), func(b *testing.B) {
+			digits := sign(qrcode.Card, key(id), codeA, minute).Digits()
+			k := keys()
+			for b.Loop() {
+				token, err := qrcode.Parse(digits)
+				if err == nil {
+					err = k.Verify(token, now)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
 func BenchmarkSVG(b *testing.B) {
-	text := qrcode.URL("xf.huzhou.gov.cn", qrcode.Sign(qrcode.Card, 1, key(1), codeA, minute))
+	text := qrcode.URL("xf.huzhou.gov.cn", sign(qrcode.Card, key(1), codeA, minute))
 	for b.Loop() {
 		if _, err := qrcode.SVG(text, qrcode.Q); err != nil {
 			b.Fatal(err)
@@ -351,7 +407,7 @@ func BenchmarkSVG(b *testing.B) {
 }
 
 func BenchmarkPNG(b *testing.B) {
-	text := qrcode.URL("xf.huzhou.gov.cn", qrcode.Sign(qrcode.Card, 1, key(1), codeA, minute))
+	text := qrcode.URL("xf.huzhou.gov.cn", sign(qrcode.Card, key(1), codeA, minute))
 	for b.Loop() {
 		if _, err := qrcode.PNG(text, qrcode.Q, 600); err != nil {
 			b.Fatal(err)

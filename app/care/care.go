@@ -18,6 +18,14 @@ import (
 	"github.com/xingfuma/happycode/qrcode"
 )
 
+// Keys are the keys of the codes as they are now; app/keyring has them.
+type Keys interface {
+	Keys() qrcode.Keys
+	// Verify checks a code as it stood at a time; a key that is not known yet
+	// is looked for. Errors: those of [qrcode.Keys.Verify].
+	Verify(ctx context.Context, t qrcode.Token, at time.Time) error
+}
+
 // Config is what the service works with. All fields are needed unless a
 // default is given.
 type Config struct {
@@ -28,7 +36,8 @@ type Config struct {
 	Providers *providers.Service
 	Audit     *audit.Log
 	Tree      func() *regions.Tree
-	Vault     *vault.Vault // keys of the codes; seals what was said at a refusal
+	Vault     *vault.Vault // seals what was said at a refusal
+	Keys      Keys         // check codes
 	Now       func() time.Time
 	Logger    *slog.Logger
 
@@ -56,7 +65,7 @@ type Service struct {
 	audit     *audit.Log
 	tree      func() *regions.Tree
 	vault     *vault.Vault
-	keys      qrcode.Keys
+	keys      Keys
 	now       func() time.Time
 	log       *slog.Logger
 	hold      time.Duration
@@ -90,7 +99,7 @@ type Service struct {
 // New checks the configuration and makes the service; nothing runs yet.
 func New(c Config) (*Service, error) {
 	if c.Record == nil || c.Engine == nil || c.Catalogue == nil || c.Residents == nil || c.Providers == nil ||
-		c.Audit == nil || c.Tree == nil || c.Now == nil || c.Vault == nil {
+		c.Audit == nil || c.Tree == nil || c.Now == nil || c.Vault == nil || c.Keys == nil {
 		return nil, errors.New("care: the configuration is incomplete")
 	}
 	for _, d := range []struct {
@@ -115,7 +124,7 @@ func New(c Config) (*Service, error) {
 	}
 	s := &Service{
 		record: c.Record, engine: c.Engine, catalogue: c.Catalogue, residents: c.Residents, providers: c.Providers,
-		audit: c.Audit, tree: c.Tree, vault: c.Vault, keys: c.Vault.PublicKeys(), now: c.Now, log: c.Logger,
+		audit: c.Audit, tree: c.Tree, vault: c.Vault, keys: c.Keys, now: c.Now, log: c.Logger,
 		hold: c.Hold, dripped: c.HoldDripped, lease: c.Lease, tick: c.Tick,
 		allocations: store.Of[Allocation](c.Record, allocationSchema),
 		events:      store.Of[Event](c.Record, eventSchema),

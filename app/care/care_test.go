@@ -3,7 +3,9 @@ package care
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,8 +15,10 @@ import (
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/store/sqlite"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/qrcode"
 )
 
 func TestScanPromisesAndHandoverLists(t *testing.T) {
@@ -455,7 +459,11 @@ func (c *city) remember() (restore func()) {
 // Nothing acknowledged is lost, nothing is given twice.
 func TestDeathAtEveryWrite(t *testing.T) {
 	t.Parallel()
-	inner := newCity(t, nil, nil).record // schemas are there
+	inner, err := sqlite.Open(filepath.Join(t.TempDir(), "record.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { inner.Close() })
 	m := &mortal{Record: inner, writes: -1}
 	c := newCity(t, m, nil)
 	ctx := context.Background()
@@ -561,7 +569,11 @@ func (c *city) code0(r *residents.Resident) string {
 	if err != nil {
 		return ""
 	}
-	return c.residents.Token(code).Digits()
+	token, err := c.residents.Token(context.Background(), code)
+	if err != nil {
+		return ""
+	}
+	return token.Digits()
 }
 
 func TestWithdrawnNeedGivesBack(t *testing.T) {
@@ -656,7 +668,9 @@ func TestHandoverProofIsChecked(t *testing.T) {
 	}
 }
 
-func TestScreenCodeIsGoodOnce(t *testing.T) {
+// Threat "replayed screen code": a code is accepted from 30 s before its own
+// step to 60 s after it, and once for each purpose, however many try at once.
+func TestReplayedScreenCode(t *testing.T) {
 	t.Parallel()
 	c := newCity(t, nil, nil)
 	c.offer("meal", 10, 0, county)
@@ -665,7 +679,26 @@ func TestScreenCodeIsGoodOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	screen := c.residents.ScreenToken(code, c.clock.now()).Digits()
+	begin := c.clock.now().Truncate(qrcode.ScreenStep).Add(time.Hour)
+	token, err := c.residents.ScreenToken(code, begin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen := token.Digits()
+	for i, x := range []struct {
+		at   time.Duration // after the code's own step began
+		want bool
+	}{
+		{-time.Hour, false}, {-30*time.Second - time.Millisecond, false}, {-30 * time.Second, true}, {0, true},
+		{90*time.Second - time.Millisecond, true}, {90 * time.Second, false}, {24 * time.Hour, false},
+	} {
+		c.clock.ms.Store(begin.Add(x.at).UnixMilli())
+		_, err := c.care.Identify(context.Background(), fmt.Sprint("purpose ", i), screen)
+		if (err == nil) != x.want || err != nil && !errors.Is(err, ErrUnknownCode) {
+			t.Errorf("%v after its step began: %v, want accepted: %v", x.at, err, x.want)
+		}
+	}
+	c.clock.ms.Store(begin.UnixMilli())
 	var taken atomic.Int64
 	var all sync.WaitGroup
 	for range 100 {

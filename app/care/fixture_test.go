@@ -15,6 +15,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
+	"github.com/xingfuma/happycode/app/keyring"
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store"
@@ -43,6 +44,7 @@ type city struct {
 	record    store.Record
 	redis     redis.UniversalClient
 	vault     *vault.Vault
+	keys      *keyring.Ring
 	tree      *regions.Tree
 	residents *residents.Service
 	providers *providers.Service
@@ -83,7 +85,7 @@ func newCity(t *testing.T, record store.Record, client redis.UniversalClient) *c
 	}
 	c.record, c.redis = record, client
 	for _, schemas := range [][]store.Schema{
-		Schemas(), residents.Schemas(), providers.Schemas(), audit.Schemas(), regions.Schemas(),
+		Schemas(), residents.Schemas(), providers.Schemas(), audit.Schemas(), regions.Schemas(), keyring.Schemas(),
 	} {
 		if err := record.Ensure(ctx, schemas...); err != nil {
 			t.Fatal(err)
@@ -91,6 +93,9 @@ func newCity(t *testing.T, record store.Record, client redis.UniversalClient) *c
 	}
 	var err error
 	if c.vault, err = vault.Open(filepath.Join(t.TempDir(), "keys.json")); err != nil {
+		t.Fatal(err)
+	}
+	if c.keys, err = keyring.Open(ctx, keyring.Config{Record: record, Vault: c.vault, Now: c.clock.now}); err != nil {
 		t.Fatal(err)
 	}
 	c.tree = smallTree(t)
@@ -131,13 +136,13 @@ func (c *city) start() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.residents = residents.New(residents.Config{Record: c.record, Vault: c.vault, Now: c.clock.now})
+	c.residents = residents.New(residents.Config{Record: c.record, Vault: c.vault, Keys: c.keys, Now: c.clock.now})
 	c.providers = providers.New(providers.Config{Record: c.record, Now: c.clock.now, Counties: c.tree.Counties})
 	c.audit = audit.New(audit.Config{Record: c.record, Now: c.clock.now})
 	c.care, err = New(Config{
 		Record: c.record, Engine: engine, Catalogue: matching.NewCatalogue(), Residents: c.residents,
 		Providers: c.providers, Audit: c.audit, Tree: func() *regions.Tree { return c.tree },
-		Vault: c.vault, Now: c.clock.now, Logger: logger, Tick: 20 * time.Millisecond,
+		Vault: c.vault, Keys: c.keys, Now: c.clock.now, Logger: logger, Tick: 20 * time.Millisecond,
 	})
 	if err != nil {
 		c.t.Fatal(err)
@@ -269,7 +274,11 @@ func (c *city) code(r *residents.Resident) string {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return c.residents.Token(code).Digits()
+	token, err := c.residents.Token(context.Background(), code)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return token.Digits()
 }
 
 func (c *city) scan(r *residents.Resident) *ScanResult {

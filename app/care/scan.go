@@ -37,7 +37,7 @@ func (s *Service) identify(ctx context.Context, purpose, code string) (r *reside
 		r, c, err = s.residents.ByCardNumber(ctx, number)
 	} else {
 		how = "scan"
-		token, fault := s.verified(code)
+		token, fault := s.verified(ctx, code)
 		if fault != nil {
 			return nil, "", ErrUnknownCode
 		}
@@ -57,7 +57,7 @@ func (s *Service) identify(ctx context.Context, purpose, code string) (r *reside
 }
 
 // verified reads a scanned code and checks its signature and time.
-func (s *Service) verified(code string) (qrcode.Token, error) {
+func (s *Service) verified(ctx context.Context, code string) (qrcode.Token, error) {
 	digits, err := qrcode.Extract(code)
 	if err != nil {
 		return qrcode.Token{}, err
@@ -66,7 +66,7 @@ func (s *Service) verified(code string) (qrcode.Token, error) {
 	if err != nil {
 		return qrcode.Token{}, err
 	}
-	return token, s.keys.Verify(token, s.now())
+	return token, s.keys.Verify(ctx, token, s.now())
 }
 
 // redeem uses a screen code up for a purpose. Errors: [store.ErrDuplicate]

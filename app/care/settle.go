@@ -181,7 +181,7 @@ func (s *Service) HandOver(ctx context.Context, p accounts.Principal, id string,
 	if err != nil {
 		return AllocationView{}, fmt.Errorf("hand over %s: %w", id, err)
 	}
-	a, err = s.end(ctx, id, ending{by: p.Account, to: HandedOver, remark: proof, reason: matching.ReasonHandedOver()})
+	a, err = s.end(ctx, id, ending{by: p.Account, to: HandedOver, remark: proof, scan: evidence.Scan, reason: matching.ReasonHandedOver()})
 	if err != nil {
 		return AllocationView{}, fmt.Errorf("hand over %s: %w", id, err)
 	}
@@ -203,6 +203,7 @@ type ending struct {
 	by     string
 	to     State
 	remark string // the proof of a handover, or the sealed note of a refusal
+	scan   string // of a handover that rests on one
 	reason matching.Reason
 	// dueMs, where it is set, is when it must have been due (Unix ms): an
 	// allocation that was accepted since, and so prolonged, does not end.
@@ -224,7 +225,7 @@ func (s *Service) end(ctx context.Context, id string, e ending) (*Allocation, er
 		a.State, a.Unsettled, a.EndedMs, a.EndedBy, a.EndReason = e.to, true, now, e.by, e.reason
 		switch e.to {
 		case HandedOver:
-			a.Proof = e.remark
+			a.Proof, a.Scan = e.remark, e.scan
 		case Declined:
 			a.NoteSealed = e.remark
 		}

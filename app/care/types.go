@@ -72,6 +72,9 @@ type Allocation struct {
 	EndedMs    int64  `json:"ended_ms"`
 	EndedBy    string `json:"ended_by"`
 	Proof      string `json:"proof"` // what the handover rests on: "pin", "scan", "card_no", "word"
+	// Scan is the scan that the handover rests on, if any: who else scanned the
+	// person at the same moment finds that it was not theirs that gave.
+	Scan string `json:"scan"`
 
 	Reason     matching.Reason `json:"reason"`
 	EndReason  matching.Reason `json:"end_reason"`

@@ -85,6 +85,10 @@ func (a *Assets) Open(name string, gzip bool) (Asset, error) {
 	return out, nil
 }
 
+// OpenSource reads a built file by its source name, for the few that are served
+// under an address that stays. Errors: [fs.ErrNotExist].
+func (a *Assets) OpenSource(name string) (Asset, error) { return a.Open(a.urls[name], false) }
+
 func mediaType(name string) string {
 	switch ext := strings.ToLower(path.Ext(name)); ext {
 	case ".js":
@@ -93,6 +97,8 @@ func mediaType(name string) string {
 		return "text/css; charset=utf-8"
 	case ".wasm":
 		return "application/wasm"
+	case ".webmanifest":
+		return "application/manifest+json; charset=utf-8"
 	case ".svg":
 		return "image/svg+xml"
 	default:

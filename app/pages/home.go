@@ -3,8 +3,10 @@ package pages
 // Home is what a person can do, by role.
 type Home struct {
 	Page
-	Status  string // of the provider's own organisation: pending, approved, suspended; or ""
-	Pending int    // organisations that wait for the administrator
+	Status         string // of the provider's own organisation: pending, approved, suspended; or ""
+	Pending        int    // organisations that wait for the administrator
+	Reports        int    // new ones of the division and below
+	ReportsOverdue int    // of these, those that have waited too long
 }
 
 func (Home) template() string { return "home" }
@@ -33,11 +35,12 @@ func (h Home) Tiles() []Tile {
 	register := Tile{"/residents/new", "plus", "home.register", "home.register_text"}
 	people := Tile{"/residents", "people", "home.residents", "home.residents_text"}
 	load := Tile{"/residents/import", "upload", "home.import", "home.import_text"}
+	told := Tile{"/reports", "bell", "home.reports", "home.reports_text"}
 	offers := Tile{"/offers", "gift", "home.offers", "home.offers_text"}
 	switch h.User.Role {
 	case "admin":
 		return []Tile{
-			people, register, load, offers,
+			people, register, told, load, offers,
 			{"/organisations", "house", "home.organisations", "home.organisations_text"},
 			{"/accounts", "person", "home.accounts", "home.accounts_text"},
 			{"/tokens", "key", "home.tokens", "home.tokens_text"},
@@ -45,9 +48,20 @@ func (h Home) Tiles() []Tile {
 			{"/audit", "eye", "home.audit", "home.audit_text"},
 		}
 	case "caseworker":
-		return []Tile{people, register, load, offers}
+		return []Tile{people, register, told, load, offers}
 	case "provider":
 		return []Tile{{"/offers", "list", "home.own_offers", "home.own_offers_text"}}
 	}
 	return nil
+}
+
+// Badge is the number on a tile: how much is new there; "" for nothing.
+func (h Home) Badge(href string) string {
+	switch {
+	case href != "/reports" || h.Reports == 0:
+		return ""
+	case h.Reports > 99:
+		return "99+"
+	}
+	return Number(int64(h.Reports))
 }

@@ -116,6 +116,7 @@ type Page struct {
 	CSRF  string
 	User  User
 	Path  string // of this page, where a change of language returns to
+	Shell bool   // kept on the device for when there is no network: names nobody
 	Done  string // what was just done: a key of the catalogue below "done.", or ""
 	site  *Site
 	words words
@@ -127,6 +128,13 @@ func (s *Site) Page(lang string, user User, csrf, path string) Page {
 		lang = Chinese
 	}
 	return Page{Lang: lang, CSRF: csrf, User: user, Path: path, site: s, words: s.words[lang]}
+}
+
+// AsShell is the page as a device may keep it: whoever opens it later, it names
+// nobody and holds no token of anybody's session.
+func (p Page) AsShell() Page {
+	p.User, p.CSRF, p.Done, p.Shell = User{}, "", "", true
+	return p
 }
 
 // T is the text of a key in the page's language, with args put in as

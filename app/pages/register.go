@@ -5,6 +5,7 @@ type Register struct {
 	Form
 	Villages []ChoiceGroup
 	Groups   []Choice
+	Report   *ReportNote // what it is made from; nil for none
 }
 
 // ChoiceGroup is choices under a common label.

@@ -108,6 +108,24 @@ func samples(s *Site, lang string) []sample {
 			{"330502000000", "吴兴区", []Town{{"330502001000", "月河街道"}, {"330502002000", "朝阳街道"}, {"330502003000", "爱山街道"}}},
 			{"330503000000", "南浔区", []Town{{"330503100000", "南浔镇"}}}}}
 	offerNew.Failure, offerNew.Errors["lots[0]"] = offerNew.T("form.check"), Page{Lang: lang}.Say(Text{"结束时间要晚于开始时间。", "It must end after it begins."})
+	counties := []ChoiceGroup{{"吴兴区", []Choice{{Value: "330502000000", Text: Text{"不清楚哪个乡镇、街道", "Town not known"}}, {Value: "330502001000", Text: Text{"月河街道", ""}}, {Value: "330502002000", Text: Text{"朝阳街道", ""}}}}, {"南浔区", []Choice{{Value: "330503000000", Text: Text{"不清楚哪个乡镇、街道", "Town not known"}}}}}
+	kinds, times := []string{"food", "illness", "alone", "child", "housing", "other"}, []string{"today", "days", "longer"}
+	told := ReportWords{Text: "两天没见她出门，窗帘一直拉着。", Place: "红丰西路 12 弄，菜场旁边", Person: "邻居叫她阿凤婆婆", Name: "小周", Phone: "13800001111"}
+	telling := Report{Form: sampleForm(visitor("/report"), map[string][]string{"key": {"k1"}, "division": {"330502001000"}, "kind": {"other"}}), Places: counties, Kinds: kinds, Times: times}
+	telling.Failure, telling.Errors["text"] = telling.T("form.check"), Page{Lang: lang}.Say(Text{"请写一写是什么情况", "say what is the matter"})
+	trap := Report{Form: sampleForm(visitor("/report"), map[string][]string{"leave_empty": {"x"}}), Places: counties, Kinds: kinds, Times: times}
+	trap.Errors["leave_empty"] = trap.T("report.leave_empty")
+	row := ReportRow{ID: "p1", Reference: "48210963", Place: "吴兴区 · 月河街道 · 马军巷社区居委会", Kind: "alone", State: "new", Overdue: true, CreatedMs: sampleNow - 2*sampleDay}
+	over := ReportRow{ID: "p2", Reference: "77120034", Place: "吴兴区 · 月河街道", Kind: "food", State: "closed", Outcome: "registered", CreatedMs: sampleNow - 3*sampleDay}
+	taken := row
+	taken.State, taken.Overdue = "taken", false
+	fromReport := Register{Form: sampleForm(worker("/residents/new"), map[string][]string{"division": {"330502001006"}}), Villages: areas, Groups: groups,
+		Report: &ReportNote{ID: "p1", Reference: "48210963", Place: "吴兴区 · 月河街道 · 马军巷社区居委会", Kind: "alone", Words: told}}
+	outcomes := []string{"registered", "helped", "not_found", "not_in_need", "duplicate"}
+	came := ReportStep{AtMs: sampleNow - 2*sampleDay, To: "new"}
+	step := func(to, who string) ReportStep { return ReportStep{AtMs: sampleNow, To: to, Who: who} }
+	shut := told
+	shut.Text, shut.Note = "", "已送医，子女已回家照顾。"
 	organisations := Organisations{Form: sampleForm(admin("/organisations"), nil), Rows: []OrganisationRow{
 		{ID: "o1", Kind: "enterprise", Status: "pending", CreditCode: "91330500MA2B3C4D5X", Place: "吴兴区", Contact: "0572-2030405", Name: Text{"浙北大厦集团", "Zhebei Group"}, CreatedMs: sampleNow - sampleDay},
 		{ID: "o2", Kind: "charity", Status: "approved", CreditCode: "53330500MJ8760123B", Place: "南浔区", Name: Text{"湖州市慈善总会", "Huzhou Charity Federation"}, CreatedMs: sampleNow - 40*sampleDay, Note: "材料齐全"}}}
@@ -116,9 +134,11 @@ func samples(s *Site, lang string) []sample {
 		{"signin", signin},
 		{"password", password},
 		{"home_admin", Home{Page: admin("/"), Pending: 2}},
-		{"home_caseworker", Home{Page: worker("/")}},
+		{"home_caseworker", Home{Page: worker("/"), Reports: 3, ReportsOverdue: 1}},
 		{"home_provider", Home{Page: giver("/"), Status: "pending"}},
 		{"scan", Scan{Form: sampleForm(worker("/scan"), nil), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
+		{"scan_shell", Scan{Form: sampleForm(worker("/scan").AsShell(), nil), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
+		{"unreachable", Unreachable{Page: samplePage(s, lang, "", "/unreachable").AsShell()}},
 		{"residents", Residents{Form: sampleForm(worker("/residents"), nil), Divisions: areas, Rows: []ResidentRow{
 			{"r1", "李秀英", "吴兴区 · 月河街道 · 马军巷社区居委会", "734118205569", []Text{{"老年人", "Elderly"}, {"低保", "Low income"}}},
 			{"r2", "张国强", "吴兴区 · 月河街道 · 月河社区居委会", "120094337186", []Text{{"残疾人", "Disabled"}}}}, Next: "/residents?after=x"}},
@@ -151,6 +171,18 @@ func samples(s *Site, lang string) []sample {
 			List: []ListGroup{{Text{"助餐", "Meals"}, []Aid{own}}, {Text{"米面粮油", "Groceries"}, received[1:2]}}, Ends: []EndCount{{"government", 2}, {"charity", 9}, {"enterprise", 3}}, Views: views}},
 		{"me_empty", Me{NeedForm: needForm(samplePage(s, lang, "resident", "/me"), true), PIN: pin, ID: "r2", CardNo: "120094337186", Ends: []EndCount{{"government", 0}, {"charity", 0}, {"enterprise", 0}}}},
 		{"code", s.Code()},
+		{"report", telling},
+		{"report_trap", trap},
+		{"report_sent", ReportSent{Page: visitor("/report"), Reference: "48210963"}},
+		{"reports", Reports{Form: sampleForm(worker("/reports"), nil), State: "new", Rows: []ReportRow{row, over}, Next: "/reports?after=x"}},
+		{"reports_empty", Reports{Form: sampleForm(worker("/reports"), nil), State: "closed"}},
+		{"task", Task{Form: sampleForm(worker("/reports/p1"), nil), ReportRow: row, Words: told, Seen: "days", Outcomes: outcomes, History: []ReportStep{came}}},
+		{"task_taken", Task{Form: sampleForm(worker("/reports/p1"), nil), ReportRow: taken, Words: told, Outcomes: outcomes, History: []ReportStep{came, step("taken", "沈静")}}},
+		{"task_closed", Task{Form: sampleForm(worker("/reports/p2"), nil), ReportRow: over, Words: shut, Resident: "r1", History: []ReportStep{came, step("taken", "陈立群"), step("closed", "陈立群")}}},
+		{"register_report", fromReport},
+		{"mycode", MyCode{Page: samplePage(s, lang, "resident", "/me/code").AsShell()}},
+		{"mycode_elder", MyCode{Page: samplePage(s, lang, "resident", "/me/code").AsShell(), Elder: true}},
+		{"mycode_plain", MyCode{Page: samplePage(s, lang, "resident", "/me/code").AsShell(), Plain: true}},
 		{"audit", Audit{Form: sampleForm(admin("/audit"), nil), MayCheck: true, Check: &AuditCheck{Blocks: 411, Entries: 9120}, Rows: []AuditRow{
 			{sampleNow, "陈立群", "caseworker", Page{Lang: lang}.Say(Text{"扫码", "Scan a code"}), "019ab3f2-77aa-7c10-9e50-0a6b5f0e1d22", Page{Lang: lang}.Say(Text{"完成", "Done"})}}}},
 		{"audit_bad", Audit{Form: sampleForm(admin("/audit"), nil), Check: &AuditCheck{Blocks: 3, Entries: 8, Faults: []string{"019ab3f2 changed"}}}},

@@ -30,6 +30,10 @@ type order struct {
 // issue: as good as random to whoever has not the vault, and the same when a
 // crash makes us do it again.
 func (s *Service) issue(ctx context.Context, by string, orders []order) ([]*Code, error) {
+	signer, err := s.cfg.Keys.Signer()
+	if err != nil {
+		return nil, fmt.Errorf("issue codes: %w", err)
+	}
 	out := make([]*Code, len(orders))
 	var open []int // positions without a code yet
 	for i := range orders {
@@ -42,7 +46,7 @@ func (s *Service) issue(ctx context.Context, by string, orders []order) ([]*Code
 		position := make(map[string]int, len(open))
 		codes := make([]*Code, len(open))
 		for i, p := range open {
-			codes[i] = s.newCode(by, orders[p], draw)
+			codes[i] = s.newCode(by, signer.ID(), orders[p], draw)
 			out[p], position[codes[i].ID] = codes[i], p
 		}
 		duplicates, err := s.codes.InsertAll(ctx, codes)
@@ -73,12 +77,11 @@ func (s *Service) issue(ctx context.Context, by string, orders []order) ([]*Code
 	return out, nil
 }
 
-func (s *Service) newCode(by string, o order, draw int) *Code {
+func (s *Service) newCode(by string, key byte, o order, draw int) *Code {
 	id := s.cfg.Vault.BlindIndex("code", o.resident+"\x00"+strconv.FormatInt(o.issue, 10)+"\x00"+strconv.Itoa(draw))[:20]
-	keyID, _ := s.cfg.Vault.Signer()
 	return &Code{
 		Meta: store.Meta{ID: id}, Resident: o.resident, CardNo: qrcode.CardNumber(codeBytes(id)), Status: CodeActive,
-		IssuedMinute: uint32(s.cfg.Now().Unix() / 60), IssuedBy: by, SigningKey: keyID,
+		IssuedMinute: uint32(s.cfg.Now().Unix() / 60), IssuedBy: by, SigningKey: key,
 	}
 }
 
@@ -94,25 +97,73 @@ func (s *Service) CodeByID(ctx context.Context, id string) (*Code, error) {
 	return s.codes.Get(ctx, id)
 }
 
-// Token returns the card's token, signed with the key the code was issued
-// under, or the current one where that key is gone.
-func (s *Service) Token(code *Code) qrcode.Token {
-	return s.sign(qrcode.Card, code, code.IssuedMinute)
+// Token returns the card's token, as the record has it: the same picture
+// every time, also when its key is retired. Where such a card would not be
+// accepted any more, because its key was revoked, is gone or has its last date
+// behind it, the card is signed anew with the current key and the present
+// minute, and the record says so. Cards of the same code printed earlier stand
+// as long as their own key and date let them.
+//
+// Errors: the keys' and the record's.
+func (s *Service) Token(ctx context.Context, code *Code) (qrcode.Token, error) {
+	token, err := s.card(code)
+	if err == nil {
+		return token, nil
+	}
+	signer, err := s.cfg.Keys.Signer()
+	if err != nil {
+		return qrcode.Token{}, fmt.Errorf("sign card %s: %w", code.ID, err)
+	}
+	fresh, err := s.codes.Change(ctx, code.ID, func(c *Code) error {
+		if _, err := s.card(c); err == nil { // somebody else has signed it anew
+			*code = *c
+			return errUnchanged
+		}
+		c.SigningKey, c.IssuedMinute = signer.ID(), uint32(s.cfg.Now().Unix()/60)
+		return nil
+	})
+	switch {
+	case err == nil:
+		*code = *fresh
+	case !errors.Is(err, errUnchanged):
+		return qrcode.Token{}, fmt.Errorf("sign card %s: %w", code.ID, err)
+	}
+	return s.card(code)
+}
+
+// card is the token as the record has it, if it is accepted now.
+func (s *Service) card(code *Code) (qrcode.Token, error) {
+	signer, err := s.cfg.Keys.SignerOf(code.SigningKey)
+	if err != nil {
+		return qrcode.Token{}, err
+	}
+	token, err := qrcode.Sign(qrcode.Card, signer, codeBytes(code.ID), code.IssuedMinute)
+	if err != nil {
+		return qrcode.Token{}, err
+	}
+	return token, s.cfg.Keys.Keys().Stands(token, s.cfg.Now())
 }
 
 // ScreenToken returns the token that a resident's own page shows at this
-// moment; it stands for [qrcode.ScreenStep].
-func (s *Service) ScreenToken(code *Code, now time.Time) qrcode.Token {
-	return s.sign(qrcode.Screen, code, uint32(qrcode.ScreenStamp(now)))
+// moment, signed with the current key; it stands for [qrcode.ScreenStep].
+//
+// Errors: the keys'.
+func (s *Service) ScreenToken(code *Code, now time.Time) (qrcode.Token, error) {
+	signer, err := s.cfg.Keys.Signer()
+	if err != nil {
+		return qrcode.Token{}, fmt.Errorf("sign screen code %s: %w", code.ID, err)
+	}
+	return qrcode.Sign(qrcode.Screen, signer, codeBytes(code.ID), uint32(qrcode.ScreenStamp(now)))
 }
 
-func (s *Service) sign(kind qrcode.Kind, code *Code, stamp uint32) qrcode.Token {
-	keyID := code.SigningKey
-	key, ok := s.cfg.Vault.SignerOf(keyID)
-	if !ok {
-		keyID, key = s.cfg.Vault.Signer()
-	}
-	return qrcode.Sign(kind, keyID, key, codeBytes(code.ID), stamp)
+// CountCodes counts the codes in force whose card this key signs.
+func (s *Service) CountCodes(ctx context.Context, key byte) (int64, error) {
+	var n int64
+	err := s.codes.Each(ctx, store.Query{Index: "signing_key", Equal: []any{int64(key), string(CodeActive)}}, func(*Code) error {
+		n++
+		return nil
+	})
+	return n, err
 }
 
 // Reissue gives a resident a new code; from the moment it returns, and for

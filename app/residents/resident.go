@@ -84,11 +84,11 @@ type Code struct {
 	Resident     string     `json:"resident"`
 	CardNo       string     `json:"card_no"` // 12 digits, unique
 	Status       CodeStatus `json:"status"`
-	IssuedMinute uint32     `json:"issued_minute"` // Unix time / 60 s
+	IssuedMinute uint32     `json:"issued_minute"` // of the card, Unix time / 60 s; see [Service.Token]
 	IssuedBy     string     `json:"issued_by"`
 	RevokedMs    int64      `json:"revoked_ms"` // 0: not revoked
 	RevokedBy    string     `json:"revoked_by"`
-	SigningKey   byte       `json:"signing_key"` // id of the signing key
+	SigningKey   byte       `json:"signing_key"` // id of the key that signs the card
 }
 
 // Person is a resident with the sealed fields opened. It is for showing to

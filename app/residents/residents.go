@@ -12,6 +12,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/app/vault"
+	"github.com/xingfuma/happycode/qrcode"
 )
 
 // Errors that callers tell apart; see also [FieldError] and store's errors.
@@ -48,10 +49,20 @@ type LockedError struct{ UntilMs int64 } // Unix ms
 func (e *LockedError) Error() string        { return ErrLocked.Error() }
 func (e *LockedError) Is(target error) bool { return target == ErrLocked }
 
+// Keys are the keys of the codes as they are now.
+type Keys interface {
+	Keys() qrcode.Keys
+	// Signer is the key that signs new codes.
+	Signer() (qrcode.Signer, error)
+	// SignerOf is the key with this id; an error says that it signs no more.
+	SignerOf(id byte) (qrcode.Signer, error)
+}
+
 // Config is what [New] needs.
 type Config struct {
 	Record store.Record // with [Schemas]
 	Vault  *vault.Vault
+	Keys   Keys // sign the codes
 	Now    func() time.Time
 	// DivisionExists says whether a 12-digit code is a division that is there;
 	// nil takes every well-formed one.
@@ -91,6 +102,7 @@ func codeSchema() store.Schema {
 	return store.Schema{Name: "codes", Indexes: []store.Index{
 		{Name: "resident", Fields: []string{"resident"}},
 		{Name: "card_no", Fields: []string{"card_no"}, Unique: true},
+		{Name: "signing_key", Fields: []string{"signing_key", "status"}},
 	}}
 }
 

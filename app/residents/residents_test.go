@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/xingfuma/happycode/app/keyring"
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store"
@@ -58,6 +59,7 @@ type bench struct {
 	t      testing.TB
 	record store.Record
 	vault  *vault.Vault
+	keys   *keyring.Ring
 	clock  *clock
 	dir    string
 }
@@ -73,7 +75,10 @@ func newBench(t testing.TB) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.record.Close() })
-	if err := b.record.Ensure(background(), residents.Schemas()...); err != nil {
+	if err := b.record.Ensure(background(), slices.Concat(residents.Schemas(), keyring.Schemas())...); err != nil {
+		t.Fatal(err)
+	}
+	if b.keys, err = keyring.Open(background(), keyring.Config{Record: b.record, Vault: b.vault, Now: b.clock.now}); err != nil {
 		t.Fatal(err)
 	}
 	b.Service = b.over(b.record)
@@ -81,7 +86,7 @@ func newBench(t testing.TB) *bench {
 }
 
 func (b *bench) over(r store.Record) *residents.Service {
-	return residents.New(residents.Config{Record: r, Vault: b.vault, Now: b.clock.now})
+	return residents.New(residents.Config{Record: r, Vault: b.vault, Keys: b.keys, Now: b.clock.now})
 }
 
 func registration(n int) residents.Registration {
@@ -168,12 +173,18 @@ func TestRegister(t *testing.T) {
 			t.Errorf("%s of nobody: got %v, want ErrNotFound", what, err)
 		}
 	}
-	token := b.Token(code)
-	if err := qrcode.Keys(b.vault.PublicKeys()).Verify(token, b.clock.now()); err != nil || token.CodeID() != r.Code || token.Stamp != uint32(start.Unix()/60) {
+	token, err := b.Token(b.ctx(), code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.keys.Keys().Verify(token, b.clock.now()); err != nil || token.CodeID() != r.Code || token.Stamp != uint32(start.Unix()/60) {
 		t.Errorf("token %+v: %v", token, err)
 	}
-	screen := b.ScreenToken(code, b.clock.now())
-	if err := qrcode.Keys(b.vault.PublicKeys()).Verify(screen, b.clock.now()); err != nil || screen.Kind != qrcode.Screen || screen.CodeID() != r.Code {
+	screen, err := b.ScreenToken(code, b.clock.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.keys.Keys().Verify(screen, b.clock.now()); err != nil || screen.Kind != qrcode.Screen || screen.CodeID() != r.Code {
 		t.Errorf("screen token %+v: %v", screen, err)
 	}
 }
@@ -247,7 +258,7 @@ func TestRegisterNamesTheField(t *testing.T) {
 	}
 	b.counts(0, 0, 0)
 
-	strict := residents.New(residents.Config{Record: b.record, Vault: b.vault, Now: b.clock.now, DivisionExists: func(code string) bool { return code != village }})
+	strict := residents.New(residents.Config{Record: b.record, Vault: b.vault, Keys: b.keys, Now: b.clock.now, DivisionExists: func(code string) bool { return code != village }})
 	var field *residents.FieldError
 	if _, err := strict.Register(b.ctx(), "worker", registration(1)); !errors.As(err, &field) || field.Field != "division" {
 		t.Errorf("a division that does not exist: %v", err)
@@ -592,7 +603,7 @@ func TestEveryPINTryCostsOneHash(t *testing.T) {
 	b := newBench(t)
 	r, none := b.register(1), b.register(2)
 	hashes := 0
-	s := residents.New(residents.Config{Record: b.record, Vault: b.vault, Now: b.clock.now, Check: func(string, string) bool { hashes++; return false }})
+	s := residents.New(residents.Config{Record: b.record, Vault: b.vault, Keys: b.keys, Now: b.clock.now, Check: func(string, string) bool { hashes++; return false }})
 	if err := b.SetPIN(b.ctx(), r.ID, "246810"); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@
 package settings
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,11 @@ type Settings struct {
 	RedisURL       string         // "" means the embedded Redis
 	PublicHost     string         // host in the codes, with "http://" where it is not HTTPS
 	KeyFile        string         // keys of the vault
+	KeySecret      []byte         // 32 bytes the key file is encrypted under; nil: it is not
+	CodeAlgorithm  string         // "Ed25519" or "SM2", of new signing keys
+	CardDays       int64          // how long cards are valid, 1 to 36,500
 	TrustedProxies []netip.Prefix // whose X-Forwarded-… headers count
+	MetricsFrom    []netip.Prefix // who may read /metrics
 	Lang           string         // "zh" or "en", where nothing else says
 	Hold           time.Duration  // how long an unaccepted promise stands, 1 min to 72 h
 	Lease          time.Duration  // how long a hold waits for the record, 5 s to 10 min
@@ -117,23 +122,34 @@ func rows() []row {
 			s.KeyFile = v
 			return nil
 		}},
-		{"TRUSTED_PROXIES", "", false, "受信任的反向代理（IP 或网段，逗号分隔）", "reverse proxies whose X-Forwarded-… headers count (addresses or networks, with commas)", func(s *Settings, v string) error {
-			for part := range strings.SplitSeq(v, ",") {
-				if part = strings.TrimSpace(part); part == "" {
-					continue
-				}
-				p, err := netip.ParsePrefix(part)
-				if err != nil {
-					a, bad := netip.ParseAddr(part)
-					if bad != nil {
-						return want{"应为 IP 或网段，例如 10.0.0.0/8,127.0.0.1", "write addresses or networks, for example 10.0.0.0/8,127.0.0.1"}
-					}
-					p = netip.PrefixFrom(a, a.BitLen())
-				}
-				s.TrustedProxies = append(s.TrustedProxies, p.Masked())
+		{"KEY_SECRET", "", true, "加密密钥文件的口令：32 字节 base64（openssl rand -base64 32）；留空则不加密", "secret that the key file is encrypted under: 32 bytes in base64 (openssl rand -base64 32); empty: it is not", func(s *Settings, v string) error {
+			if v == "" {
+				return nil
 			}
+			secret, err := base64.StdEncoding.DecodeString(v)
+			if err != nil || len(secret) != 32 {
+				return want{"应为 32 字节的 base64，可用 openssl rand -base64 32 生成", "write 32 bytes in base64, as openssl rand -base64 32 makes them"}
+			}
+			s.KeySecret = secret
 			return nil
 		}},
+		{"CODE_ALGORITHM", "Ed25519", false, "新签名密钥的算法：Ed25519 或 SM2（国密）", "algorithm of new signing keys: Ed25519 or SM2", func(s *Settings, v string) error {
+			if v != "Ed25519" && v != "SM2" {
+				return want{"应为 Ed25519 或 SM2", "write Ed25519 or SM2"}
+			}
+			s.CodeAlgorithm = v
+			return nil
+		}},
+		{"CARD_DAYS", "1825", false, "卡片有效天数（自签发起；已有密钥不受影响）", "days that a card is valid, of new signing keys", func(s *Settings, v string) error {
+			n, err := strconv.ParseInt(v, 10, 32)
+			if err != nil || n < 1 || n > 36_500 {
+				return want{"应为 1 至 36500 天", "write 1 to 36500 days"}
+			}
+			s.CardDays = n
+			return nil
+		}},
+		{"TRUSTED_PROXIES", "", false, "受信任的反向代理（IP 或网段，逗号分隔）", "reverse proxies whose X-Forwarded-… headers count (addresses or networks, with commas)", networks(func(s *Settings) *[]netip.Prefix { return &s.TrustedProxies })},
+		{"METRICS_FROM", "127.0.0.0/8,::1", false, "可读取 /metrics 的地址（IP 或网段，逗号分隔）", "who may read /metrics (addresses or networks, with commas)", networks(func(s *Settings) *[]netip.Prefix { return &s.MetricsFrom })},
 		{"LANG", "zh", false, "默认语言：zh 或 en", "language where nothing else says: zh or en", func(s *Settings, v string) error {
 			if v != "zh" && v != "en" {
 				return want{"应为 zh 或 en", "write zh or en"}
@@ -184,6 +200,26 @@ func scheme(v, example string, allowed ...string) error {
 		return want{"应为连接地址，例如 " + example, "write an address like " + example}
 	}
 	return nil
+}
+
+func networks(field func(*Settings) *[]netip.Prefix) func(*Settings, string) error {
+	return func(s *Settings, v string) error {
+		for part := range strings.SplitSeq(v, ",") {
+			if part = strings.TrimSpace(part); part == "" {
+				continue
+			}
+			p, err := netip.ParsePrefix(part)
+			if err != nil {
+				a, bad := netip.ParseAddr(part)
+				if bad != nil {
+					return want{"应为 IP 或网段，例如 10.0.0.0/8,127.0.0.1", "write addresses or networks, for example 10.0.0.0/8,127.0.0.1"}
+				}
+				p = netip.PrefixFrom(a, a.BitLen())
+			}
+			*field(s) = append(*field(s), p.Masked())
+		}
+		return nil
+	}
 }
 
 func publicHost(s *Settings, v string) error {

@@ -18,7 +18,7 @@ func TestDefaults(t *testing.T) {
 	if s.Listen != "127.0.0.1:8080" || s.Data != "data" || s.KeyFile != "data/keys.json" ||
 		s.PublicHost != "http://127.0.0.1:8080" || s.HTTPS() || s.Lang != "zh" ||
 		s.Hold != 30*time.Minute || s.Lease != time.Minute || s.SessionTTL != 12*time.Hour ||
-		s.BodyLimit != 1<<20 || s.UploadLimit != 20<<20 || !s.AccessLog || s.SecureCookies != settings.CookiesAuto {
+		len(s.MetricsFrom) != 2 || s.BodyLimit != 1<<20 || s.UploadLimit != 20<<20 || !s.AccessLog || s.SecureCookies != settings.CookiesAuto {
 		t.Errorf("got %+v", s)
 	}
 }

@@ -1,6 +1,6 @@
-// Package vault keeps the keys: it encrypts personal fields, makes the keyed
-// blind indexes that find a person without storing an ID number, holds the
-// keys that sign happiness codes, and hashes passwords and PINs.
+// Package vault keeps the keys of the record: it encrypts personal fields and
+// the keys that sign happiness codes, makes the keyed blind indexes that find
+// a person without storing an ID number, and hashes passwords and PINs.
 //
 // It knows no network and no record. Whoever has the key file and the record
 // can read everything; whoever has only one of the two cannot.
@@ -8,7 +8,6 @@ package vault
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -21,6 +20,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
@@ -33,6 +33,9 @@ var (
 	// ErrKeyFile says that the key file cannot be used: its content is damaged
 	// or others than its owner may read it.
 	ErrKeyFile = errors.New("the key file cannot be used")
+	// ErrSecret says that the key file is encrypted and the secret for it is
+	// missing or another one.
+	ErrSecret = errors.New("the key file is encrypted under another secret")
 	// ErrSealed says that a sealed field does not open: it was changed, belongs
 	// to another record or field, or was sealed with a key that is not here.
 	ErrSealed = errors.New("a sealed field does not open")
@@ -41,17 +44,21 @@ var (
 // keyFileVersion is the layout of the key file.
 const keyFileVersion = 1
 
+// seedSize is the length of an Ed25519 seed.
+const seedSize = 32
+
 // maxKeyFile is more than any key file of ours, in bytes.
 const maxKeyFile = 1 << 20
 
 // keyFile is the stored form. The AEAD keyset is tink's own JSON, so that
-// tink's tools can rotate it.
+// tink's tools can rotate it. Signing keys stand only in files that were made
+// when there was one key for good; app/keyring takes them into the record.
 type keyFile struct {
 	Version   int             `json:"version"`
 	AEAD      json.RawMessage `json:"aead_keyset"`
 	Blind     []byte          `json:"blind_index_key"` // 32 bytes, never rotated: the indexes would be lost
-	Signing   []signingKey    `json:"signing_keys"`
-	CurrentID byte            `json:"current_signing_key"`
+	Signing   []signingKey    `json:"signing_keys,omitempty"`
+	CurrentID byte            `json:"current_signing_key,omitempty"`
 }
 
 type signingKey struct {
@@ -60,56 +67,81 @@ type signingKey struct {
 	Seed []byte `json:"seed"` // 32 bytes
 }
 
+// Seed is a signing key that an early key file holds, an Ed25519 key.
+type Seed struct {
+	ID      byte
+	Secret  []byte // 32 bytes
+	Current bool   // it signed new codes
+}
+
 // Vault seals and opens fields. It is immutable after [Open] and safe for
 // concurrent use.
 type Vault struct {
-	aead    tink.AEAD
-	blind   []byte
-	current byte
-	signing map[byte]ed25519.PrivateKey
+	aead  tink.AEAD
+	blind []byte
+	seeds []Seed
 }
 
-// Open reads the key file at path; when there is none it makes one with fresh
-// random keys, mode 0600, durable before Open returns. Two processes that make
-// it at the same time end up with the same file.
+// Open is [OpenWith] for a key file that is not encrypted.
+func Open(path string) (*Vault, error) { return OpenWith(path, nil) }
+
+// OpenWith reads the key file at path; when there is none it makes one with
+// fresh random keys, mode 0600, durable before OpenWith returns. Two processes
+// that make it at the same time end up with the same file.
 //
-// Errors: [ErrKeyFile]; anything else is the file system.
-func Open(path string) (*Vault, error) {
-	v, err := read(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return v, err
+// With a secret of [SecretSize] bytes the file is kept encrypted: one that is
+// not yet is written anew. From then on it opens with this secret only.
+//
+// Errors: [ErrKeyFile], [ErrSecret]; anything else is the file system.
+func OpenWith(path string, secret []byte) (*Vault, error) {
+	v, plain, err := read(path, secret)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := create(path, secret); err != nil {
+			return nil, fmt.Errorf("create key file %s: %w", path, err)
+		}
+		v, plain, err = read(path, secret)
 	}
-	if err := create(path); err != nil {
-		return nil, fmt.Errorf("create key file %s: %w", path, err)
+	if err == nil && plain != nil && secret != nil {
+		err = convert(path, plain, secret)
 	}
-	return read(path)
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
-func read(path string) (*Vault, error) {
+// read also returns the content of a file that is not encrypted.
+func read(path string, secret []byte) (v *Vault, plain []byte, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("open key file: %w", err)
+		return nil, nil, fmt.Errorf("open key file: %w", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("open key file: %w", err)
+		return nil, nil, fmt.Errorf("open key file: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file: %w", path, ErrKeyFile)
+		return nil, nil, fmt.Errorf("%s is not a regular file: %w", path, ErrKeyFile)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("%s has mode %04o, others may read it; run: chmod 600 %s: %w", path, mode, path, ErrKeyFile)
+		return nil, nil, fmt.Errorf("%s has mode %04o, others may read it; run: chmod 600 %s: %w", path, mode, path, ErrKeyFile)
 	}
 	content, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("read key file: %w", err)
+		return nil, nil, fmt.Errorf("read key file: %w", err)
 	}
-	v, err := parse(content)
+	opened, encrypted, err := decrypt(content, secret)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", path, ErrKeyFile, err)
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return v, nil
+	if v, err = parse(opened); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w: %w", path, ErrKeyFile, err)
+	}
+	if !encrypted {
+		plain = content
+	}
+	return v, plain, nil
 }
 
 // parse never puts key material into its errors.
@@ -140,17 +172,19 @@ func parse(content []byte) (*Vault, error) {
 	if err != nil {
 		return nil, errors.New("the AEAD keyset cannot be used")
 	}
-	v := &Vault{aead: primitive, blind: k.Blind, current: k.CurrentID, signing: map[byte]ed25519.PrivateKey{}}
+	v := &Vault{aead: primitive, blind: k.Blind}
+	current := len(k.Signing) == 0 && k.CurrentID == 0
 	for _, s := range k.Signing {
-		if s.Alg != "Ed25519" || len(s.Seed) != ed25519.SeedSize {
+		if s.Alg != "Ed25519" || len(s.Seed) != seedSize {
 			return nil, fmt.Errorf("signing key %d is not an Ed25519 seed", s.ID)
 		}
-		if _, twice := v.signing[s.ID]; twice {
+		if slices.ContainsFunc(v.seeds, func(other Seed) bool { return other.ID == s.ID }) {
 			return nil, fmt.Errorf("signing key %d is there twice", s.ID)
 		}
-		v.signing[s.ID] = ed25519.NewKeyFromSeed(s.Seed)
+		v.seeds = append(v.seeds, Seed{ID: s.ID, Secret: s.Seed, Current: s.ID == k.CurrentID})
+		current = current || s.ID == k.CurrentID
 	}
-	if _, ok := v.signing[k.CurrentID]; !ok {
+	if !current {
 		return nil, fmt.Errorf("the current signing key %d is missing", k.CurrentID)
 	}
 	return v, nil
@@ -165,26 +199,39 @@ func fresh() ([]byte, error) {
 	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&set)); err != nil {
 		return nil, err
 	}
-	k := keyFile{
-		Version: keyFileVersion, AEAD: set.Bytes(), Blind: make([]byte, sha256.Size), CurrentID: 1,
-		Signing: []signingKey{{ID: 1, Alg: "Ed25519", Seed: make([]byte, ed25519.SeedSize)}},
-	}
+	k := keyFile{Version: keyFileVersion, AEAD: set.Bytes(), Blind: make([]byte, sha256.Size)}
 	_, _ = rand.Read(k.Blind) // never fails: crypto/rand ends the program first
-	_, _ = rand.Read(k.Signing[0].Seed)
 	return json.MarshalIndent(k, "", "  ")
 }
 
 // create writes the whole file under another name and links it into place: a
 // reader sees all of it or nothing, and of two writers one wins.
-func create(path string) error {
+func create(path string, secret []byte) error {
 	content, err := fresh()
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
+	return place(path, content, secret, func(made string) error {
+		if err := os.Link(made, path); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		return nil
+	})
+}
+
+// place writes content, encrypted when there is a secret, beside path, has put
+// bring it there, and returns when all of it is durable.
+func place(path string, content, secret []byte, put func(made string) error) error {
+	if secret != nil {
+		var err error
+		if content, err = encrypt(content, secret); err != nil {
+			return err
+		}
+	}
+	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".keys-*") // mode 0600
 	if err != nil {
 		return err
@@ -197,10 +244,10 @@ func create(path string) error {
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = put(f.Name())
 	}
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err != nil {
 		return err
 	}
 	d, err := os.Open(dir)
@@ -254,24 +301,6 @@ func (v *Vault) BlindIndex(field, normalised string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// Signer returns the key that signs new happiness codes, and its id.
-func (v *Vault) Signer() (keyID byte, key ed25519.PrivateKey) {
-	return v.current, v.signing[v.current]
-}
-
-// SignerOf returns the signing key with this id, so that a card issued under
-// an earlier key can be printed again as it was.
-func (v *Vault) SignerOf(keyID byte) (ed25519.PrivateKey, bool) {
-	key, ok := v.signing[keyID]
-	return key, ok
-}
-
-// PublicKeys returns the keys that verify happiness codes, by id; the map is
-// the caller's own.
-func (v *Vault) PublicKeys() map[byte]ed25519.PublicKey {
-	keys := make(map[byte]ed25519.PublicKey, len(v.signing))
-	for id, private := range v.signing {
-		keys[id] = private.Public().(ed25519.PublicKey)
-	}
-	return keys
-}
+// Seeds are the signing keys that an early key file holds; none in a file of
+// today.
+func (v *Vault) Seeds() []Seed { return slices.Clone(v.seeds) }

@@ -2,7 +2,6 @@ package vault_test
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"os"
@@ -110,26 +109,6 @@ func TestBlindIndex(t *testing.T) {
 	}
 }
 
-func TestSigner(t *testing.T) {
-	t.Parallel()
-	v, _ := open(t)
-	id, private := v.Signer()
-	signature := ed25519.Sign(private, []byte("m"))
-	if !ed25519.Verify(v.PublicKeys()[id], []byte("m"), signature) {
-		t.Error("the public key of the signer does not verify")
-	}
-	delete(v.PublicKeys(), id)
-	if len(v.PublicKeys()) != 1 {
-		t.Error("a caller can change the vault's keys")
-	}
-	if got, ok := v.SignerOf(id); !ok || !got.Equal(private) {
-		t.Error("SignerOf does not return the signer")
-	}
-	if _, ok := v.SignerOf(id + 1); ok {
-		t.Error("SignerOf returns a key that is not there")
-	}
-}
-
 func TestKeyFileIsRefused(t *testing.T) {
 	t.Parallel()
 	_, path := open(t)
@@ -160,8 +139,8 @@ func TestKeyFileIsRefused(t *testing.T) {
 		"future layout":          change("version", 2),
 		"short blind index key":  change("blind_index_key", []byte("short")),
 		"no AEAD keyset":         change("aead_keyset", map[string]any{}),
-		"no signing key":         change("signing_keys", []any{}),
 		"current key is missing": change("current_signing_key", 9),
+		"no current key":         change("signing_keys", []any{map[string]any{"id": 1, "alg": "Ed25519", "seed": make([]byte, 32)}}),
 		"unknown algorithm":      change("signing_keys", []any{map[string]any{"id": 1, "alg": "RSA", "seed": make([]byte, 32)}}),
 		"short seed":             change("signing_keys", []any{map[string]any{"id": 1, "alg": "Ed25519", "seed": make([]byte, 31)}}),
 		"key twice": change("signing_keys", []any{

@@ -169,7 +169,9 @@ func film(t *testing.T, picture, path string) {
 // browser is one Chromium.
 type browser struct{ ctx context.Context }
 
-func newBrowser(t *testing.T, video string) *browser {
+// newBrowser starts a Chromium whose camera films the video, or, without one,
+// Chromium's own test picture with a zoom that works.
+func newBrowser(t *testing.T, video string, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -182,10 +184,12 @@ func newBrowser(t *testing.T, video string) *browser {
 		chromedp.Flag("disable-dev-shm-usage", true),
 		chromedp.Flag("use-fake-device-for-media-stream", true),
 		chromedp.Flag("use-fake-ui-for-media-stream", true),
-		chromedp.Flag("use-file-for-fake-video-capture", video),
 		chromedp.WSURLReadTimeout(stepTime),
 	)
-	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+	if video != "" {
+		options = append(options, chromedp.Flag("use-file-for-fake-video-capture", video))
+	}
+	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
 	ctx, end := chromedp.NewContext(allocator)
 	t.Cleanup(func() {
 		end()

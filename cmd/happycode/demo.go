@@ -16,6 +16,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/matching"
@@ -43,9 +44,10 @@ const (
 )
 
 type demoCity struct {
-	CaseworkerDivision string             `json:"caseworker_division"`
-	Organisations      []demoOrganisation `json:"organisations"`
-	Residents          []demoResident     `json:"residents"`
+	CaseworkerDivision string              `json:"caseworker_division"`
+	Organisations      []demoOrganisation  `json:"organisations"`
+	Residents          []demoResident      `json:"residents"`
+	Reports            []reports.NewReport `json:"reports"`
 }
 
 type demoOrganisation struct {
@@ -219,6 +221,11 @@ func (d *demo) load(ctx context.Context, done bool) error {
 	}
 	if err := d.loadResidents(ctx); err != nil {
 		return err
+	}
+	for _, r := range d.city.Reports {
+		if _, err := d.s.reports.Send(ctx, r); err != nil {
+			return err
+		}
 	}
 	return d.scan(ctx)
 }
@@ -426,7 +433,11 @@ func (d *demo) print(ctx context.Context, p *program, address string) error {
 	if err != nil {
 		return err
 	}
-	url := qrcode.URL(d.s.settings.PublicHost, d.s.residents.Token(code))
+	token, err := d.s.residents.Token(ctx, code)
+	if err != nil {
+		return err
+	}
+	url := qrcode.URL(d.s.settings.PublicHost, token)
 	picture, err := qrcode.PNG(url, qrcode.Q, 640)
 	if err != nil {
 		return err
@@ -447,11 +458,17 @@ func (d *demo) print(ctx context.Context, p *program, address string) error {
 
 // pad fills text up to a width in columns; a Chinese character takes two.
 func pad(text string, width int) string {
+	return text + strings.Repeat(" ", max(width-columns(text), 0))
+}
+
+// columns is how wide a terminal shows the text.
+func columns(text string) int {
+	n := 0
 	for _, c := range text {
 		if c >= 0x1100 {
-			width--
+			n++
 		}
-		width--
+		n++
 	}
-	return text + strings.Repeat(" ", max(width, 0))
+	return n
 }

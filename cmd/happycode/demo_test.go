@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/providers"
 )
@@ -38,6 +40,14 @@ func TestDemoCityIsWellFormed(t *testing.T) {
 			}
 			categories[n.Category] = true
 		}
+	}
+	for i, r := range city.Reports {
+		if _, ok := divisions.Get(r.Division); !ok || r.Key == "" || !slices.Contains(reports.Kinds(), r.Kind) {
+			t.Errorf("report %d: no division, key or kind: %+v", i, r)
+		}
+	}
+	if len(city.Reports) == 0 {
+		t.Error("the list of reports is empty")
 	}
 	kinds := map[providers.Kind]bool{}
 	for _, o := range city.Organisations {

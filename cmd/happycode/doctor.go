@@ -56,6 +56,7 @@ wants a Redis of its own. Exit status 1 when something is wrong.`,
 			defer s.Close()
 			x.s = s
 			x.stores(ctx)
+			x.signing()
 			if err := x.sizes(ctx); err != nil {
 				return err
 			}
@@ -94,6 +95,22 @@ func (x *examination) keyFile(path string) {
 	default:
 		x.ok(what, path+" 只有本人可读；请确认已有备份 / readable by its owner only; make sure that a backup exists")
 	}
+}
+
+// signing says which key signs codes, and names those that do not open.
+func (x *examination) signing() {
+	const what = "签名 signing"
+	keys := x.s.keys
+	if faults := keys.Faults(); len(faults) > 0 {
+		x.bad(what, fmt.Sprintf("密钥 %v 打不开，见 happycode keys list / do not open, see happycode keys list", faults))
+	}
+	signer, err := keys.Signer()
+	if err != nil {
+		x.bad(what, "没有密钥可以签发；请执行 happycode keys new / no key signs; run happycode keys new")
+		return
+	}
+	k := keys.Keys()[signer.ID()]
+	x.ok(what, fmt.Sprintf("密钥 key %d（%s）", k.ID, k.Algorithm))
 }
 
 func (x *examination) disk(dir string) {

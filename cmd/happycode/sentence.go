@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/keyring"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/providers"
 )
@@ -33,6 +34,7 @@ func words(err error) string {
 	var account accounts.FieldError
 	var offer providers.FieldError
 	var resident *residents.FieldError
+	var key *keyring.FieldError
 	switch {
 	case errors.As(err, &account):
 		return account.Field + "：" + account.ZH + " / " + account.EN
@@ -40,6 +42,8 @@ func words(err error) string {
 		return offer.Field + "：" + offer.ZH + " / " + offer.EN
 	case errors.As(err, &resident):
 		return resident.Field + "：" + resident.ZH + " / " + resident.EN
+	case errors.As(err, &key):
+		return key.Field + "：" + key.ZH + " / " + key.EN
 	}
 	return err.Error()
 }

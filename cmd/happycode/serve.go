@@ -22,6 +22,10 @@ const (
 	drainTime = 20 * time.Second
 	// divisionsEvery is how soon a server notices divisions that a command imported.
 	divisionsEvery = 5 * time.Second
+	// keysEvery is the same for signing keys.
+	keysEvery = 3 * time.Second
+	// forgetEvery is how often the words of reports long closed are deleted.
+	forgetEvery = 6 * time.Hour
 )
 
 func (p *program) serve() *cobra.Command {
@@ -115,6 +119,8 @@ func (s *system) background(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { s.watchDivisions(ctx, divisionsEvery) })
+	running.Go(func() { s.keys.Watch(ctx, keysEvery) })
+	running.Go(func() { s.forgetReports(ctx, forgetEvery) })
 	if killed {
 		running.Go(func() { s.mend(ctx) })
 	}
@@ -124,6 +130,24 @@ func (s *system) background(ctx context.Context) error {
 		return nil
 	})
 	return nil
+}
+
+// forgetReports deletes the words of reports that were closed long ago.
+func (s *system) forgetReports(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		if n, err := s.reports.Forget(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("delete the words of old reports", "error", err)
+		} else if n > 0 {
+			s.log.Info("the words of old reports are deleted", "reports", n)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // listen takes the port before anything else, so that a port already taken is

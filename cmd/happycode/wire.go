@@ -18,7 +18,9 @@ import (
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/keyring"
 	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/settings"
 	"github.com/xingfuma/happycode/app/store"
@@ -27,6 +29,7 @@ import (
 	"github.com/xingfuma/happycode/app/vault"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/qrcode"
 )
 
 // recordFile is the embedded record in HAPPYCODE_DATA.
@@ -47,11 +50,13 @@ type system struct {
 	record    store.Record
 	engine    *matching.Engine
 	vault     *vault.Vault
+	keys      *keyring.Ring
 	regions   *regions.Service
 	tree      *atomic.Pointer[regions.Tree]
 	accounts  *accounts.Service
 	audit     *audit.Log
 	residents *residents.Service
+	reports   *reports.Service
 	providers *providers.Service
 	care      *care.Service
 	notes     store.Collection[note, *note]
@@ -138,9 +143,8 @@ func open(ctx context.Context, set settings.Settings, log *slog.Logger, now func
 	if err := s.openMatcher(ctx); err != nil {
 		return nil, err
 	}
-	if s.vault, err = vault.Open(set.KeyFile); err != nil {
-		return nil, say("密钥文件 "+set.KeyFile+" 无法使用；请从备份恢复该文件，切勿新建：没有原密钥，加密的资料无法读取",
-			"the key file cannot be used; restore it from a backup, never make a new one: sealed fields open with the old keys only", err)
+	if err := s.openKeys(ctx); err != nil {
+		return nil, err
 	}
 	if err := s.openServices(ctx); err != nil {
 		return nil, err
@@ -185,8 +189,8 @@ func (s *system) openRecord(ctx context.Context) error {
 		s.record = r
 	}
 	s.onClose("the record", s.record.Close)
-	schemas := slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(),
-		providers.Schemas(), care.Schemas(), app.Schemas(), []store.Schema{noteSchema})
+	schemas := slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
+		providers.Schemas(), care.Schemas(), keyring.Schemas(), app.Schemas(), []store.Schema{noteSchema})
 	if err := s.record.Ensure(ctx, schemas...); err != nil {
 		return fmt.Errorf("prepare the record: %w", err)
 	}
@@ -243,6 +247,32 @@ func (s *system) awaitServer(ctx context.Context) (server, error) {
 	}
 }
 
+// openKeys opens the key file and, with it, the keys of the codes.
+func (s *system) openKeys(ctx context.Context) (err error) {
+	file := s.settings.KeyFile
+	s.vault, err = vault.OpenWith(file, s.settings.KeySecret)
+	switch {
+	case errors.Is(err, vault.ErrSecret) && s.settings.KeySecret == nil:
+		return say("密钥文件 "+file+" 已加密；请把 HAPPYCODE_KEY_SECRET 设为加密时所用的口令",
+			"the key file is encrypted; set HAPPYCODE_KEY_SECRET to the secret it was encrypted under", err)
+	case errors.Is(err, vault.ErrSecret):
+		return say("HAPPYCODE_KEY_SECRET 打不开密钥文件 "+file+"；请换成加密时所用的口令，或从备份恢复该文件",
+			"HAPPYCODE_KEY_SECRET does not open the key file; set the secret it was encrypted under, or restore the file from a backup", err)
+	case err != nil:
+		return say("密钥文件 "+file+" 无法使用；请从备份恢复该文件，切勿新建：没有原密钥，加密的资料无法读取",
+			"the key file cannot be used; restore it from a backup, never make a new one: sealed fields open with the old keys only", err)
+	}
+	s.keys, err = keyring.Open(ctx, keyring.Config{
+		Record: s.record, Vault: s.vault, Now: s.now, Logger: s.log,
+		Algorithm: qrcode.Algorithm(s.settings.CodeAlgorithm), CardDays: s.settings.CardDays,
+	})
+	if errors.Is(err, keyring.ErrSealed) {
+		return say("密钥文件 "+file+" 与档案不配套；请把档案原来的密钥文件复制到这里（每台服务器须用同一个密钥文件）",
+			"the key file is not the record's; put the one here that the record was made with: every server needs the same", err)
+	}
+	return err
+}
+
 func (s *system) openServices(ctx context.Context) error {
 	s.regions = regions.New(s.record)
 	if err := s.loadDivisions(ctx); err != nil {
@@ -251,7 +281,8 @@ func (s *system) openServices(ctx context.Context) error {
 	s.accounts = accounts.New(accounts.Config{Record: s.record, Now: s.now, SessionTTL: s.settings.SessionTTL})
 	s.audit = audit.New(audit.Config{Record: s.record, Now: s.now, Logger: s.log})
 	s.onClose("the audit log", func() error { s.audit.Close(); return nil })
-	s.residents = residents.New(residents.Config{Record: s.record, Vault: s.vault, Now: s.now, DivisionExists: s.known})
+	s.residents = residents.New(residents.Config{Record: s.record, Vault: s.vault, Keys: s.keys, Now: s.now, DivisionExists: s.known})
+	s.reports = reports.New(reports.Config{Record: s.record, Vault: s.vault, Now: s.now, DivisionExists: s.known})
 	s.providers = providers.New(providers.Config{
 		Record: s.record, Now: s.now, Weight: s.villages, Known: s.known, Group: knownGroup,
 		Counties: func() []string { return s.tree.Load().Counties() },
@@ -260,7 +291,7 @@ func (s *system) openServices(ctx context.Context) error {
 	s.care, err = care.New(care.Config{
 		Record: s.record, Engine: s.engine, Catalogue: matching.NewCatalogue(),
 		Residents: s.residents, Providers: s.providers, Audit: s.audit,
-		Tree: s.tree.Load, Vault: s.vault,
+		Tree: s.tree.Load, Vault: s.vault, Keys: s.keys,
 		Now: s.now, Logger: s.log, Hold: s.settings.Hold, Lease: s.settings.Lease,
 	})
 	return err
@@ -380,7 +411,7 @@ func knownGroup(id string) bool {
 func (s *system) application() (*app.App, error) {
 	return app.New(app.Config{
 		Settings: s.settings, Record: s.record, Accounts: s.accounts, Audit: s.audit,
-		Residents: s.residents, Providers: s.providers, Regions: s.regions, Care: s.care, Vault: s.vault,
+		Residents: s.residents, Reports: s.reports, Providers: s.providers, Regions: s.regions, Care: s.care, Vault: s.vault, Keys: s.keys,
 		Tree: s.tree.Load,
 		TreeChanged: func(t *regions.Tree) {
 			s.tree.Store(t)

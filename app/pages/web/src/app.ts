@@ -1,5 +1,7 @@
 // What makes ordinary pages more comfortable. Every page works without it.
 import { el, number, yuan } from "./dom";
+import { places } from "./places";
+import { forgetCodes } from "./kept";
 
 function confirmations(): void {
   document.addEventListener("click", (event) => {
@@ -265,12 +267,42 @@ function importing(): void {
   });
 }
 
+/**
+ * Those who scan or show a code get a worker that starts their pages without a
+ * network. Browsers allow it over HTTPS only.
+ */
+function withoutNetwork(): void {
+  const { role } = document.documentElement.dataset;
+  if (!role || role === "provider" || !navigator.serviceWorker) return;
+  const lang = document.documentElement.lang;
+  void navigator.serviceWorker
+    .register("/sw.js")
+    .then(() => navigator.serviceWorker.ready)
+    .then((registration) => registration.active?.postMessage({ role, lang }))
+    .catch(() => undefined); // the pages work without it
+}
+
+/** Whoever signs out leaves nothing behind in this window, and finds no codes of somebody before on signing in. */
+function forgetting(): void {
+  document.addEventListener("submit", (event) => {
+    const action = (event.target as HTMLFormElement).getAttribute("action");
+    if (action === "/signin" || action === "/signout") forgetCodes();
+    if (action !== "/signout") return;
+    try {
+      sessionStorage.clear();
+    } catch {
+      // A browser that keeps nothing.
+    }
+  });
+}
+
 /** An error that the server found is where the person should look first. */
 function firstError(): void {
   document.querySelector<HTMLElement>(".bad input, .bad select, .bad textarea, [aria-invalid]")?.focus();
 }
 
 confirmations();
+places();
 filteredSelects();
 filteredTrees();
 lots();
@@ -279,5 +311,7 @@ copying();
 liveStock();
 importing();
 onceOnly();
+forgetting();
+withoutNetwork();
 firstError();
 

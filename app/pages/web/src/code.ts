@@ -1,6 +1,7 @@
 // The page that a scanned code opens. The code stands in the URL's fragment,
 // which never reaches a server; it is sent only together with the PIN.
 import { byID } from "./dom";
+import { forgetCodes } from "./kept";
 
 const form = byID<HTMLFormElement>("pin-form");
 const error = byID("pin-error");
@@ -32,6 +33,7 @@ async function open(): Promise<void> {
       body: JSON.stringify({ code: digits || card.value.replace(/\s/g, ""), pin: pin.value }),
     });
     if (answer.ok) {
+      forgetCodes(); // whoever signed in here before
       window.location.replace("/me");
       return;
     }

@@ -1,0 +1,76 @@
+package vault
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// SecretSize is the length of the secret that a key file is encrypted under.
+const SecretSize = 32
+
+// encryptedVersion is the layout of an encrypted key file.
+const encryptedVersion = 2
+
+// encryptedFile is a whole key file, sealed with AES-256-GCM.
+type encryptedFile struct {
+	Version int    `json:"version"`
+	Sealed  []byte `json:"aes_256_gcm"` // nonce ‖ ciphertext ‖ tag
+}
+
+// encryptedContext keeps the ciphertext from being taken for anything else.
+var encryptedContext = []byte("xfm-key-file-v2")
+
+func sealing(secret []byte) (cipher.AEAD, error) {
+	if len(secret) != SecretSize {
+		return nil, fmt.Errorf("a secret of %d bytes, not %d: %w", len(secret), SecretSize, ErrSecret)
+	}
+	block, err := aes.NewCipher(secret)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+func encrypt(content, secret []byte) ([]byte, error) {
+	aead, err := sealing(secret)
+	if err != nil {
+		return nil, err
+	}
+	return json.MarshalIndent(encryptedFile{encryptedVersion, aead.Seal(nil, nil, content, encryptedContext)}, "", "  ")
+}
+
+// decrypt returns the content as it was before [encrypt]; what is not
+// encrypted comes back as it is.
+func decrypt(content, secret []byte) (plain []byte, encrypted bool, err error) {
+	var f encryptedFile
+	dec := json.NewDecoder(bytes.NewReader(content))
+	dec.DisallowUnknownFields()
+	if notOurs := dec.Decode(&f) != nil; notOurs || f.Version != encryptedVersion {
+		return content, false, nil // for parse to judge
+	}
+	if secret == nil {
+		return nil, true, fmt.Errorf("no secret is given: %w", ErrSecret)
+	}
+	aead, err := sealing(secret)
+	if err != nil {
+		return nil, true, err
+	}
+	if plain, err = aead.Open(nil, nil, f.Sealed, encryptedContext); err != nil {
+		return nil, true, fmt.Errorf("the secret does not open it: %w", ErrSecret)
+	}
+	return plain, true, nil
+}
+
+// convert encrypts a key file where it lies. Whoever reads it meanwhile sees
+// one or the other. A second process that does the same writes the same keys.
+func convert(path string, plain, secret []byte) error {
+	if err := place(path, plain, secret, func(made string) error { return os.Rename(made, path) }); err != nil {
+		return errors.Join(ErrKeyFile, fmt.Errorf("encrypt key file %s: %w", path, err))
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package qrcode
+
+import (
+	"errors"
+	"image"
+
+	"github.com/makiuchi-d/gozxing"
+	zxing "github.com/makiuchi-d/gozxing/qrcode"
+	"golang.org/x/image/draw"
+)
+
+// ErrNoCode says that no QR code was found in a picture.
+var ErrNoCode = errors.New("no code in this picture")
+
+// readSides are the longer sides, in pixels, at which a picture is looked at in
+// turn. A finder that misses a code at one size mostly finds it at another; and
+// none of them is as large as a phone's photo, which would take seconds.
+func readSides() []int { return []int{1000, 700, 1600, 480, 2400} }
+
+// Read returns the text of the QR code in a picture, whatever it says; see
+// [Extract] for whether it is one of ours. The whole takes up to two seconds
+// on a large picture without a code.
+//
+// Errors: [ErrNoCode].
+func Read(picture image.Image) (string, error) {
+	size := picture.Bounds().Size()
+	longer := max(size.X, size.Y)
+	whole := false
+	for _, side := range readSides() {
+		if side >= longer {
+			if whole { // looked at already
+				continue
+			}
+			whole, side = true, longer
+		}
+		gray := image.NewGray(image.Rect(0, 0, max(1, size.X*side/longer), max(1, size.Y*side/longer)))
+		draw.ApproxBiLinear.Scale(gray, gray.Bounds(), picture, picture.Bounds(), draw.Src, nil)
+		if text, ok := find(gray); ok {
+			return text, nil
+		}
+	}
+	return "", ErrNoCode
+}
+
+// find looks for a code with two ways of telling dark from light: by the
+// neighbourhood, for photos, and by the whole, for clean pictures.
+func find(gray *image.Gray) (text string, ok bool) {
+	source := gozxing.NewLuminanceSourceFromImage(gray)
+	hints := map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_TRY_HARDER: true}
+	for _, binarizer := range []gozxing.Binarizer{gozxing.NewHybridBinarizer(source), gozxing.NewGlobalHistgramBinarizer(source)} {
+		bitmap, err := gozxing.NewBinaryBitmap(binarizer)
+		if err != nil {
+			continue
+		}
+		if result, err := zxing.NewQRCodeReader().Decode(bitmap, hints); err == nil {
+			return result.GetText(), true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,64 @@
+package qrcode_test
+
+import (
+	"bytes"
+	"errors"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"golang.org/x/image/draw"
+	"golang.org/x/image/math/f64"
+
+	"github.com/xingfuma/happycode/qrcode"
+)
+
+// photographed lays a code on a table, turned and small, with the noise of a
+// phone in the evening.
+func photographed(t *testing.T, text string, degrees, size float64, noise float64) image.Image {
+	t.Helper()
+	content, err := qrcode.PNG(text, qrcode.Q, 600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := png.Decode(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const width, height = 1600, 1200
+	table := image.NewRGBA(image.Rect(0, 0, width, height))
+	draw.Draw(table, table.Bounds(), image.NewUniform(color.RGBA{170, 145, 118, 255}), image.Point{}, draw.Src)
+	sin, cos := math.Sincos(degrees * math.Pi / 180)
+	scale := size / 600
+	sin, cos = sin*scale, cos*scale
+	draw.CatmullRom.Transform(table, f64.Aff3{cos, -sin, width/2 - 300*cos + 300*sin, sin, cos, height/2 - 300*sin - 300*cos}, code, code.Bounds(), draw.Over, nil)
+	r := rand.New(rand.NewPCG(5, uint64(degrees)))
+	for i := range table.Pix {
+		if i%4 != 3 {
+			table.Pix[i] = uint8(min(255, max(0, float64(table.Pix[i])*0.8+r.NormFloat64()*noise)))
+		}
+	}
+	return table
+}
+
+func TestReadPhotos(t *testing.T) {
+	t.Parallel()
+	text := qrcode.URL(host, sign(qrcode.Card, key(1), codeA, minute))
+	for _, x := range []struct{ degrees, size, noise float64 }{{0, 900, 5}, {17, 700, 12}, {45, 800, 12}, {-160, 600, 12}, {90, 450, 5}} {
+		if got, err := qrcode.Read(photographed(t, text, x.degrees, x.size, x.noise)); err != nil || got != text {
+			t.Errorf("turned %v°, %v pixels, noise %v: %q, %v", x.degrees, x.size, x.noise, got, err)
+		}
+	}
+	for name, picture := range map[string]image.Image{
+		"empty table": image.NewGray(image.Rect(0, 0, 800, 600)),
+		"one pixel":   image.NewGray(image.Rect(0, 0, 1, 1)),
+		"a line":      image.NewGray(image.Rect(0, 0, 3000, 1)),
+	} {
+		if got, err := qrcode.Read(picture); !errors.Is(err, qrcode.ErrNoCode) {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}
