@@ -59,34 +59,57 @@ type Plan struct {
 // somebody who fits the lot and goes without.
 func Make(lots []Lot, demands []Demand) Plan {
 	p := Plan{Line: make([]float64, len(lots)), Used: make([]float64, len(lots)), Given: make([]float64, len(demands))}
-	order := make([]int32, len(demands))
-	for i := range order {
-		order[i] = int32(i)
-	}
-	slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(demands[b].Weight, demands[a].Weight) })
-	for _, i := range order {
-		d := &demands[i]
-		left := d.Units
-		for _, l := range d.Fits {
-			if left <= rounding {
-				break
-			}
-			if take := min(left, lots[l].Units-p.Used[l]); take > 0 && meets(&lots[l], d) {
-				p.Used[l] += take
-				left -= take
-			}
-		}
-		p.Given[i] = d.Units - left
-		if left <= rounding {
-			continue
-		}
-		for _, l := range d.Fits {
-			if meets(&lots[l], d) {
-				p.Line[l] = max(p.Line[l], d.Weight)
-			}
+	for _, r := range byWeight(demands) {
+		for i := r.from; i < r.to; i++ {
+			p.fill(lots, demands, i)
 		}
 	}
 	return p
+}
+
+// fill plans units for one demand, or raises the lines of the lots that fail
+// it.
+func (p *Plan) fill(lots []Lot, demands []Demand, i int) {
+	d := &demands[i]
+	left := d.Units
+	for _, l := range d.Fits {
+		if left <= rounding {
+			break
+		}
+		if take := min(left, lots[l].Units-p.Used[l]); take > 0 && meets(&lots[l], d) {
+			p.Used[l] += take
+			left -= take
+		}
+	}
+	p.Given[i] = d.Units - left
+	if left <= rounding {
+		return
+	}
+	for _, l := range d.Fits {
+		if meets(&lots[l], d) {
+			p.Line[l] = max(p.Line[l], d.Weight)
+		}
+	}
+}
+
+// run is demands of one weight that stand together: a kind's, hour by hour.
+// There are far fewer of these to sort.
+type run struct {
+	weight   float64
+	from, to int
+}
+
+func byWeight(demands []Demand) []run {
+	var out []run
+	for i := range demands {
+		if n := len(out); n > 0 && out[n-1].weight == demands[i].Weight {
+			out[n-1].to++
+			continue
+		}
+		out = append(out, run{demands[i].Weight, i, i + 1})
+	}
+	slices.SortFunc(out, func(a, b run) int { return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.from, b.from)) })
+	return out
 }
 
 // rounding is less than anybody is given: what sums of fractions leave over.

@@ -93,6 +93,7 @@ type run struct {
 	last     map[string]float64 // resident and category → when the last counted need came
 	used     map[string]int64   // resident, category and day → units
 	free     []int64            // per lot, as the last plan read it and less what was given since
+	demands  []drip.Demand      // of the last plan; its room is used again
 	out      []Allocation
 }
 
@@ -100,7 +101,8 @@ type run struct {
 type asked struct {
 	*Need
 	left int64
-	next int // ordinal of the next allocation
+	next int     // ordinal of the next allocation
+	fits []int32 // the lots that may serve it at some time, in the order in which they are used up
 }
 
 // Run plays the scenario, strictly in the order of its events, and returns
@@ -223,7 +225,7 @@ func (r *run) come(ctx context.Context, n *Need) error {
 		Person: len(r.people), Units: float64(n.Qty), Weight: n.Weight,
 	})
 	r.people = append(r.people, n)
-	a := &asked{Need: n, left: n.Qty}
+	a := &asked{Need: n, left: n.Qty, fits: r.fitting(n, n.Category)}
 	r.needs[n.ID] = a
 	return r.serve(ctx, a)
 }
@@ -275,17 +277,19 @@ func (r *run) open(a *asked, candidates []matching.Candidate) []matching.Candida
 		open, _ := r.lines.Open(candidates, weightMilli(a.Need))
 		return open
 	case Even:
-		return slices.DeleteFunc(candidates, func(c matching.Candidate) bool {
-			l := &r.lots[r.byID[c.Lot]]
-			begun := max(l.From, l.Announced)
-			part := 1.0
-			if l.Until > begun {
-				part = (r.now - begun + r.Every.Minutes()) / (l.Until - begun)
-			}
-			return float64(l.given) >= part*float64(l.Qty)
-		})
+		return slices.DeleteFunc(candidates, func(c matching.Candidate) bool { return !r.due(&r.lots[r.byID[c.Lot]]) })
 	}
 	return candidates
+}
+
+// due says whether an equal release lets more of a lot go by now.
+func (r *run) due(l *lot) bool {
+	begun := max(l.From, l.Announced)
+	part := 1.0
+	if l.Until > begun {
+		part = (r.now - begun + r.Every.Minutes()) / (l.Until - begun)
+	}
+	return float64(l.given) < part*float64(l.Qty)
 }
 
 // release plans, and offers what may be given to those who wait, in the order
@@ -357,8 +361,20 @@ func (r *run) reaches(a *asked) bool {
 	if r.room(a) < 1 {
 		return false
 	}
-	candidates, _ := r.catalogue.Candidates(r.county, a.Category, r.person(a.Need), at(r.now))
-	return slices.ContainsFunc(r.open(a, candidates), func(c matching.Candidate) bool { return r.free[r.byID[c.Lot]] > 0 })
+	now := at(r.now).UnixMilli()
+	return slices.ContainsFunc(a.fits, func(i int32) bool {
+		l := &r.lots[i]
+		if r.free[i] < 1 || now < l.fromMs || now > l.untilMs {
+			return false
+		}
+		switch r.Policy {
+		case Drip:
+			return r.lines.Of(l.id) <= weightMilli(a.Need)
+		case Even:
+			return r.due(l)
+		}
+		return true
+	})
 }
 
 // plan draws new lines.
@@ -376,16 +392,17 @@ func (r *run) plan(waiting []*asked) {
 			r.shape[i].Units = float64(r.free[i])
 		}
 	}
-	var demands []drip.Demand
+	demands := r.demands[:0]
 	for _, a := range waiting {
 		if units := r.room(a); units > 0 {
 			demands = append(demands, drip.Demand{
 				Weight: float64(weightMilli(a.Need)) / 1000, Units: float64(units), FromMs: now,
-				UntilMs: at(a.Deadline).UnixMilli(), Fits: r.fitting(a.Need, a.Category),
+				UntilMs: at(a.Deadline).UnixMilli(), Fits: a.fits,
 			})
 		}
 	}
 	demands = r.forecast.Rest(now, r.Reserve, stock, demands)
+	r.demands = demands
 	plan := drip.Make(r.shape, demands)
 	lines := make(map[string]int64, len(r.lots))
 	for i, line := range plan.Line {
