@@ -386,7 +386,7 @@ func TestNeedsOfTheDeadEnd(t *testing.T) {
 	r, n := c.resident(village, "meal", 1, 3)
 	c.scan(r)
 	c.waiting(n)
-	if _, err := c.residents.SetStatus(ctx, r.ID, residents.Deceased); err != nil {
+	if _, err := c.residents.SetStatus(ctx, "worker", r.ID, residents.Deceased); err != nil {
 		t.Fatal(err)
 	}
 	c.later("the need has ended", func() bool {

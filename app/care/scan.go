@@ -20,26 +20,26 @@ import (
 )
 
 // Identify finds whose code it is: a scanned address, its digits, or the
-// 12-digit card number. A screen code is good once for each purpose, a word of
-// the caller's. Errors: [ErrUnknownCode], the same for a forged, a revoked, an
-// expired, a used and a mistyped code.
-func (s *Service) Identify(ctx context.Context, purpose, code string) (*residents.Resident, error) {
-	r, _, err := s.identify(ctx, purpose, code)
-	return r, err
+// 12-digit card number. The code's Carer says whether somebody else shows it
+// on the resident's behalf. A screen code is good once for each purpose, a word
+// of the caller's. Errors: [ErrUnknownCode], the same for a forged, a revoked,
+// an expired, a used and a mistyped code.
+func (s *Service) Identify(ctx context.Context, purpose, code string) (*residents.Resident, *residents.Code, error) {
+	r, c, _, err := s.identify(ctx, purpose, code)
+	return r, c, err
 }
 
-// identify also says how: "scan" or "card_no".
-func (s *Service) identify(ctx context.Context, purpose, code string) (r *residents.Resident, how string, err error) {
+// identify also says how: "scan", "card_no" or, for a carer's code, "carer".
+func (s *Service) identify(ctx context.Context, purpose, code string) (r *residents.Resident, c *residents.Code, how string, err error) {
 	code = strings.Join(strings.Fields(code), "")
-	var c *residents.Code
 	if number := strings.ReplaceAll(code, "-", ""); qrcode.ValidCardNumber(number) {
-		how = "card_no"
+		how = byCardNo
 		r, c, err = s.residents.ByCardNumber(ctx, number)
 	} else {
-		how = "scan"
+		how = byScan
 		token, fault := s.verified(ctx, code)
 		if fault != nil {
-			return nil, "", ErrUnknownCode
+			return nil, nil, "", ErrUnknownCode
 		}
 		if r, c, err = s.residents.ByCode(ctx, token.CodeID()); err == nil && token.Kind == qrcode.Screen {
 			err = s.redeem(ctx, token, purpose)
@@ -47,13 +47,16 @@ func (s *Service) identify(ctx context.Context, purpose, code string) (r *reside
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDuplicate):
-		return nil, "", ErrUnknownCode
+		return nil, nil, "", ErrUnknownCode
 	case err != nil:
-		return nil, "", err
+		return nil, nil, "", err
 	case c.Status != residents.CodeActive, r.Status != residents.Active:
-		return nil, "", ErrUnknownCode
+		return nil, nil, "", ErrUnknownCode
 	}
-	return r, how, nil
+	if c.Carer != "" {
+		how = byCarer
+	}
+	return r, c, how, nil
 }
 
 // verified reads a scanned code and checks its signature and time.
@@ -99,14 +102,14 @@ func (s *Service) forgetRedemptions(ctx context.Context) error {
 // Errors: [ErrUnknownCode], also for a resident of another division (which is
 // audited); others are the stores', and safe to retry.
 func (s *Service) Scan(ctx context.Context, p accounts.Principal, code string) (*ScanResult, error) {
-	r, how, err := s.identify(ctx, "scan", code)
+	r, c, how, err := s.identify(ctx, "scan", code)
 	if err != nil {
 		return nil, err
 	}
 	scan := store.NewID()
 	entry := audit.Entry{
 		ID: scan, AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: "scan",
-		Object: how, Subject: r.ID, Division: r.Division, Purpose: "match needs and hand over aid", Outcome: "ok",
+		Object: evidenceOf(how, c.Carer), Subject: r.ID, Division: r.Division, Purpose: "match needs and hand over aid", Outcome: "ok",
 	}
 	if !p.Sees(r.Division) {
 		entry.Outcome = "denied"
@@ -122,9 +125,18 @@ func (s *Service) Scan(ctx context.Context, p accounts.Principal, code string) (
 		result, err = s.serveAll(gctx, p.Account, r)
 		return err
 	})
+	var shown *ShownBy
+	if c.Carer != "" {
+		g.Go(func() error {
+			by, err := s.shownBy(gctx, r.ID, c.Carer)
+			shown = &by
+			return err
+		})
+	}
 	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("scan resident %s: %w", r.ID, err)
 	}
+	result.ShownBy = shown
 	result.Scan = scan
 	return result, nil
 }
@@ -548,9 +560,10 @@ func (s *Service) view(a *Allocation) AllocationView {
 		ProviderName: a.ProviderName, ProviderKind: a.ProviderKind, State: a.State, Accepted: a.AcceptedMs > 0,
 		Reason: a.Reason, EndReason: a.EndReason, Handover: a.Handover,
 		PromisedMs: a.PromisedMs, ExpiresMs: a.ExpiresMs, UntilMs: a.UntilMs,
+		PINRequired: a.State == Promised && s.wantsProof(a) && !s.pictured(a), Photo: s.kept(a),
 	}
 	if a.State == HandedOver {
-		v.HandedOverMs, v.Proof = a.EndedMs, a.Proof
+		v.HandedOverMs, v.Proof, v.Carer = a.EndedMs, a.Proof, a.Carer
 	}
 	note, err := s.vault.OpenField(noteField, a.ID, a.NoteSealed)
 	if err != nil {
