@@ -89,6 +89,7 @@ type Service struct {
 	committer *committer
 	worker    *matching.Worker
 	suspects  suspects
+	plans     plans
 	untold    untold
 
 	started     time.Time
@@ -139,6 +140,7 @@ func New(c Config) (*Service, error) {
 		needs:       c.Residents.NeedCollection(),
 		people:      c.Residents.Collection(),
 		known:       offers{byID: map[string]openOffer{}},
+		plans:       plans{byCounty: map[string]*plan{}},
 		suspects:    suspects{since: map[string]time.Time{}},
 		stopped:     make(chan struct{}),
 	}
