@@ -1,6 +1,7 @@
 package care
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -631,7 +632,10 @@ func (s *Service) view(a *Allocation) AllocationView {
 		PINRequired: a.State == Promised && s.wantsProof(a) && !s.pictured(a), Photo: s.kept(a),
 	}
 	if a.State == HandedOver {
-		v.HandedOverMs, v.Proof, v.Carer = a.EndedMs, a.Proof, a.Carer
+		v.HandedOverMs, v.Proof, v.Carer = cmp.Or(a.GivenMs, a.EndedMs), a.Proof, a.Carer
+	}
+	if reason := a.leased(); reason.Code != "" {
+		v.Leased = &reason
 	}
 	note, err := s.vault.OpenField(noteField, a.ID, a.NoteSealed)
 	if err != nil {
