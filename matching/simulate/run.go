@@ -122,12 +122,16 @@ func Run(ctx context.Context, s *Scenario, c Config) ([]Allocation, error) {
 	if c.Every < time.Minute || c.Every > 6*time.Hour || !(c.Reserve >= 0.1 && c.Reserve <= 10) {
 		return nil, fmt.Errorf("plans every %s with a reserve of %v: every 1 minute to 6 hours, reserve 0.1 to 10", c.Every, c.Reserve)
 	}
+	city, err := newCity(s)
+	if err != nil {
+		return nil, err
+	}
 	r := &run{
-		city: newCity(s), Config: c, needs: map[string]*asked{}, last: map[string]float64{}, used: map[string]int64{},
+		city: city, Config: c, needs: map[string]*asked{}, last: map[string]float64{}, used: map[string]int64{},
 		lines: matching.NewLines(nil),
 	}
 	r.free = make([]int64, len(r.lots))
-	engine, err := matching.New(matching.Config{Redis: c.Redis, Now: func() time.Time { return at(r.now) }})
+	engine, err := matching.New(matching.Config{Redis: c.Redis, Now: func() time.Time { return r.at(r.now) }})
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +225,7 @@ func (r *run) come(ctx context.Context, n *Need) error {
 	}
 	r.last[key] = n.T
 	r.forecast.Seen(drip.Arrival{
-		AtMs: at(n.T).UnixMilli(), Category: r.categories[n.Category], Place: r.regions[n.Region],
+		AtMs: r.at(n.T).UnixMilli(), Category: r.categories[n.Category], Place: r.regions[n.Region],
 		Person: len(r.people), Units: float64(n.Qty), Weight: n.Weight,
 	})
 	r.people = append(r.people, n)
@@ -230,14 +234,19 @@ func (r *run) come(ctx context.Context, n *Need) error {
 	return r.serve(ctx, a)
 }
 
-// serve asks the engine for what a need still lacks.
+// serve asks the engine for what a need still lacks. The cap is the day's on
+// which it came, also where others of the same person came later.
 func (r *run) serve(ctx context.Context, a *asked) error {
-	candidates, _ := r.catalogue.Candidates(r.county, a.Category, r.person(a.Need), at(r.now))
+	room := r.room(a)
+	if room < 1 {
+		return nil
+	}
+	candidates, _ := r.catalogue.Candidates(r.county, a.Category, r.person(a.Need), r.at(r.now))
 	open := r.open(a, candidates)
-	day := fmt.Sprintf("D%04d", int(a.T/dayMinutes))
+	period := r.period(a.Need)
 	outcomes, err := r.engine.Match(ctx, matching.Request{County: r.county, Household: a.Resident, Asks: []matching.Ask{{
-		Need: a.ID, Category: a.Category, Base: a.next, QtyUnits: a.left, WeightMilli: r.rank(a),
-		Cap:        matching.Cap{Field: "c:" + a.Category, Period: day, Limit: r.Categories[r.categories[a.Category]].Cap},
+		Need: a.ID, Category: a.Category, Base: a.next, QtyUnits: room, WeightMilli: r.rank(a),
+		Cap:        matching.Cap{Field: "c:" + a.Category, Period: period, Limit: r.Categories[r.categories[a.Category]].Cap},
 		Candidates: open,
 	}}})
 	if err != nil {
@@ -254,7 +263,7 @@ func (r *run) serve(ctx context.Context, a *asked) error {
 		}
 		a.left -= h.QtyUnits
 		a.next++
-		r.used[a.Resident+"|"+a.Category+"|"+day] += h.QtyUnits
+		r.used[a.Resident+"|"+a.Category+"|"+period] += h.QtyUnits
 		r.free[r.byID[h.Lot]] -= h.QtyUnits
 		r.out = append(r.out, Allocation{a.ID, l.resource.ID, h.QtyUnits, r.now})
 	}
@@ -351,8 +360,7 @@ func (r *run) waiting(ctx context.Context) ([]*asked, error) {
 
 // room is how many units the cap leaves to a need.
 func (r *run) room(a *asked) int64 {
-	day := fmt.Sprintf("D%04d", int(a.T/dayMinutes))
-	return min(a.left, r.Categories[r.categories[a.Category]].Cap-r.used[a.Resident+"|"+a.Category+"|"+day])
+	return min(a.left, r.Categories[r.categories[a.Category]].Cap-r.used[a.Resident+"|"+a.Category+"|"+r.period(a.Need)])
 }
 
 // reaches says whether something can be had for a need at all, so that the
@@ -361,7 +369,7 @@ func (r *run) reaches(a *asked) bool {
 	if r.room(a) < 1 {
 		return false
 	}
-	now := at(r.now).UnixMilli()
+	now := r.at(r.now).UnixMilli()
 	return slices.ContainsFunc(a.fits, func(i int32) bool {
 		l := &r.lots[i]
 		if r.free[i] < 1 || now < l.fromMs || now > l.untilMs {
@@ -379,7 +387,7 @@ func (r *run) reaches(a *asked) bool {
 
 // plan draws new lines.
 func (r *run) plan(waiting []*asked) {
-	now := at(r.now).UnixMilli()
+	now := r.at(r.now).UnixMilli()
 	stock := make([]float64, len(r.Categories))
 	for i := range r.lots {
 		l := &r.lots[i]
@@ -397,7 +405,7 @@ func (r *run) plan(waiting []*asked) {
 		if units := r.room(a); units > 0 {
 			demands = append(demands, drip.Demand{
 				Weight: float64(weightMilli(a.Need)) / 1000, Units: float64(units), FromMs: now,
-				UntilMs: at(a.Deadline).UnixMilli(), Fits: a.fits,
+				UntilMs: r.at(a.Deadline).UnixMilli(), Fits: a.fits,
 			})
 		}
 	}
