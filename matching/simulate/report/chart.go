@@ -122,7 +122,11 @@ func clockText(hour float64) string {
 
 type xy struct{ x, y float64 }
 
+// polyline writes a line's points; one alone is drawn as a dot.
 func polyline(p []xy) string {
+	if len(p) == 1 {
+		p = append(p, xy{p[0].x + 0.1, p[0].y})
+	}
 	var b strings.Builder
 	for i, q := range p {
 		if i > 0 {
