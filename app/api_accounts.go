@@ -29,6 +29,7 @@ type meView struct {
 	Division     string        `json:"division" description:"12-digit code; what lies in it may be seen."`
 	Organisation string        `json:"organisation"`
 	Resident     string        `json:"resident"`
+	Carer        string        `json:"carer" description:"Id of the carer who signed in for the resident; may show the code and nothing else."`
 	Name         string        `json:"name"`
 	Lang         string        `json:"lang" enum:"zh,en"`
 	Token        bool          `json:"token" description:"Came with a service token."`
@@ -36,7 +37,7 @@ type meView struct {
 }
 
 func viewMe(p accounts.Principal) meView {
-	return meView{p.Account, p.Role, p.Division, p.Organisation, p.Resident, p.Name, p.Lang, p.Token, p.CSRF}
+	return meView{p.Account, p.Role, p.Division, p.Organisation, p.Resident, p.Carer, p.Name, p.Lang, p.Token, p.CSRF}
 }
 
 func (a *App) createSession(c *fiber.Ctx) error {
@@ -64,12 +65,12 @@ func (a *App) createResidentSession(c *fiber.Ctx) error {
 	return c.Status(fiber.StatusCreated).JSON(viewMe(p))
 }
 
-// signInResident begins the session of a resident who shows a code and knows
-// the PIN. Every failure is the same faultPIN, and an unknown code costs what
+// signInResident begins the session of a resident, or of a carer of theirs, who
+// shows a code and knows its PIN. Every failure is the same faultPIN, and an unknown code costs what
 // a known one does.
 func (a *App) signInResident(c *fiber.Ctx, code, pin string) (accounts.Principal, error) {
 	ctx := c.UserContext()
-	r, err := a.Care.Identify(ctx, "sign_in", code)
+	r, shown, err := a.Care.Identify(ctx, "sign_in", code)
 	select {
 	case a.hashing <- struct{}{}:
 		defer func() { <-a.hashing }()
@@ -83,10 +84,15 @@ func (a *App) signInResident(c *fiber.Ctx, code, pin string) (accounts.Principal
 	if err != nil {
 		return accounts.Principal{}, err
 	}
-	if err := a.Residents.CheckPIN(ctx, r.ID, pin); err != nil {
+	if shown.Carer != "" {
+		err = a.Residents.CheckCarerPIN(ctx, shown.Carer, pin)
+	} else {
+		err = a.Residents.CheckPIN(ctx, r.ID, pin)
+	}
+	if err != nil {
 		return accounts.Principal{}, err
 	}
-	cookie, p, err := a.Accounts.ResidentSession(ctx, r.ID, langOf(c))
+	cookie, p, err := a.Accounts.CarerSession(ctx, r.ID, shown.Carer, langOf(c))
 	if err != nil {
 		return accounts.Principal{}, err
 	}

@@ -54,7 +54,7 @@ func (a *App) declineAllocation(c *fiber.Ctx) error {
 type handoverRequest struct {
 	Scan string `json:"scan" description:"The scan that the handover rests on, by the same account in the last 12 hours."`
 	Code string `json:"code" description:"Or the code or card number, read again."`
-	PIN  string `json:"pin" description:"Or the resident's PIN. With none of the three it rests on the caseworker's word."`
+	PIN  string `json:"pin" description:"The resident's PIN, or the carer's where the code is a carer's. Needed where the allocation says pin_required, unless a photo was taken. With none of the three it rests on the caseworker's word."`
 }
 
 func (a *App) handOverAllocation(c *fiber.Ctx) error {
@@ -62,8 +62,7 @@ func (a *App) handOverAllocation(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	v, err := a.Care.HandOver(c.UserContext(), principalOf(c), allocationOf(c).ID,
-		care.Evidence{Scan: in.Scan, Code: in.Code, PIN: in.PIN})
+	v, err := a.handOver(c, allocationOf(c).ID, care.Evidence{Scan: in.Scan, Code: in.Code, PIN: in.PIN})
 	if err != nil {
 		return err
 	}

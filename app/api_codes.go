@@ -28,15 +28,23 @@ type shownCode struct {
 	name string
 }
 
-// shownCode returns the code that the one who asks may show at this moment.
-// Errors: faultNothingShown.
+// shownCode returns the code that the one who asks may show at this moment: a
+// resident the own one, a carer the carer's. Errors: faultNothingShown.
 func (a *App) shownCode(c *fiber.Ctx) (shownCode, error) {
 	ctx := c.UserContext()
 	r, err := a.Residents.Get(ctx, principalOf(c).Resident)
 	if err != nil {
 		return shownCode{}, err
 	}
-	_, code, err := a.Residents.ByCode(ctx, r.Code)
+	mine := r.Code
+	if id := principalOf(c).Carer; id != "" {
+		carer, err := a.Residents.Carer(ctx, r.ID, id)
+		if err != nil {
+			return shownCode{}, err
+		}
+		mine = carer.Code
+	}
+	_, code, err := a.Residents.ByCode(ctx, mine)
 	if errors.Is(err, store.ErrNotFound) {
 		return shownCode{}, faultNothingShown
 	}

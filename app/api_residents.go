@@ -329,7 +329,15 @@ func (a *App) getCodePNG(c *fiber.Ctx) error {
 }
 
 func (a *App) reissueCode(c *fiber.Ctx) error {
-	code, err := a.reissue(c)
+	why := residents.WhyOther
+	if len(c.Body()) > 0 { // programs of before there were reasons send none
+		in, err := decode[reasonRequest](c)
+		if err != nil {
+			return err
+		}
+		why = in.Reason
+	}
+	code, err := a.reissue(c, why)
 	if err != nil {
 		return err
 	}
@@ -342,9 +350,9 @@ func (a *App) reissueCode(c *fiber.Ctx) error {
 
 // reissue gives the resident a new code; the old card and whoever signed in
 // with it are out at once.
-func (a *App) reissue(c *fiber.Ctx) (*residents.Code, error) {
+func (a *App) reissue(c *fiber.Ctx, why residents.Why) (*residents.Code, error) {
 	ctx, r := c.UserContext(), residentOf(c)
-	code, err := a.Residents.Reissue(ctx, principalOf(c).Account, r.ID)
+	code, err := a.Residents.Reissue(ctx, principalOf(c).Account, r.ID, why)
 	if err != nil {
 		return nil, err
 	}
@@ -440,7 +448,7 @@ func (a *App) setStatus(c *fiber.Ctx) error {
 // served here any more are signed out.
 func (a *App) giveStatus(c *fiber.Ctx, status residents.Status) (*residents.Resident, error) {
 	ctx := c.UserContext()
-	r, err := a.Residents.SetStatus(ctx, residentOf(c).ID, status)
+	r, err := a.Residents.SetStatus(ctx, principalOf(c).Account, residentOf(c).ID, status)
 	if err != nil {
 		return nil, err
 	}

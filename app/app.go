@@ -23,6 +23,7 @@ import (
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/pages"
+	"github.com/xingfuma/happycode/app/press"
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
@@ -76,6 +77,8 @@ type App struct {
 	site    *pages.Site
 	imports imports
 	gate    *gate
+	press   *press.Press
+	prints  prints
 	// dummyPIN is a hash that no PIN is of, checked where there is none.
 	dummyPIN string
 	// hashing has room for as many PIN checks as may run at once: each takes
@@ -110,6 +113,9 @@ func New(c Config) (*App, error) {
 		imports: imports{at: map[string]importView{}}, dummyPIN: vault.HashSecret(rand.Text()),
 		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), reading: make(chan struct{}, photosAtOnce),
 	}
+	a.press = press.New(press.Config{
+		Residents: c.Residents, Audit: c.Audit, Tree: c.Tree, Keys: c.Keys, Host: c.Settings.PublicHost, FontFile: c.Settings.Font,
+	})
 	a.routes = table()
 	a.metrics = newMetrics(a)
 	a.replays = store.Of[replay](c.Record, replaySchema)

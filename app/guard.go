@@ -141,7 +141,7 @@ func (a *App) guard(r *Route) fiber.Handler {
 		if err := a.fromOurPage(c, r, p, cookie); err != nil {
 			return err
 		}
-		if !r.Public && (!slices.Contains(r.Roles, p.Role) || r.NoToken && p.Token) {
+		if !r.Public && (!slices.Contains(r.Roles, p.Role) || r.NoToken && p.Token || p.Carer != "" && !r.CarerOK) {
 			if p.Role == "" {
 				return a.toSignin(c, r)
 			}
@@ -263,10 +263,34 @@ func (a *App) recognise(ctx context.Context, authorization, session string) (p a
 		return p, false, nil
 	}
 	p, err = a.Accounts.Principal(ctx, session)
+	if err == nil && p.Carer != "" {
+		err = a.carerLives(ctx, p)
+	}
 	if errors.Is(err, accounts.ErrNoSession) {
 		return accounts.Principal{}, false, nil
 	}
 	return p, true, err
+}
+
+// carerLives asks, at each request, whether a carer may still show the
+// resident's code; otherwise the carer's sessions end.
+// Errors: accounts.ErrNoSession.
+func (a *App) carerLives(ctx context.Context, p accounts.Principal) error {
+	r, err := a.Residents.Get(ctx, p.Resident)
+	if err != nil {
+		return err
+	}
+	carer, err := a.Residents.Carer(ctx, p.Resident, p.Carer)
+	if err != nil {
+		return err
+	}
+	if a.Residents.Lives(r, carer) {
+		return nil
+	}
+	if err := a.Accounts.SignOutCarer(ctx, p.Resident, p.Carer); err != nil {
+		return err
+	}
+	return accounts.ErrNoSession
 }
 
 // fromOurPage refuses a request that changes something and was made by a

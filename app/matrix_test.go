@@ -185,7 +185,6 @@ func matrix(w *world) map[string]row {
 		"showResident":        get(workersHere, person),
 		"saveNeed":            form(workersHere, person+"/needs", "category=legal&qty_units=1"),
 		"showCard":            get(workersHere, person+"/card"),
-		"saveReissue":         {}, // as reissueCode
 		"savePIN":             form(workersHere, person+"/pin", "pin=1"),
 		"saveConsent":         form(workersHere, person+"/consent", "consent=matching"),
 		"saveStatus":          form(workersHere, person+"/status", "status=active"),
@@ -223,6 +222,7 @@ func matrix(w *world) map[string]row {
 	}
 	maps.Copy(rows, reportRows(w))
 	maps.Copy(rows, screenRows())
+	maps.Copy(rows, carerRows(w))
 	maps.Copy(rows, scannerMatrix(w))
 	return rows
 }
@@ -233,6 +233,7 @@ func TestMatrix(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	rows := matrix(w)
+	maps.Copy(rows, cardRows())
 	for _, r := range w.app.Routes() {
 		row, ok := rows[r.Name]
 		if !ok {
@@ -244,7 +245,11 @@ func TestMatrix(t *testing.T) {
 			continue
 		}
 		w.residentsSignIn() // signing in or out is among the routes
-		for i, actor := range actorsInOrder {
+		for i, actor := range append(actorsInOrder, "carer") {
+			want := carerCell(r, row.cells)
+			if i < len(row.cells) {
+				want = row.cells[i]
+			}
 			var body any
 			if row.body != nil {
 				body = row.body(w)
@@ -255,10 +260,10 @@ func TestMatrix(t *testing.T) {
 			}
 			before := w.lastAudit()
 			got := w.do(actor, r.Method, row.path, body, headers...)
-			if problem := judge(r, row.cells[i], got); problem != "" {
+			if problem := judge(r, want, got); problem != "" {
 				t.Errorf("%s as %s: %s\n%.300s", r.Name, actor, problem, got.body)
 			}
-			if c := row.cells[i]; c == 'r' || c == '-' {
+			if want == 'r' || want == '-' {
 				if e := w.lastAudit(); e.ID == before.ID || e.Outcome != "denied" {
 					t.Errorf("%s as %s: the refusal is not in the audit log: %+v", r.Name, actor, e)
 				}

@@ -25,6 +25,12 @@ type (
 	keyHeader struct {
 		Key string `header:"Idempotency-Key" maxLength:"128" description:"Repeating a request with the same key within 24 hours answers the first answer again; another body is refused with 422, a request still at work with 409."`
 	}
+	carerPath struct {
+		Carer string `path:"carer" required:"true"`
+	}
+	pictureForm struct {
+		File *multipart.FileHeader `formData:"file" required:"true" description:"JPEG, PNG or WebP; up to 10 MB and 40 megapixels."`
+	}
 	fileForm struct {
 		File     *multipart.FileHeader `formData:"file" required:"true"`
 		Division string                `formData:"division" description:"12-digit code; residents may only be of it or below. Empty: one's own. Not for divisions."`
@@ -87,7 +93,13 @@ func describeRoute(r *openapi31.Reflector, route Route) error {
 	if route.Idempotent {
 		oc.AddReqStructure(keyHeader{})
 	}
-	if route.Upload {
+	if strings.Contains(route.Path, ":carer") {
+		oc.AddReqStructure(carerPath{})
+	}
+	switch {
+	case route.Upload && route.Scope == ScopeAllocation:
+		oc.AddReqStructure(pictureForm{})
+	case route.Upload:
 		oc.AddReqStructure(fileForm{})
 	}
 	if route.Request != nil {

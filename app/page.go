@@ -57,7 +57,7 @@ func (a *App) form(c *fiber.Ctx, path string) (pages.Form, error) {
 	}
 	f := pages.Form{Page: page, Values: map[string][]string{}, Errors: map[string]string{}}
 	c.Request().PostArgs().VisitAll(func(key, value []byte) {
-		if name := string(key); !strings.Contains(name, "password") && name != "pin" && name != "old_pin" && name != "csrf" {
+		if name := string(key); !strings.Contains(name, "password") && name != "pin" && !strings.HasSuffix(name, "_pin") && name != "csrf" {
 			f.Values[name] = append(f.Values[name], typed(string(value)))
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/pages"
+	"github.com/xingfuma/happycode/app/press"
 	"github.com/xingfuma/happycode/app/store"
 )
 
@@ -26,6 +27,8 @@ func (a *App) actorName(c *fiber.Ctx, known actorNames, actor string) (string, e
 	switch {
 	case strings.HasPrefix(actor, "resident:"):
 		name = page.T("role.resident")
+	case strings.HasPrefix(actor, "carer:"):
+		name = page.T("role.carer")
 	case strings.HasPrefix(actor, "token:"):
 		var t *accounts.ServiceToken
 		if t, err = a.Accounts.Token(ctx, strings.TrimPrefix(actor, "token:")); err == nil {
@@ -46,16 +49,18 @@ func (a *App) actorName(c *fiber.Ctx, known actorNames, actor string) (string, e
 	return name, err
 }
 
-// otherActs are the acts that no route does: app/care writes them itself, or a
-// command did.
+// otherActs are the acts that no route does: app/care and app/press write them
+// themselves, or a command did.
 func otherActs() map[string]words {
 	return map[string]words{
 		"scan":          {"扫码", "Scanned the code"},
 		"accept":        {"接受派发", "Accepted aid"},
 		"decline":       {"谢绝派发", "Declined aid"},
 		"handover":      {"交付", "Handed aid over"},
+		"add_photo":     {"拍交付照片", "Took a photo of the handover"},
 		"add_need":      {"登记需求", "Recorded a need"},
 		"withdraw_need": {"撤回需求", "Withdrew a need"},
+		press.Act:       {"打印卡片", "Printed the card"},
 
 		"create_signing_key": {"新建签名密钥", "Made a signing key"},
 		"retire_signing_key": {"停用签名密钥", "Retired a signing key"},

@@ -18,7 +18,7 @@ func (a *App) showHome(c *fiber.Ctx) error {
 	case "":
 		return to(c, "/signin", "")
 	case accounts.Resident:
-		return to(c, "/me", "")
+		return to(c, ownPath(p), "")
 	}
 	page, err := a.page(c, "/")
 	if err != nil {

@@ -27,9 +27,13 @@ func (a *App) mePage(c *fiber.Ctx) (pages.Me, error) {
 	if err != nil {
 		return pages.Me{}, err
 	}
-	v := pages.Me{NeedForm: f, PIN: pin, ID: r.ID, CardNo: r.CardNo}
+	kept, err := a.codeKept(c, r, "/me", historyOfResident)
+	if err != nil {
+		return pages.Me{}, err
+	}
+	v := pages.Me{NeedForm: f, PIN: pin, Kept: kept, ID: r.ID, CardNo: r.CardNo}
 	v.User.Name = person.Name
-	if v.Promises, v.Needs, err = a.standing(c, r.ID, false); err != nil {
+	if v.Promises, v.Needs, err = a.standing(c, r.ID, false, ""); err != nil {
 		return v, err
 	}
 	list, next, err := a.Care.List(ctx, r.ID, c.Query("after"), 200)
@@ -155,14 +159,4 @@ func (a *App) saveDeclined(c *fiber.Ctx) error {
 		return err
 	}
 	return to(c, personPath(c, x.Resident), "declined")
-}
-
-// saveHandedOver is the handover from the resident's page, without a scan: it
-// rests on the caseworker's word.
-func (a *App) saveHandedOver(c *fiber.Ctx) error {
-	x := allocationOf(c)
-	if _, err := a.Care.HandOver(c.UserContext(), principalOf(c), x.ID, care.Evidence{}); err != nil {
-		return err
-	}
-	return to(c, personPath(c, x.Resident), "handed_over")
 }

@@ -194,7 +194,14 @@ func (a *App) residentPage(c *fiber.Ctx, r *residents.Resident) (pages.Resident,
 		IDMasked: masked(person.IDNumber), Household: r.Household, BirthYear: r.BirthYear,
 		ScoreMilli: r.ScoreMilli, Groups: groupTexts(r.Groups),
 	}
-	if v.Promises, v.Needs, err = a.standing(c, r.ID, true); err != nil {
+	if v.Kept, err = a.codeKept(c, r, path, historyOfWorker); err != nil {
+		return v, err
+	}
+	scan := typed(c.Query("scan", c.FormValue("scan")))
+	if v.ShownBy, err = a.shownBy(c, f.Page, r.ID, scan); err != nil {
+		return v, err
+	}
+	if v.Promises, v.Needs, err = a.standing(c, r.ID, true, scan); err != nil {
 		return v, err
 	}
 	received, next, err := a.Care.List(ctx, r.ID, c.Query("after"), 20)
@@ -207,8 +214,9 @@ func (a *App) residentPage(c *fiber.Ctx, r *residents.Resident) (pages.Resident,
 	return v, err
 }
 
-// standing is what a resident is promised and still needs.
-func (a *App) standing(c *fiber.Ctx, resident string, mayHandOver bool) ([]pages.Aid, []pages.Need, error) {
+// standing is what a resident is promised and still needs; scan is the one
+// that a handover would rest on, or "".
+func (a *App) standing(c *fiber.Ctx, resident string, mayHandOver bool, scan string) ([]pages.Aid, []pages.Need, error) {
 	ctx := c.UserContext()
 	offered, err := a.Care.Offered(ctx, resident)
 	if err != nil {
@@ -217,7 +225,7 @@ func (a *App) standing(c *fiber.Ctx, resident string, mayHandOver bool) ([]pages
 	var promises []pages.Aid
 	for _, x := range offered {
 		aid := aidOf(x)
-		aid.Open, aid.MayHandOver = true, mayHandOver
+		aid.Open, aid.MayHandOver, aid.Scan = true, mayHandOver, scan
 		promises = append(promises, aid)
 	}
 	views, err := a.Care.Needs(ctx, resident)
@@ -257,7 +265,7 @@ func aidOf(x care.AllocationView) pages.Aid {
 		Amount: amount(x.Category, x.QtyUnits, x.Unit), Provider: x.ProviderName, Kind: string(x.ProviderKind),
 		State: string(x.State), Accepted: x.Accepted, Reason: reasonText(x.Reason), EndReason: reasonText(x.EndReason),
 		How: string(x.Handover.How), Place: text(x.Handover.Place, x.Handover.PlaceEN), Note: x.Handover.Note,
-		ExpiresMs: x.ExpiresMs, HandedOverMs: x.HandedOverMs,
+		ExpiresMs: x.ExpiresMs, HandedOverMs: x.HandedOverMs, PINRequired: x.PINRequired, Photo: x.Photo, Proof: x.Proof,
 	}
 }
 
@@ -366,31 +374,6 @@ func personPath(c *fiber.Ctx, resident string) string {
 		return "/me"
 	}
 	return "/residents/" + resident
-}
-
-func (a *App) showCard(c *fiber.Ctx) error {
-	r := residentOf(c)
-	page, err := a.page(c, "/residents/"+r.ID+"/card")
-	if err != nil {
-		return err
-	}
-	person, err := a.Residents.Open(c.UserContext(), r)
-	if err != nil {
-		return err
-	}
-	initial := ""
-	for _, first := range person.Name {
-		initial = string(first) + "＊＊"
-		break
-	}
-	return a.show(c, fiber.StatusOK, pages.Card{Page: page, ID: r.ID, Initial: initial, CardNo: r.CardNo})
-}
-
-func (a *App) saveReissue(c *fiber.Ctx) error {
-	if _, err := a.reissue(c); err != nil {
-		return err
-	}
-	return to(c, "/residents/"+residentOf(c).ID, "reissued")
 }
 
 func (a *App) showImport(c *fiber.Ctx) error {

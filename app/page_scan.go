@@ -49,7 +49,7 @@ func (a *App) scanTyped(c *fiber.Ctx, code string) error {
 	a.metrics.scanned(result, err)
 	if err == nil {
 		concerns(c, result.Resident.ID, result.Resident.ID, result.Resident.Division)
-		return to(c, "/residents/"+result.Resident.ID, "")
+		return to(c, "/residents/"+result.Resident.ID+"?scan="+result.Scan, "")
 	}
 	if !errors.Is(err, care.ErrUnknownCode) && !errors.Is(err, qrcode.ErrToken) {
 		return err

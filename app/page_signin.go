@@ -37,9 +37,10 @@ func (a *App) saveSignin(c *fiber.Ctx) error {
 		}
 	}
 	if card := strings.ReplaceAll(name, " ", ""); qrcode.ValidCardNumber(card) {
-		if _, err = a.signInResident(c, card, secret); err == nil {
+		var p accounts.Principal
+		if p, err = a.signInResident(c, card, secret); err == nil {
 			if next != "/me/code" {
-				next = "/me"
+				next = ownPath(p)
 			}
 			return to(c, next, "")
 		}

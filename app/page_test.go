@@ -112,13 +112,13 @@ func TestPagesFromOfferToHappinessList(t *testing.T) {
 	r, err := w.app.Residents.Get(t.Context(), id)
 	must(t, err)
 	wantPage(t, w.submit("page worker", "/scan", url.Values{"code": {"000000000000"}}), 404, `id="f-code"`)
-	wantOn(t, w.submit("page worker", "/scan", url.Values{"code": {r.CardNo[:4] + " " + r.CardNo[4:]}}), "^"+path+"$")
+	wantOn(t, w.submit("page worker", "/scan", url.Values{"code": {r.CardNo[:4] + " " + r.CardNo[4:]}}), "^"+path+`\?scan=`)
 	wantOn(t, w.submit("page worker", "/residents/find", url.Values{"card": {r.CardNo}}), "^"+path+"$")
 	wantPage(t, w.submit("page worker", "/residents/find", url.Values{"card": {w.other.CardNo}}), 404, `id="f-card-error"`)
 
 	page := w.do("page worker", "GET", path, nil)
 	wantPage(t, page, 200, "林阿婆", "爱心餐", "软一点", "现在交付")
-	give := regexp.MustCompile(`/allocations/([^/"]+)/handover`).FindSubmatch(page.body)
+	give := regexp.MustCompile(`/allocations/([^/"]+)/handover#`).FindSubmatch(page.body)
 	if give == nil {
 		t.Fatal("nothing to hand over")
 	}
@@ -129,7 +129,7 @@ func TestPagesFromOfferToHappinessList(t *testing.T) {
 		t.Error("residents can hand over to themselves")
 	}
 	wantOn(t, w.submit("page resident", "/allocations/"+string(give[1])+"/accept", url.Values{}), `^/me\?done=accepted$`)
-	wantOn(t, w.submit("page worker", "/allocations/"+string(give[1])+"/handover", url.Values{}), "^"+path+`\?done=handed_over$`)
+	wantOn(t, w.submit("page worker", "/allocations/"+string(give[1])+"/handover", url.Values{}), "^"+path+`\?done=handed_over#main$`)
 	mine = w.do("page resident", "GET", "/me", nil)
 	wantPage(t, mine, 200, `<div class="end-box end-charity"><strong>1</strong>`, "worker")
 	wantOn(t, w.submit("page resident", "/me/needs", url.Values{"category": {"cash"}, "qty": {"300"}, "urgency": {"1"}}), `^/me\?done=need$`)
@@ -139,7 +139,8 @@ func TestPagesFromOfferToHappinessList(t *testing.T) {
 		t.Error("the card names the person in full")
 	}
 	old := r.CardNo
-	wantOn(t, w.submit("page worker", path+"/reissue", url.Values{}), `\?done=reissued$`)
+	wantPage(t, w.submit("page worker", path+"/reissue", url.Values{}), 400, "请选择原因")
+	wantOn(t, w.submit("page worker", path+"/reissue", url.Values{"reason": {"lost"}}), `/card\?done=reissued$`)
 	if a := w.submit("visitor", "/signin", url.Values{"username": {old}, "password": {"864202"}}); a.status != 401 {
 		t.Errorf("the old card opens the page: %d", a.status)
 	}

@@ -47,6 +47,7 @@ type fault struct {
 	title  words
 	detail words
 	fields []fieldFault
+	again  bool // with something put right, the same Idempotency-Key may be used again
 }
 
 type words struct{ zh, en string }
@@ -142,6 +143,7 @@ var sentinels = []struct { // read only
 	{care.ErrNotYours, faultNotFound},
 	{care.ErrEnded, faultEnded},
 	{care.ErrProof, faultProof},
+	{care.ErrProofNeeded, faultProofNeeded},
 	{matching.ErrNotReady, faultNotReady},
 	{qrcode.ErrToken, faultCode},
 	{residents.ErrPIN, faultPIN},

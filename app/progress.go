@@ -21,8 +21,8 @@ type imports struct {
 }
 
 type importView struct {
-	Done      int   `json:"done" description:"Rows worked on."`
-	Total     int   `json:"total" description:"Rows of the file; 0 while it is not known."`
+	Done      int   `json:"done" description:"Rows or cards worked on."`
+	Total     int   `json:"total" description:"Rows or cards in all; 0 while it is not known."`
 	UpdatedMs int64 `json:"updated_ms"`
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/qrcode"
 )
 
@@ -230,7 +231,7 @@ func TestQueueRefusals(t *testing.T) {
 	if unknown.status != 404 || outside.status != 404 || !bytes.Equal(unknown.body, outside.body) {
 		t.Errorf("unknown %d, outside %d:\n%s\n%s", unknown.status, outside.status, unknown.body, outside.body)
 	}
-	_, err := w.app.Residents.Reissue(t.Context(), "test", w.person.ID)
+	_, err := w.app.Residents.Reissue(t.Context(), "test", w.person.ID, residents.WhyLost)
 	must(t, err)
 	if got := w.queue("caseworker", queueRequest{Code: w.person.CardNo, Offers: []string{o.ID}}); got.status != 404 {
 		t.Errorf("a revoked card: %d", got.status)
@@ -275,7 +276,7 @@ func TestPhoto(t *testing.T) {
 	}
 
 	// Without scripts the form of the scan page goes on to the resident.
-	wantOn(t, send("/scan/photo", photo), "^/residents/"+w.person.ID+"$")
+	wantOn(t, send("/scan/photo", photo), "^/residents/"+w.person.ID+`\?scan=`)
 	wantPage(t, send("/scan/photo", blank.Bytes()), 422, "照片里没有找到幸福码", `action="/scan/photo"`)
 	wantPage(t, send("/scan/photo", photoOf(t, misread(digits))), 404, "无法识别", `action="/scan/photo"`)
 }

@@ -205,7 +205,7 @@ func TestReplacedCardFindsNobody(t *testing.T) {
 	w := newWorld(t)
 	w.account("finder", "caseworker", county, "")
 	old := w.person.CardNo
-	_, err := w.app.Residents.Reissue(t.Context(), "test", w.person.ID)
+	_, err := w.app.Residents.Reissue(t.Context(), "test", w.person.ID, residents.WhyLost)
 	must(t, err)
 	fresh, err := w.app.Residents.Get(t.Context(), w.person.ID)
 	must(t, err)
@@ -221,7 +221,7 @@ func TestReplacedCardFindsNobody(t *testing.T) {
 		t.Errorf("the new card: %d %s", got.status, got.body)
 	}
 	wantOn(t, w.submit("page finder", "/residents/find", url.Values{"card": {fresh.CardNo}}), "^/residents/"+w.person.ID+"$")
-	must(t, w.app.Residents.Revoke(t.Context(), "test", fresh.Code))
+	must(t, w.app.Residents.Revoke(t.Context(), "test", fresh.Code, residents.WhyLost))
 	if got := find(fresh.CardNo); got.status != 404 {
 		t.Errorf("a revoked card: %d %s", got.status, got.body)
 	}

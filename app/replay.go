@@ -44,8 +44,8 @@ type replay struct {
 }
 
 // once runs a request that carries an Idempotency-Key once, and answers its
-// repeats with the first answer. Answers that promise nothing (401, 429, 5xx)
-// are not kept. Errors: faultReused, faultInFlight.
+// repeats with the first answer. Answers that promise nothing (401, 429, 5xx,
+// a proof that is missing) are not kept. Errors: faultReused, faultInFlight.
 func (a *App) once(c *fiber.Ctx, r *Route, p accounts.Principal, handle func() error) error {
 	key := c.Get("Idempotency-Key")
 	if key == "" {
@@ -106,7 +106,7 @@ func (a *App) first(c *fiber.Ctx, mine *replay, handle func() error) (err error)
 	}()
 	failed := handle()
 	if failed != nil {
-		if f := faultOf(failed); f.status >= 500 || f.status == http.StatusUnauthorized || f.status == http.StatusTooManyRequests {
+		if f := faultOf(failed); f.status >= 500 || f.status == http.StatusUnauthorized || f.status == http.StatusTooManyRequests || f.again {
 			return failed
 		}
 		if err := a.refuse(c, failed); err != nil {

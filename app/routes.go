@@ -75,6 +75,7 @@ type Route struct {
 	Idempotent               bool   // takes an Idempotency-Key
 	Limit                    Limit
 	NoToken                  bool // for people; not with a service token
+	CarerOK                  bool // for residents' carers too, who otherwise get nothing that is not Public
 	Upload                   bool // takes a file, up to Settings.UploadLimit
 	// Shell says that a device may keep the page for when there is no network:
 	// with ?shell=1 it comes without a person and without a token. Its own
@@ -94,7 +95,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return slices.Concat(pageRoutes(), apiRoutes(), scannerRoutes(), screenRoutes(), reportRoutes(), probeRoutes())
+	return slices.Concat(pageRoutes(), cardRoutes(), apiRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.
@@ -139,7 +140,6 @@ func pageRoutes() []Route {
 		get("/residents/:id", (*App).showResident, "showResident", scoped(caseworkers, ScopeResident, "view_resident", "居民档案", "A resident")),
 		post("/residents/:id/needs", (*App).saveNeed, "saveNeed", scoped(caseworkers, ScopeResident, "", "登记需求", "Record a need")),
 		get("/residents/:id/card", (*App).showCard, "showCard", scoped(caseworkers, ScopeResident, "view_code", "打印幸福码", "Printable card")),
-		post("/residents/:id/reissue", (*App).saveReissue, "saveReissue", scoped(caseworkers, ScopeResident, "reissue_code", "补发幸福码", "Issue a new code")),
 		post("/residents/:id/pin", (*App).savePIN, "savePIN", scoped(caseworkers, ScopeResident, "set_pin", "设置居民 PIN", "Set a resident's PIN")),
 		post("/residents/:id/consent", (*App).saveConsent, "saveConsent", scoped(caseworkers, ScopeResident, "set_consent", "登记或撤回同意", "Record or withdraw a consent")),
 		post("/residents/:id/status", (*App).saveStatus, "saveStatus", scoped(caseworkers, ScopeResident, "set_status", "更改居民状态", "Change a resident's status")),
@@ -164,7 +164,7 @@ func pageRoutes() []Route {
 		post("/me/pin", (*App).saveMyPIN, "saveMyPIN", limited(act(by(onlySelf, "修改本人 PIN", "Change one's own PIN"), "change_pin"), LimitPIN)),
 		post("/allocations/:id/accept", (*App).saveAccepted, "saveAccepted", scoped(personal, ScopeAllocation, "", "接受派发", "Accept an allocation")),
 		post("/allocations/:id/decline", (*App).saveDeclined, "saveDeclined", scoped(personal, ScopeAllocation, "", "谢绝派发", "Decline an allocation")),
-		post("/allocations/:id/handover", (*App).saveHandedOver, "saveHandedOver", scoped(caseworkers, ScopeAllocation, "", "交付", "Hand over an allocation")),
+		post("/allocations/:id/handover", (*App).saveHandedOver, "saveHandedOver", upload(scoped(caseworkers, ScopeAllocation, "", "交付", "Hand over an allocation"))),
 		get("/c", (*App).showCode, "showCode", public("幸福码落地页", "What a scanned code opens")),
 		get("/audit", (*App).showAudit, "showAudit", act(by(admins, "审计", "Audit"), "view_audit")),
 		post("/audit/check", (*App).saveAuditCheck, "saveAuditCheck", act(by(admins, "核对审计记录", "Verify the audit log"), "check_audit")),

@@ -136,19 +136,19 @@ func TestWhoGetsCodes(t *testing.T) {
 		}
 	}
 	for _, status := range []residents.Status{residents.Moved, residents.Deceased} {
-		_, err := w.app.Residents.SetStatus(ctx, w.person.ID, status)
+		_, err := w.app.Residents.SetStatus(ctx, "test", w.person.ID, status)
 		must(t, err)
 		none(string(status))
 	}
-	_, err := w.app.Residents.SetStatus(ctx, w.person.ID, residents.Active)
+	_, err := w.app.Residents.SetStatus(ctx, "test", w.person.ID, residents.Active)
 	must(t, err)
 	ahead := w.codes("resident").Tokens
-	must(t, w.app.Residents.Revoke(ctx, "test", w.person.Code))
+	must(t, w.app.Residents.Revoke(ctx, "test", w.person.Code, residents.WhyLost))
 	none("revoked")
 	if got := w.scans(ahead[0]); got != http.StatusNotFound {
 		t.Errorf("a code fetched before it was revoked: %d", got)
 	}
-	_, err = w.app.Residents.Reissue(ctx, "test", w.person.ID)
+	_, err = w.app.Residents.Reissue(ctx, "test", w.person.ID, residents.WhyLost)
 	must(t, err)
 	token, err := qrcode.Parse(w.codes("resident").Tokens[0])
 	must(t, err)

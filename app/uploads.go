@@ -87,26 +87,33 @@ func (g *gate) leave(h *fasthttp.RequestHeader) *fault {
 	return u.why
 }
 
-// uploads are the routes that take files, by path.
-func (a *App) uploads() map[string]*Route {
-	paths := map[string]*Route{}
+// uploads are the routes that take files.
+func (a *App) uploads() []*Route {
+	var out []*Route
 	for i := range a.routes {
 		if r := &a.routes[i]; r.Upload {
-			paths[r.Path] = r
+			out = append(out, r)
 		}
 	}
-	return paths
+	return out
+}
+
+// at says whether a path is one of the route's.
+func (r *Route) at(path string) bool {
+	want, got := strings.Split(r.Path, "/"), strings.Split(strings.TrimSuffix(path, "/"), "/")
+	return slices.EqualFunc(want, got, func(w, g string) bool { return w == g || strings.HasPrefix(w, ":") && g != "" })
 }
 
 // headerReceived says how large a request's body may be, once its header is
-// there.
-func (a *App) headerReceived(uploads map[string]*Route) func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+// there. Only what is announced as a form with files may be as large as one.
+func (a *App) headerReceived(uploads []*Route) func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
 	return func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 		path, _, _ := strings.Cut(string(h.RequestURI()), "?")
-		r := uploads[strings.TrimSuffix(path, "/")]
-		if r == nil || string(h.Method()) != r.Method {
+		i := slices.IndexFunc(uploads, func(r *Route) bool { return r.Method == string(h.Method()) && r.at(path) })
+		if i < 0 || !strings.HasPrefix(strings.ToLower(string(h.ContentType())), "multipart/") {
 			return fasthttp.RequestConfig{}
 		}
+		r := uploads[i]
 		p, why := a.uploader(h, r)
 		if !a.gate.enter(h, actor(p), why) {
 			return fasthttp.RequestConfig{}

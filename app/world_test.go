@@ -59,6 +59,9 @@ const (
 	canaryName  = "金丝雀甲"
 	canaryPhone = "13900001111"
 	canaryNote  = "金丝雀便条"
+
+	canaryCarer      = "金丝雀乙"
+	canaryCarerPhone = "13900002222"
 )
 
 // canaryID is a made-up ID number with the right check character.
@@ -118,6 +121,7 @@ type world struct {
 	orgRest string // of providerOther
 	person  *residents.Resident
 	other   *residents.Resident
+	carer   *residents.Carer // of person
 }
 
 // actorHeaders is how somebody asks.
@@ -176,7 +180,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 	life, err := care.New(care.Config{
 		Record: record, Engine: engine, Catalogue: matching.NewCatalogue(), Residents: people, Providers: givers,
 		Audit: chain, Tree: current.Load, Vault: keys, Keys: ring, Now: w.now, Logger: log,
-		Tick: 20 * time.Millisecond,
+		Tick: 20 * time.Millisecond, PINAboveFen: set.PINAboveFen,
 	})
 	must(t, err)
 	must(t, life.Start(ctx))
@@ -234,16 +238,24 @@ func (w *world) people() {
 		Name: "旁人", IDNumber: idNumber("33050319600101", 2), Division: faraway, PIN: "135792", Consent: []string{residents.ConsentMatching},
 	})
 	must(w.t, err)
+	w.carer, err = w.app.Residents.AddCarer(ctx, "test", residents.NewCarer{
+		Resident: w.person.ID, Name: canaryCarer, Relation: "child", Phone: canaryCarerPhone, PIN: "975318",
+		UntilMs: w.now().Add(30 * 24 * time.Hour).UnixMilli(),
+	})
+	must(w.t, err)
 	w.residentsSignIn()
 }
 
-// residentsSignIn begins new sessions for the residents.
+// residentsSignIn begins new sessions for the residents and the carer.
 func (w *world) residentsSignIn() {
 	for name, r := range map[string]*residents.Resident{"resident": w.person, "other resident": w.other} {
 		cookie, p, err := w.app.Accounts.ResidentSession(w.t.Context(), r.ID, "zh")
 		must(w.t, err)
 		w.actors[name] = &actorHeaders{name: name, cookie: cookie, csrf: p.CSRF}
 	}
+	cookie, p, err := w.app.Accounts.CarerSession(w.t.Context(), w.person.ID, w.carer.ID, "zh")
+	must(w.t, err)
+	w.actors["carer"] = &actorHeaders{name: "carer", cookie: cookie, csrf: p.CSRF}
 }
 
 func (w *world) organisation(seat string) string {

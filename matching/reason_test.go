@@ -21,7 +21,7 @@ func TestReasonsInWords(t *testing.T) {
 		got          matching.Reason
 		code, zh, en string
 	}{
-		{matching.ReasonGiven(soup, matching.Text{ZH: "份", EN: "meals"}, 2), "given", "已匹配：“热汤面”有余量，按需派发 2 份。", "Matched: “Noodle soup” has stock; given: 2 meals."},
+		{matching.ReasonGiven(matching.Given{Offer: soup, Unit: matching.Text{ZH: "份", EN: "meals"}, Units: 2, WeightMilli: 900}), "given", "已匹配：“热汤面”有余量，按需派发 2 份。", "Matched: “Noodle soup” has stock; given: 2 meals."},
 		{matching.ReasonWaitingStock(0), "waiting_stock", "合适的资源目前已派完，有余量时自动安排。", "Everything suitable is given out at present; you are served as soon as there is more."},
 		{matching.ReasonWaitingStock(14), "waiting_stock", "合适的资源目前已派完，排在第 14 位，有余量时自动安排。", "Everything suitable is given out at present (number 14 on the list); you are served as soon as there is more."},
 		{matching.ReasonWaitingNone(meal, 3), "waiting_none", "目前没有适合您的“助餐”类资源，排在第 3 位，有新资源时自动安排。", "No offer in “助餐” reaches you now (number 3 on the list); you are served when one does."},
@@ -40,7 +40,7 @@ func TestReasonsAreComplete(t *testing.T) {
 	t.Parallel()
 	next := epoch
 	all := map[string]matching.Reason{
-		"given":             matching.ReasonGiven(matching.Text{}, matching.Text{}, 1),
+		"given":             matching.ReasonGiven(matching.Given{Units: 1}),
 		"waiting_stock":     matching.ReasonWaitingStock(1),
 		"waiting_none":      matching.ReasonWaitingNone(matching.Text{}, 1),
 		"waiting_cap":       matching.ReasonWaitingCap(1, 1, matching.Week, next),

@@ -86,11 +86,12 @@ func (r Role) Valid() bool {
 
 // Principal is who acts, as every request carries it.
 type Principal struct {
-	Account      string `json:"account"`      // account id, "resident:"+id or "token:"+id
+	Account      string `json:"account"`      // account id, "resident:"+id, "carer:"+id or "token:"+id
 	Role         Role   `json:"role"`         //
 	Division     string `json:"division"`     // 12 digits; what lies in it may be seen
 	Organisation string `json:"organisation"` // of a provider, exactly one
-	Resident     string `json:"resident"`     // of a resident, its id
+	Resident     string `json:"resident"`     // of a resident or a carer, the resident's id
+	Carer        string `json:"carer"`        // of a carer, its id: shows the resident's code and does nothing else
 	Name         string `json:"name"`         // what pages call this principal
 	Lang         string `json:"lang"`         // zh or en
 	Session      string `json:"-"`            // session id (not the cookie); "" with a token
@@ -141,6 +142,7 @@ type Session struct {
 	store.Meta `bson:",inline"`
 	Account    string `json:"account"`  // "" for a resident
 	Resident   string `json:"resident"` // "" for an account
+	Carer      string `json:"carer"`    // of the resident, who signed in for them; "" otherwise
 	Epoch      int64  `json:"epoch"`    // of the account when it began
 	CSRF       string `json:"csrf"`
 	Lang       string `json:"lang"` // of a resident

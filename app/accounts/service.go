@@ -201,7 +201,7 @@ func (s *Service) change(ctx context.Context, by, id string, alter func(*Account
 	if err != nil {
 		return err
 	}
-	return s.endAll(ctx, "account", id)
+	return s.endAll(ctx, id)
 }
 
 // SetLang keeps the language of an account or of a resident's session. With a
@@ -337,9 +337,9 @@ func checkLang(lang string) error {
 	return nil
 }
 
-func (s *Service) endAll(ctx context.Context, index, id string) error {
+func (s *Service) endAll(ctx context.Context, account string) error {
 	for {
-		page, _, err := s.sessions.Find(ctx, store.Query{Index: index, Equal: []any{id}, Limit: sweepAtOnce})
+		page, _, err := s.sessions.Find(ctx, store.Query{Index: "account", Equal: []any{account}, Limit: sweepAtOnce})
 		if err != nil {
 			return err
 		}
@@ -351,7 +351,7 @@ func (s *Service) endAll(ctx context.Context, index, id string) error {
 			ids[i] = x.ID
 		}
 		if err := s.sessions.Delete(ctx, ids...); err != nil {
-			return fmt.Errorf("end sessions of %s %s: %w", index, id, err)
+			return fmt.Errorf("end sessions of account %s: %w", account, err)
 		}
 	}
 }

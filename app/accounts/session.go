@@ -172,6 +172,13 @@ func (p patience) lockAfter(failures int64) time.Duration {
 // ResidentSession begins a session for a resident whose card and PIN the
 // caller has checked.
 func (s *Service) ResidentSession(ctx context.Context, residentID, lang string) (cookie string, p Principal, err error) {
+	return s.CarerSession(ctx, residentID, "", lang)
+}
+
+// CarerSession begins a session for a carer of a resident, whose card and PIN
+// the caller has checked. Whether the carer's time is over is for the caller to
+// ask at each request.
+func (s *Service) CarerSession(ctx context.Context, residentID, carerID, lang string) (cookie string, p Principal, err error) {
 	if checkLang(lang) != nil {
 		lang = "zh"
 	}
@@ -181,7 +188,7 @@ func (s *Service) ResidentSession(ctx context.Context, residentID, lang string) 
 	if err := s.sweep(ctx); err != nil {
 		return "", Principal{}, err
 	}
-	session := &Session{Resident: residentID, Lang: lang}
+	session := &Session{Resident: residentID, Carer: carerID, Lang: lang}
 	cookie, err = s.begin(ctx, session)
 	if err != nil {
 		return "", Principal{}, err
@@ -259,7 +266,7 @@ func (s *Service) Renew(ctx context.Context, cookie string) (fresh string, p Pri
 	if err != nil {
 		return "", Principal{}, err
 	}
-	next := &Session{Account: session.Account, Resident: session.Resident, Epoch: session.Epoch, Lang: session.Lang}
+	next := &Session{Account: session.Account, Resident: session.Resident, Carer: session.Carer, Epoch: session.Epoch, Lang: session.Lang}
 	if fresh, err = s.begin(ctx, next); err != nil {
 		return "", Principal{}, err
 	}
@@ -279,9 +286,38 @@ func (s *Service) SignOut(ctx context.Context, cookie string) error {
 }
 
 // SignOutResident ends all sessions of a resident, as is due when the card is
-// issued anew or the PIN is changed.
+// revoked or issued anew or the PIN is changed. Those of the carers go on: they
+// have cards and PINs of their own.
 func (s *Service) SignOutResident(ctx context.Context, residentID string) error {
-	return s.endAll(ctx, "resident", residentID)
+	return s.endOf(ctx, residentID, "", "")
+}
+
+// SignOutOthers is [Service.SignOutResident] but for one session, by its id.
+func (s *Service) SignOutOthers(ctx context.Context, residentID, session string) error {
+	return s.endOf(ctx, residentID, "", session)
+}
+
+// SignOutCarer ends all sessions of one carer of a resident.
+func (s *Service) SignOutCarer(ctx context.Context, residentID, carerID string) error {
+	return s.endOf(ctx, residentID, carerID, "")
+}
+
+// endOf ends the sessions of a resident that are the carer's ("": the
+// resident's own), but for one.
+func (s *Service) endOf(ctx context.Context, residentID, carerID, but string) error {
+	var ids []string
+	if err := s.sessions.Each(ctx, store.Query{Index: "resident", Equal: []any{residentID}}, func(x *Session) error {
+		if x.Carer == carerID && x.ID != but {
+			ids = append(ids, x.ID)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := s.sessions.Delete(ctx, ids...); err != nil {
+		return fmt.Errorf("end sessions of resident %s: %w", residentID, err)
+	}
+	return nil
 }
 
 // sweep deletes some of what has expired.
@@ -317,8 +353,12 @@ func accountPrincipal(a *Account, session *Session) Principal {
 }
 
 func residentPrincipal(session *Session) Principal {
+	account := "resident:" + session.Resident
+	if session.Carer != "" {
+		account = "carer:" + session.Carer
+	}
 	return Principal{
-		Account: "resident:" + session.Resident, Role: Resident, Resident: session.Resident,
+		Account: account, Role: Resident, Resident: session.Resident, Carer: session.Carer,
 		Lang: session.Lang, Session: session.ID, CSRF: session.CSRF,
 	}
 }

@@ -52,6 +52,9 @@ type Config struct {
 	Lease time.Duration
 	// Tick is how often deadlines are looked at. Default 1 s.
 	Tick time.Duration
+	// PINAboveFen is the worth in fen above which a handover takes a PIN or a
+	// photo; 0: always, also where the worth is not known; nil: never.
+	PINAboveFen *int64
 }
 
 // Service is the life of needs. Create it with [New], begin its background
@@ -72,10 +75,12 @@ type Service struct {
 	dripped   time.Duration
 	lease     time.Duration
 	tick      time.Duration
+	pinAbove  *int64
 
 	allocations store.Collection[Allocation, *Allocation]
 	events      store.Collection[Event, *Event]
 	redemptions store.Collection[redemption, *redemption]
+	photos      store.Collection[photo, *photo]
 	shares      store.Collection[providers.Share, *providers.Share]
 	needs       store.Collection[residents.Need, *residents.Need]
 	people      store.Collection[residents.Resident, *residents.Resident]
@@ -84,6 +89,7 @@ type Service struct {
 	committer *committer
 	worker    *matching.Worker
 	suspects  suspects
+	plans     plans
 	untold    untold
 
 	started     time.Time
@@ -125,14 +131,16 @@ func New(c Config) (*Service, error) {
 	s := &Service{
 		record: c.Record, engine: c.Engine, catalogue: c.Catalogue, residents: c.Residents, providers: c.Providers,
 		audit: c.Audit, tree: c.Tree, vault: c.Vault, keys: c.Keys, now: c.Now, log: c.Logger,
-		hold: c.Hold, dripped: c.HoldDripped, lease: c.Lease, tick: c.Tick,
+		hold: c.Hold, dripped: c.HoldDripped, lease: c.Lease, tick: c.Tick, pinAbove: c.PINAboveFen,
 		allocations: store.Of[Allocation](c.Record, allocationSchema),
 		events:      store.Of[Event](c.Record, eventSchema),
 		redemptions: store.Of[redemption](c.Record, redemptionSchema),
+		photos:      store.Of[photo](c.Record, photoSchema),
 		shares:      store.Of[providers.Share](c.Record, providers.SharesSchema()),
 		needs:       c.Residents.NeedCollection(),
 		people:      c.Residents.Collection(),
 		known:       offers{byID: map[string]openOffer{}},
+		plans:       plans{byCounty: map[string]*plan{}},
 		suspects:    suspects{since: map[string]time.Time{}},
 		stopped:     make(chan struct{}),
 	}

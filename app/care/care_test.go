@@ -693,7 +693,7 @@ func TestReplayedScreenCode(t *testing.T) {
 		{90*time.Second - time.Millisecond, true}, {90 * time.Second, false}, {24 * time.Hour, false},
 	} {
 		c.clock.ms.Store(begin.Add(x.at).UnixMilli())
-		_, err := c.care.Identify(context.Background(), fmt.Sprint("purpose ", i), screen)
+		_, _, err := c.care.Identify(context.Background(), fmt.Sprint("purpose ", i), screen)
 		if (err == nil) != x.want || err != nil && !errors.Is(err, ErrUnknownCode) {
 			t.Errorf("%v after its step began: %v, want accepted: %v", x.at, err, x.want)
 		}
@@ -716,7 +716,7 @@ func TestReplayedScreenCode(t *testing.T) {
 	if got := taken.Load(); got != 1 {
 		t.Errorf("one screen code was taken %d times", got)
 	}
-	if _, err := c.care.Identify(context.Background(), "another purpose", screen); err != nil {
+	if _, _, err := c.care.Identify(context.Background(), "another purpose", screen); err != nil {
 		t.Errorf("for another purpose: %v", err)
 	}
 }

@@ -60,6 +60,7 @@ func (s *Service) report(ctx context.Context, what string, err error) {
 
 func (s *Service) sweepAll(ctx context.Context) {
 	s.report(ctx, "forget used screen codes", s.forgetRedemptions(ctx))
+	s.report(ctx, "forget photos of handovers", s.forgetPhotos(ctx))
 	s.report(ctx, "load offers", s.loadOffers(ctx))
 	s.report(ctx, "finish withdrawals", s.finishWithdrawals(ctx))
 	s.report(ctx, "close lots again", s.closeAgain(ctx))

@@ -221,7 +221,7 @@ func TestNeedWithdrawnDuringItsScanLosesNoUnits(t *testing.T) {
 	r, n := c.resident(village, "meal", 2, 3)
 	m := &match{s: c.care, by: "x", resident: r, needs: []*residents.Need{n}, until: c.clock.now().Add(time.Hour)}
 	hold := c.hold(r, n.ID, 2)
-	a, ok := m.allocation(n, hold)
+	a, ok := m.allocation(n, hold, standing{})
 	if !ok {
 		t.Fatal("the offer is not known")
 	}
@@ -386,7 +386,7 @@ func TestNeedsOfTheDeadEnd(t *testing.T) {
 	r, n := c.resident(village, "meal", 1, 3)
 	c.scan(r)
 	c.waiting(n)
-	if _, err := c.residents.SetStatus(ctx, r.ID, residents.Deceased); err != nil {
+	if _, err := c.residents.SetStatus(ctx, "worker", r.ID, residents.Deceased); err != nil {
 		t.Fatal(err)
 	}
 	c.later("the need has ended", func() bool {

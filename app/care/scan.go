@@ -20,26 +20,26 @@ import (
 )
 
 // Identify finds whose code it is: a scanned address, its digits, or the
-// 12-digit card number. A screen code is good once for each purpose, a word of
-// the caller's. Errors: [ErrUnknownCode], the same for a forged, a revoked, an
-// expired, a used and a mistyped code.
-func (s *Service) Identify(ctx context.Context, purpose, code string) (*residents.Resident, error) {
-	r, _, err := s.identify(ctx, purpose, code)
-	return r, err
+// 12-digit card number. The code's Carer says whether somebody else shows it
+// on the resident's behalf. A screen code is good once for each purpose, a word
+// of the caller's. Errors: [ErrUnknownCode], the same for a forged, a revoked,
+// an expired, a used and a mistyped code.
+func (s *Service) Identify(ctx context.Context, purpose, code string) (*residents.Resident, *residents.Code, error) {
+	r, c, _, err := s.identify(ctx, purpose, code)
+	return r, c, err
 }
 
-// identify also says how: "scan" or "card_no".
-func (s *Service) identify(ctx context.Context, purpose, code string) (r *residents.Resident, how string, err error) {
+// identify also says how: "scan", "card_no" or, for a carer's code, "carer".
+func (s *Service) identify(ctx context.Context, purpose, code string) (r *residents.Resident, c *residents.Code, how string, err error) {
 	code = strings.Join(strings.Fields(code), "")
-	var c *residents.Code
 	if number := strings.ReplaceAll(code, "-", ""); qrcode.ValidCardNumber(number) {
-		how = "card_no"
+		how = byCardNo
 		r, c, err = s.residents.ByCardNumber(ctx, number)
 	} else {
-		how = "scan"
+		how = byScan
 		token, fault := s.verified(ctx, code)
 		if fault != nil {
-			return nil, "", ErrUnknownCode
+			return nil, nil, "", ErrUnknownCode
 		}
 		if r, c, err = s.residents.ByCode(ctx, token.CodeID()); err == nil && token.Kind == qrcode.Screen {
 			err = s.redeem(ctx, token, purpose)
@@ -47,13 +47,16 @@ func (s *Service) identify(ctx context.Context, purpose, code string) (r *reside
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDuplicate):
-		return nil, "", ErrUnknownCode
+		return nil, nil, "", ErrUnknownCode
 	case err != nil:
-		return nil, "", err
+		return nil, nil, "", err
 	case c.Status != residents.CodeActive, r.Status != residents.Active:
-		return nil, "", ErrUnknownCode
+		return nil, nil, "", ErrUnknownCode
 	}
-	return r, how, nil
+	if c.Carer != "" {
+		how = byCarer
+	}
+	return r, c, how, nil
 }
 
 // verified reads a scanned code and checks its signature and time.
@@ -99,14 +102,14 @@ func (s *Service) forgetRedemptions(ctx context.Context) error {
 // Errors: [ErrUnknownCode], also for a resident of another division (which is
 // audited); others are the stores', and safe to retry.
 func (s *Service) Scan(ctx context.Context, p accounts.Principal, code string) (*ScanResult, error) {
-	r, how, err := s.identify(ctx, "scan", code)
+	r, c, how, err := s.identify(ctx, "scan", code)
 	if err != nil {
 		return nil, err
 	}
 	scan := store.NewID()
 	entry := audit.Entry{
 		ID: scan, AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: "scan",
-		Object: how, Subject: r.ID, Division: r.Division, Purpose: "match needs and hand over aid", Outcome: "ok",
+		Object: evidenceOf(how, c.Carer), Subject: r.ID, Division: r.Division, Purpose: "match needs and hand over aid", Outcome: "ok",
 	}
 	if !p.Sees(r.Division) {
 		entry.Outcome = "denied"
@@ -122,9 +125,18 @@ func (s *Service) Scan(ctx context.Context, p accounts.Principal, code string) (
 		result, err = s.serveAll(gctx, p.Account, r)
 		return err
 	})
+	var shown *ShownBy
+	if c.Carer != "" {
+		g.Go(func() error {
+			by, err := s.shownBy(gctx, r.ID, c.Carer)
+			shown = &by
+			return err
+		})
+	}
 	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("scan resident %s: %w", r.ID, err)
 	}
+	result.ShownBy = shown
 	result.Scan = scan
 	return result, nil
 }
@@ -276,6 +288,7 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		}
 		m.past[n.ID] = past
 	}
+	lines, stands := m.s.engine.Lines(m.resident.County), map[string]standing{}
 	request := matching.Request{County: m.resident.County, Household: m.resident.Household}
 	now := m.s.now()
 	person := m.s.person(m.resident)
@@ -293,13 +306,12 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 			candidates, misses = nil, nil
 		}
 		m.notFor[n.ID] = m.s.describe(misses)
+		weight := weightNow(n, m.resident.ScoreMilli, now)
+		open, _ := lines.Open(candidates, weight)
+		stands[n.ID] = standing{weight, lines, candidates}
 		request.Asks = append(request.Asks, matching.Ask{
 			Need: n.ID, Category: n.Category, Base: nextOrdinal(m.past[n.ID]), QtyUnits: wanted,
-			WeightMilli: n.WeightMilli(m.resident.ScoreMilli),
-			Cap: matching.Cap{
-				Field: "c:" + n.Category, Period: category.CapPeriod.Label(now), Limit: category.CapUnits,
-			},
-			Candidates: candidates,
+			WeightMilli: weight, Cap: capOf(category, now), Candidates: open,
 		})
 	}
 	if len(request.Asks) == 0 {
@@ -321,7 +333,7 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 			again = true
 		}
 		for _, h := range o.Holds {
-			a, ok := m.allocation(n, h)
+			a, ok := m.allocation(n, h, stands[n.ID])
 			if !ok { // the offer was withdrawn in between
 				withdrawn = append(withdrawn, h)
 				continue
@@ -330,7 +342,9 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		}
 		m.place[n.ID] = o.Position
 		if o.ShortUnits > 0 {
-			m.short[n.ID] = m.why(n, o)
+			if m.short[n.ID], err = m.why(ctx, n, o, stands[n.ID]); err != nil {
+				return false, err
+			}
 		} else {
 			delete(m.short, n.ID)
 		}
@@ -397,8 +411,15 @@ func nextOrdinal(past []*Allocation) int {
 	return next
 }
 
+// standing is where a need stands to the lines.
+type standing struct {
+	weightMilli int64
+	lines       *matching.Lines
+	candidates  []matching.Candidate
+}
+
 // allocation is what a hold becomes when the record accepts it.
-func (m *match) allocation(n *residents.Need, h matching.Hold) (_ *Allocation, ok bool) {
+func (m *match) allocation(n *residents.Need, h matching.Hold, at standing) (_ *Allocation, ok bool) {
 	o, ok := m.s.offer(h.Offer)
 	if !ok {
 		return nil, false
@@ -412,28 +433,87 @@ func (m *match) allocation(n *residents.Need, h matching.Hold) (_ *Allocation, o
 		Claim: strings.Join([]string{m.resident.Household, h.Category.Field, h.Category.Period, strconv.FormatInt(h.Seq, 10)}, "|"),
 		Seq:   h.Seq, CategoryCap: h.Category, OfferCap: h.OfferCap,
 		PromisedMs: now, PromisedBy: m.by, ExpiresMs: min(until, m.until.UnixMilli()), UntilMs: until,
-		Reason:  matching.ReasonGiven(matching.Text{ZH: o.TitleZH, EN: o.TitleEN}, unitText(o.Unit, n.Category), h.QtyUnits),
+		Reason:  m.given(n, o, h, at),
 		TitleZH: o.TitleZH, TitleEN: o.TitleEN, Unit: o.Unit, ValueFen: o.ValueFen,
 		ProviderName: o.providerName, ProviderKind: o.Kind, Handover: o.Handover,
 	}, true
 }
 
+// given says why a need is served: by its weight and the line, and whether the
+// line has fallen to somebody who waited.
+func (m *match) given(n *residents.Need, o openOffer, h matching.Hold, at standing) matching.Reason {
+	g := matching.Given{
+		Offer: matching.Text{ZH: o.TitleZH, EN: o.TitleEN}, Unit: unitText(o.Unit, n.Category), Category: categoryText(n.Category),
+		Units: h.QtyUnits, WeightMilli: at.weightMilli, LineMilli: at.lines.Of(h.Lot), Waited: m.by == byWorker,
+	}
+	if n.Reason.Code == matching.CodeWaitingLine {
+		// A reason of our own: what does not read as a number is no line.
+		g.WasMilli, _ = strconv.ParseInt(n.Reason.Facts["line_milli"], 10, 64)
+	}
+	return matching.ReasonGiven(g)
+}
+
+func categoryText(id string) matching.Text {
+	c, _ := providers.CategoryByID(id)
+	return matching.Text{ZH: c.ZH, EN: c.EN}
+}
+
+// above is the lowest line above a need behind which there still is something;
+// 0 where there is none.
+func (m *match) above(ctx context.Context, at standing) (lowest int64, err error) {
+	var lots []string
+	for _, c := range at.candidates {
+		if at.lines.Of(c.Lot) > at.weightMilli {
+			lots = append(lots, c.Lot)
+		}
+	}
+	if len(lots) == 0 {
+		return 0, nil
+	}
+	stock, err := m.s.engine.Stock(ctx, m.resident.County, lots)
+	if err != nil {
+		return 0, err
+	}
+	for _, st := range stock {
+		if line := at.lines.Of(st.ID); st.FreeUnits > 0 && (lowest == 0 || line < lowest) {
+			lowest = line
+		}
+	}
+	return lowest, nil
+}
+
 // why puts the engine's word for a shortage into a reason.
-func (m *match) why(n *residents.Need, o matching.Outcome) matching.Reason {
+func (m *match) why(ctx context.Context, n *residents.Need, o matching.Outcome, at standing) (matching.Reason, error) {
+	if o.Why != matching.ShortCap && m.resident.Consent.Allows(residents.ConsentMatching) {
+		switch line, err := m.above(ctx, at); {
+		case err != nil:
+			return matching.Reason{}, err
+		case line == matching.Shut:
+			return matching.ReasonWaitingEven(categoryText(n.Category)), nil
+		case line > 0:
+			return matching.ReasonWaitingLine(categoryText(n.Category), at.weightMilli, line, o.Position), nil
+		case len(at.candidates) > 0 && o.Why == matching.ShortNone: // what is above is given out as well
+			o.Why = matching.ShortStock
+		}
+	}
+	return m.shortage(n, o), nil
+}
+
+func (m *match) shortage(n *residents.Need, o matching.Outcome) matching.Reason {
 	category, _ := providers.CategoryByID(n.Category)
 	now := m.s.now()
 	if !m.resident.Consent.Allows(residents.ConsentMatching) {
 		return matching.ReasonNoConsent()
 	}
 	switch o.Why {
-	case "cap":
+	case matching.ShortCap:
 		return matching.ReasonWaitingCap(o.CapUsed, category.CapUnits, category.CapPeriod, category.CapPeriod.End(now))
-	case "offer_cap":
+	case matching.ShortOfferCap:
 		return matching.ReasonWaitingOfferCap(time.Time{})
-	case "stock":
+	case matching.ShortStock:
 		return matching.ReasonWaitingStock(0) // the position has a field of its own
 	}
-	return matching.ReasonWaitingNone(matching.Text{ZH: category.ZH, EN: category.EN}, 0)
+	return matching.ReasonWaitingNone(categoryText(n.Category), 0)
 }
 
 // finish writes what the needs have become, tells the events, and puts back on
@@ -470,7 +550,7 @@ func (m *match) finish(ctx context.Context) error {
 // does not take now.
 func (s *Service) wait(ctx context.Context, n *residents.Need, scoreMilli int64) {
 	err := s.engine.Wait(ctx, n.County, matching.Waiter{
-		Need: n.ID, Category: n.Category, WeightMilli: n.WeightMilli(scoreMilli),
+		Need: n.ID, Category: n.Category, WeightMilli: weightNow(n, scoreMilli, s.now()),
 	})
 	if err != nil && !errors.Is(err, matching.ErrNotReady) {
 		s.log.Warn("put on the waiting list later", "need", n.ID, "error", err)
@@ -548,9 +628,10 @@ func (s *Service) view(a *Allocation) AllocationView {
 		ProviderName: a.ProviderName, ProviderKind: a.ProviderKind, State: a.State, Accepted: a.AcceptedMs > 0,
 		Reason: a.Reason, EndReason: a.EndReason, Handover: a.Handover,
 		PromisedMs: a.PromisedMs, ExpiresMs: a.ExpiresMs, UntilMs: a.UntilMs,
+		PINRequired: a.State == Promised && s.wantsProof(a) && !s.pictured(a), Photo: s.kept(a),
 	}
 	if a.State == HandedOver {
-		v.HandedOverMs, v.Proof = a.EndedMs, a.Proof
+		v.HandedOverMs, v.Proof, v.Carer = a.EndedMs, a.Proof, a.Carer
 	}
 	note, err := s.vault.OpenField(noteField, a.ID, a.NoteSealed)
 	if err != nil {

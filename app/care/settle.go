@@ -98,99 +98,6 @@ func (s *Service) Decline(ctx context.Context, p accounts.Principal, id, note st
 // noteField is the name under which the note of a refusal is sealed.
 const noteField = "decline_note"
 
-// Evidence is what shows that the person was there at the handover; all of it
-// is checked, none of it is needed.
-type Evidence struct {
-	Scan string // the id of a scan of this resident by the same account in the last twelve hours
-	Code string // the code or the card number
-	PIN  string // the resident's PIN
-}
-
-// scanProves is how long after a scan a handover still rests on it: a day's
-// round through the villages.
-const scanProves = 12 * time.Hour
-
-// prove checks the evidence and says what the handover rests on: "pin",
-// "scan", "card_no" or, without any, "word", the caseworker's own.
-// Errors: [ErrProof], and for the PIN those of [residents.Service.CheckPIN].
-func (s *Service) prove(ctx context.Context, p accounts.Principal, a *Allocation, e Evidence) (string, error) {
-	proof := "word"
-	if e.Scan != "" {
-		how, err := s.scanned(ctx, p, a.Resident, e.Scan)
-		if err != nil {
-			return "", err
-		}
-		proof = how
-	}
-	if e.Code != "" {
-		r, how, err := s.identify(ctx, "handover", e.Code)
-		if errors.Is(err, ErrUnknownCode) || err == nil && r.ID != a.Resident {
-			return "", ErrProof
-		}
-		if err != nil {
-			return "", err
-		}
-		proof = how
-	}
-	if e.PIN != "" {
-		if err := s.residents.CheckPIN(ctx, a.Resident, e.PIN); err != nil {
-			return "", err
-		}
-		proof = "pin"
-	}
-	return proof, nil
-}
-
-// scanned says how a resident's code was read ("scan" or "card_no") in a scan of
-// the principal's. Errors: [ErrProof].
-func (s *Service) scanned(ctx context.Context, p accounts.Principal, resident, scan string) (string, error) {
-	since := s.now().Add(-scanProves).UnixMilli()
-	for after := ""; ; {
-		entries, next, err := s.audit.Of(ctx, resident, after, 200)
-		if err != nil {
-			return "", err
-		}
-		for _, x := range entries {
-			if x.AtMs < since {
-				return "", ErrProof
-			}
-			if x.ID == scan && x.Act == "scan" && x.Actor == p.Account && x.Outcome == "ok" {
-				return x.Object, nil
-			}
-		}
-		if next == "" {
-			return "", ErrProof
-		}
-		after = next
-	}
-}
-
-// HandOver records that the aid was given, and what proves it. Handing over
-// again changes nothing.
-// Errors: [ErrEnded] when it was declined or expired, [ErrNotYours],
-// [ErrProof] when evidence is given that does not fit, [store.ErrNotFound].
-func (s *Service) HandOver(ctx context.Context, p accounts.Principal, id string, evidence Evidence) (AllocationView, error) {
-	if p.Role == accounts.Resident {
-		return AllocationView{}, ErrNotYours
-	}
-	a, err := s.mine(ctx, p, "handover", id)
-	if err != nil {
-		return AllocationView{}, err
-	}
-	proof, err := s.prove(ctx, p, a, evidence)
-	if err != nil {
-		return AllocationView{}, fmt.Errorf("hand over %s: %w", id, err)
-	}
-	a, err = s.end(ctx, id, ending{by: p.Account, to: HandedOver, remark: proof, scan: evidence.Scan, reason: matching.ReasonHandedOver()})
-	if err != nil {
-		return AllocationView{}, fmt.Errorf("hand over %s: %w", id, err)
-	}
-	if err := s.audited(ctx, p, "handover", a); err != nil {
-		return AllocationView{}, err
-	}
-	return s.view(a), nil
-}
-
 func (s *Service) audited(ctx context.Context, p accounts.Principal, act string, a *Allocation) error {
 	return s.audit.Write(ctx, audit.Entry{
 		AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: act, Object: a.ID,
@@ -203,6 +110,7 @@ type ending struct {
 	by     string
 	to     State
 	remark string // the proof of a handover, or the sealed note of a refusal
+	carer  string // at a handover, the carer whose code was shown
 	scan   string // of a handover that rests on one
 	reason matching.Reason
 	// dueMs, where it is set, is when it must have been due (Unix ms): an
@@ -225,7 +133,7 @@ func (s *Service) end(ctx context.Context, id string, e ending) (*Allocation, er
 		a.State, a.Unsettled, a.EndedMs, a.EndedBy, a.EndReason = e.to, true, now, e.by, e.reason
 		switch e.to {
 		case HandedOver:
-			a.Proof, a.Scan = e.remark, e.scan
+			a.Proof, a.Carer, a.Scan = e.remark, e.carer, e.scan
 		case Declined:
 			a.NoteSealed = e.remark
 		}

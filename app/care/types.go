@@ -22,6 +22,9 @@ var (
 	// ErrProof says that the evidence of a handover is not of this person: a
 	// scan of somebody else's, by somebody else or too old, or another code.
 	ErrProof = errors.New("the evidence does not fit this person")
+	// ErrProofNeeded says that what is handed over is worth so much that a scan
+	// alone does not do: it takes a PIN or a photo, see [Config.PINAboveFen].
+	ErrProofNeeded = errors.New("a PIN or a photo is needed")
 	// ErrNotReady is [matching.ErrNotReady].
 	ErrNotReady = matching.ErrNotReady
 )
@@ -71,10 +74,15 @@ type Allocation struct {
 	UntilMs    int64  `json:"until_ms"` // end of the lot
 	EndedMs    int64  `json:"ended_ms"`
 	EndedBy    string `json:"ended_by"`
-	Proof      string `json:"proof"` // what the handover rests on: "pin", "scan", "card_no", "word"
+	Proof      string `json:"proof"` // what the handover rests on: "pin", "photo", "scan", "card_no", "carer", "word"
+	Carer      string `json:"carer"` // id of the carer whose code was shown at the handover; "": the resident's own
 	// Scan is the scan that the handover rests on, if any: who else scanned the
 	// person at the same moment finds that it was not theirs that gave.
 	Scan string `json:"scan"`
+	// Photo is the id of the photo taken at the handover, PhotoMs when. A photo
+	// counts only while its allocation names it.
+	Photo   string `json:"photo"`
+	PhotoMs int64  `json:"photo_ms"`
 
 	Reason     matching.Reason `json:"reason"`
 	EndReason  matching.Reason `json:"end_reason"`
@@ -149,7 +157,9 @@ var (
 )
 
 // Schemas are the collections of this package.
-func Schemas() []store.Schema { return []store.Schema{allocationSchema, eventSchema, redemptionSchema} }
+func Schemas() []store.Schema {
+	return []store.Schema{allocationSchema, eventSchema, redemptionSchema, photoSchema}
+}
 
 // ResidentView is what a caseworker sees of a person.
 type ResidentView struct {
@@ -214,16 +224,27 @@ type AllocationView struct {
 	UntilMs      int64              `json:"until_ms"`
 	HandedOverMs int64              `json:"handed_over_ms"` // 0: not yet
 	Proof        string             `json:"proof"`          // what the handover rests on
+	Carer        string             `json:"carer"`          // id of the carer who took it; "": the resident
+	PINRequired  bool               `json:"pin_required"`   // a scan alone does not do: it takes a PIN or a photo
+	Photo        bool               `json:"photo"`          // there is a photo of the handover
 }
 
 // ScanResult answers a scan, whole.
 type ScanResult struct {
 	Scan     string           `json:"scan"` // id of this scan in the audit log
 	AtMs     int64            `json:"at_ms"`
+	ShownBy  *ShownBy         `json:"shown_by,omitempty"` // missing: the resident's own code
 	Resident ResidentView     `json:"resident"`
 	Needs    []NeedView       `json:"needs"`    // not ended
 	Offered  []AllocationView `json:"offered"`  // promised, waiting to be handed over
 	Received []AllocationView `json:"received"` // the last twenty, newest first
+}
+
+// ShownBy is the carer who shows a code on a resident's behalf.
+type ShownBy struct {
+	Name     string `json:"name"`
+	Relation string `json:"relation"` // of [residents.Relations]
+	UntilMs  int64  `json:"until_ms"` // until when they may
 }
 
 // ShareStock is one county's share of a lot, as the record and the matcher

@@ -34,8 +34,13 @@ type Aid struct {
 	Note              string
 	ExpiresMs         int64
 	HandedOverMs      int64
-	Open              bool // promised: may be accepted or declined
-	MayHandOver       bool // by the one who looks at it
+	Open              bool   // promised: may be accepted or declined
+	MayHandOver       bool   // by the one who looks at it
+	PINRequired       bool   // worth so much that it takes a PIN or a photo
+	Photo             bool   // there is a photo of the handover
+	Proof             string // what the handover rested on, below "proof."
+	Scan              string // id of the scan that a handover would rest on
+	Failure           string // why it could not be handed over
 }
 
 // Viewing is one look at a person's record.

@@ -1,17 +1,31 @@
 package pages
 
-// Card is the printable card: 85.6 × 54 mm, with no full name and no ID number.
+// Card is the printable card of one person.
 type Card struct {
 	Page
-	ID      string
-	Initial string // family name only
-	CardNo  string
+	ID   string
+	Face CardFace
 }
 
-// CardNoSpaced is the card number in groups of four.
-func (c Card) CardNoSpaced() string { return spaced(c.CardNo) }
-
 func (Card) template() string { return "card" }
+
+// CardFace is what stands on a card, 85.6 × 54 mm, in both languages at once:
+// no full name and no ID number.
+type CardFace struct {
+	Words   CardWords
+	Initial string // first character and stars
+	CardNo  string
+	Until   string // date, "" for none
+	Side    int    // of the code with its margin of four modules, in modules
+	Path    string // of the code's dark modules
+}
+
+// Symbol is the part of the picture without its margin, for viewBox: the
+// card's own white is the margin.
+func (f CardFace) Symbol() [4]int { return [4]int{4, 4, f.Side - 8, f.Side - 8} }
+
+// CardNoSpaced is the card number in groups of four.
+func (f CardFace) CardNoSpaced() string { return spaced(f.CardNo) }
 
 func spaced(s string) string {
 	out := []rune{}
@@ -23,3 +37,48 @@ func spaced(s string) string {
 	}
 	return string(out)
 }
+
+// CardWords is what stands on every card and every sheet.
+type CardWords struct{ Brand, BrandEN, Holder, Number, Until, Note, NoteEN, Scale string }
+
+// Cards is where the cards of a division are printed.
+type Cards struct {
+	Form
+	Divisions []ChoiceGroup
+	Division  string // chosen, or the own one
+	Place     string
+	Count     CardCount
+	Most      int64 // cards that one file takes
+}
+
+// CardCount is how many cards a division has.
+type CardCount struct {
+	Cards, Sheets, Gone, NoCode int64
+	TooMany                     bool
+}
+
+// LeftOut is how many people get no card.
+func (c CardCount) LeftOut() int64 { return c.Gone + c.NoCode }
+
+func (Cards) template() string { return "cards" }
+
+// CardSheets is the cards of a division as sheets of paper.
+type CardSheets struct {
+	Page
+	Division string
+	Place    string
+	Sheets   []CardSheet
+	First    int64 // number of the first sheet shown, from 1
+	Last     int64
+	Total    int64
+	Next     Link
+}
+
+// CardSheet is up to ten cards of one place.
+type CardSheet struct {
+	Place, Position string
+	Scale           string
+	Faces           []CardFace
+}
+
+func (CardSheets) template() string { return "card_sheets" }

@@ -11,6 +11,7 @@ type Me struct {
 	Ends       []EndCount  // and by the three ends
 	Next       Link
 	Views      []Viewing
+	Kept       CodeKept
 }
 
 // ListGroup is what was received of one kind.

@@ -15,6 +15,8 @@ type Resident struct {
 	NextReceived                                 Link
 	Needs                                        []Need
 	Views                                        []Viewing
+	Kept                                         CodeKept
+	ShownBy                                      string // who showed the code at the scan that led here, in words
 }
 
 func (Resident) template() string { return "resident" }

@@ -71,6 +71,11 @@ func samples(s *Site, lang string) []sample {
 	own.MayHandOver = false
 	lunchHere := lunch
 	lunchHere.MayHandOver = true
+	grantHere := grant
+	grantHere.MayHandOver, grantHere.PINRequired, grantHere.Scan = true, true, "019ab3f2-0000-7000-8000-000000000001"
+	grantHere.Failure = Page{Lang: lang}.Say(Text{"此项价值较高，仅扫码不能交付：请由领取人输入 PIN，或拍一张交付照片。", "This is worth so much that a scan alone does not do: have the PIN entered, or take a photo of the handover."})
+	grant.PINRequired = true
+	received[0].Proof, received[1].Proof, received[1].Photo = "carer", "photo", true
 	needForm := func(p Page, wrong bool) NeedForm {
 		f := NeedForm{Form: sampleForm(p, map[string][]string{"qty": {"1"}, "urgency": {"2"}}), Categories: categories, Today: "2025-11-25"}
 		if wrong {
@@ -89,6 +94,10 @@ func samples(s *Site, lang string) []sample {
 	worker := func(path string) Page { return samplePage(s, lang, "caseworker", path) }
 	giver := func(path string) Page { return samplePage(s, lang, "provider", path) }
 	visitor := func(path string) Page { return samplePage(s, lang, "", path) }
+
+	face := func(initial, no, until string) CardFace {
+		return CardFace{Words: CardWords{"幸福码", "Happiness Code", "持卡人", "卡号", "有效期至", "遗失请告诉社工。", "If lost, tell a caseworker.", ""}, Initial: initial, CardNo: no, Until: until, Side: 29, Path: "M4 4h7v1h-7zM24 4h1v1h-1z"}
+	}
 
 	done := worker("/residents/r1")
 	done.Done = "handed_over"
@@ -130,7 +139,7 @@ func samples(s *Site, lang string) []sample {
 		{ID: "o1", Kind: "enterprise", Status: "pending", CreditCode: "91330500MA2B3C4D5X", Place: "吴兴区", Contact: "0572-2030405", Name: Text{"浙北大厦集团", "Zhebei Group"}, CreatedMs: sampleNow - sampleDay},
 		{ID: "o2", Kind: "charity", Status: "approved", CreditCode: "53330500MJ8760123B", Place: "南浔区", Name: Text{"湖州市慈善总会", "Huzhou Charity Federation"}, CreatedMs: sampleNow - 40*sampleDay, Note: "材料齐全"}}}
 
-	return []sample{
+	return append(carerSamples(s, lang), []sample{
 		{"signin", signin},
 		{"password", password},
 		{"home_admin", Home{Page: admin("/"), Pending: 2}},
@@ -145,10 +154,16 @@ func samples(s *Site, lang string) []sample {
 		{"residents_empty", Residents{Form: sampleForm(worker("/residents"), nil), Divisions: areas}},
 		{"register", register},
 		{"resident", Resident{NeedForm: needForm(done, false), Record: sampleForm(done, map[string][]string{"consent": {"matching"}, "status": {"active"}}), Status: "active", HasPIN: true, ConsentMs: sampleNow - 30*sampleDay, ID: "r1", Name: "李秀英", Place: "吴兴区 · 月河街道 · 马军巷社区居委会", CardNo: "734118205569", IDMasked: "3305************25", Household: "019ab3f2-77aa-7c10-9e50-0a6b5f0e1d22",
-			BirthYear: 1948, ScoreMilli: 640, Groups: []Text{{"老年人", "Elderly"}, {"低保", "Low income"}}, Promises: []Aid{lunchHere, grant}, Needs: needs, Received: received, Views: views}},
-		{"resident_new", Resident{NeedForm: needForm(worker("/residents/r2"), true), Record: record, Status: "moved", ID: "r2", Name: "张国强", Place: "吴兴区 · 月河街道 · 月河社区居委会", CardNo: "120094337186", IDMasked: "3305************18", ScoreMilli: 300}},
+			BirthYear: 1948, ScoreMilli: 640, Groups: []Text{{"老年人", "Elderly"}, {"低保", "Low income"}}, Promises: []Aid{lunchHere, grantHere}, Needs: needs, Received: received, Views: views, Kept: keptSample(done, "/residents/r1"), ShownBy: done.T("scan.shown_by", done.T("relation.child"), "王芳", done.Day(sampleNow+90*sampleDay))}},
+		{"resident_new", Resident{NeedForm: needForm(worker("/residents/r2"), true), Record: record, Status: "moved", ID: "r2", Name: "张国强", Place: "吴兴区 · 月河街道 · 月河社区居委会", CardNo: "120094337186", IDMasked: "3305************18", ScoreMilli: 300, Kept: movedSample(record.Page, "/residents/r2")}},
 		{"import", Import{Form: sampleForm(worker("/residents/import"), nil), Outcome: outcome}},
-		{"card", Card{Page: worker("/residents/r1/card"), ID: "r1", Initial: "李＊＊", CardNo: "734118205569"}},
+		{"card", Card{Page: worker("/residents/r1/card"), ID: "r1", Face: face("李＊＊", "734118205569", "2030-11-25")}},
+		{"cards", Cards{Form: sampleForm(worker("/cards"), map[string][]string{"division": {"330502001006"}}), Divisions: areas, Division: "330502001006", Place: "吴兴区·月河街道·马军巷社区居委会", Count: CardCount{Cards: 312, Sheets: 32, Gone: 4, NoCode: 2}, Most: 2000}},
+		{"cards_many", Cards{Form: sampleForm(admin("/cards"), nil), Divisions: areas, Division: "330500000000", Place: "湖州市", Count: CardCount{Cards: 2001, Sheets: 204, TooMany: true}, Most: 2000}},
+		{"cards_none", Cards{Form: sampleForm(worker("/cards"), nil), Divisions: areas, Division: "330502001016", Place: "吴兴区·月河街道·月河社区居委会", Count: CardCount{Gone: 1}, Most: 2000}},
+		{"card_sheets", CardSheets{Page: worker("/cards"), Division: "330502001006", Place: "吴兴区·月河街道·马军巷社区居委会", First: 1, Last: 2, Total: 3, Next: "/cards/print?division=330502001006&first=2", Sheets: []CardSheet{
+			{"吴兴区·月河街道·马军巷社区居委会", "第 1 张，共 3 张 · Sheet 1 of 3", "请按实际大小打印。", []CardFace{face("李＊＊", "734118205569", ""), face("欧＊＊", "120094337186", "")}},
+			{"吴兴区·月河街道·马军巷社区居委会", "第 2 张，共 3 张 · Sheet 2 of 3", "请按实际大小打印。", []CardFace{face("阿＊＊", "551200771233", "2030-11-25")}}}}},
 		{"offers", Offers{Page: giver("/offers"), MayPost: true, Rows: []OfferRow{
 			{ID: "f1", Kind: "charity", Status: "open", Provider: "湖州市慈善总会", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Category: Text{"助餐", "Meals"}, Total: Amount{Units: 12000, Unit: portion}, FromMs: sampleNow, UntilMs: sampleNow + 30*sampleDay},
 			{ID: "f2", Kind: "government", Status: "withdrawn", Provider: "吴兴区民政局", Title: Text{"冬季取暖补助", "Winter heating grant"}, Category: Text{"救助金", "Cash aid"}, Total: Amount{Units: 5000000, Money: true}, FromMs: sampleNow, UntilMs: sampleNow + 60*sampleDay}}}},
@@ -168,8 +183,8 @@ func samples(s *Site, lang string) []sample {
 			{"t1", "民政数据接口", "caseworker", "湖州市", sampleNow + 80*sampleDay, false}, {"t2", "旧接口", "provider", "湖州市慈善总会", sampleNow - sampleDay, true}}}},
 		{"divisions", Divisions{Form: sampleForm(admin("/divisions"), nil), Trail: []Division{{"330500000000", "湖州市", 5}, {"330502000000", "吴兴区", 19}}, Rows: []Division{{"330502001000", "月河街道", 14}, {"330502001006", "马军巷社区居委会", 0}}, Outcome: &Outcome{Taken: 1378, Known: 1}}},
 		{"me", Me{NeedForm: needForm(samplePage(s, lang, "resident", "/me"), false), PIN: sampleForm(samplePage(s, lang, "resident", "/me"), nil), ID: "r1", CardNo: "734118205569", Promises: []Aid{lunch, grant}, Needs: needs,
-			List: []ListGroup{{Text{"助餐", "Meals"}, []Aid{own}}, {Text{"米面粮油", "Groceries"}, received[1:2]}}, Ends: []EndCount{{"government", 2}, {"charity", 9}, {"enterprise", 3}}, Views: views}},
-		{"me_empty", Me{NeedForm: needForm(samplePage(s, lang, "resident", "/me"), true), PIN: pin, ID: "r2", CardNo: "120094337186", Ends: []EndCount{{"government", 0}, {"charity", 0}, {"enterprise", 0}}}},
+			List: []ListGroup{{Text{"助餐", "Meals"}, []Aid{own}}, {Text{"米面粮油", "Groceries"}, received[1:2]}}, Ends: []EndCount{{"government", 2}, {"charity", 9}, {"enterprise", 3}}, Views: views, Kept: keptSample(pin.Page, "/me")}},
+		{"me_empty", Me{NeedForm: needForm(samplePage(s, lang, "resident", "/me"), true), PIN: pin, ID: "r2", CardNo: "120094337186", Ends: []EndCount{{"government", 0}, {"charity", 0}, {"enterprise", 0}}, Kept: revokedSample(pin.Page, "/me")}},
 		{"code", s.Code()},
 		{"report", telling},
 		{"report_trap", trap},
@@ -187,5 +202,5 @@ func samples(s *Site, lang string) []sample {
 			{sampleNow, "陈立群", "caseworker", Page{Lang: lang}.Say(Text{"扫码", "Scan a code"}), "019ab3f2-77aa-7c10-9e50-0a6b5f0e1d22", Page{Lang: lang}.Say(Text{"完成", "Done"})}}}},
 		{"audit_bad", Audit{Form: sampleForm(admin("/audit"), nil), Check: &AuditCheck{Blocks: 3, Entries: 8, Faults: []string{"019ab3f2 changed"}}}},
 		{"error", Error{Page: worker("/"), Status: 500, Heading: Page{Lang: lang}.Say(Text{"系统出错", "Something went wrong"}), Detail: Page{Lang: lang}.Say(Text{"系统出错，已记录；请稍后重试。", "It was recorded; try again later."}), RequestID: "5f0e1d22"}},
-	}
+	}...)
 }

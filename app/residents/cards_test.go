@@ -73,7 +73,7 @@ func TestCardOfARetiredKey(t *testing.T) {
 	}
 	b.counted(1, 1)
 	b.counted(2, 1)
-	if _, err := b.Reissue(b.ctx(), "worker", r.ID); err != nil {
+	if _, err := b.Reissue(b.ctx(), "worker", r.ID, residents.WhyLost); err != nil {
 		t.Fatal(err)
 	}
 	b.counted(1, 0)

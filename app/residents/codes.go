@@ -1,10 +1,12 @@
 package residents
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,10 +21,20 @@ const maxDraws = 16
 // errNoCardNumber says that maxDraws in a row were taken, which does not happen.
 var errNoCardNumber = errors.New("no free card number")
 
-// order asks for the issue-th code of a resident.
+// order asks for the issue-th code of a resident, or for the one of a carer.
 type order struct {
 	resident string
 	issue    int64
+	carer    string
+}
+
+// text is what the id of the order's code is made from; no resident's id is
+// the word "carer".
+func (o order) text() string {
+	if o.carer != "" {
+		return "carer\x00" + o.carer
+	}
+	return o.resident + "\x00" + strconv.FormatInt(o.issue, 10)
 }
 
 // issue writes the codes that are not there yet and returns them in the order
@@ -63,7 +75,7 @@ func (s *Service) issue(ctx context.Context, by string, orders []order) ([]*Code
 			return nil, err
 		}
 		for _, c := range there {
-			if p := position[c.ID]; c.Resident == orders[p].resident {
+			if p := position[c.ID]; c.Resident == orders[p].resident && c.Carer == orders[p].carer {
 				out[p] = c
 			}
 		}
@@ -78,10 +90,10 @@ func (s *Service) issue(ctx context.Context, by string, orders []order) ([]*Code
 }
 
 func (s *Service) newCode(by string, key byte, o order, draw int) *Code {
-	id := s.cfg.Vault.BlindIndex("code", o.resident+"\x00"+strconv.FormatInt(o.issue, 10)+"\x00"+strconv.Itoa(draw))[:20]
+	id := s.cfg.Vault.BlindIndex("code", o.text()+"\x00"+strconv.Itoa(draw))[:20]
 	return &Code{
-		Meta: store.Meta{ID: id}, Resident: o.resident, CardNo: qrcode.CardNumber(codeBytes(id)), Status: CodeActive,
-		IssuedMinute: uint32(s.cfg.Now().Unix() / 60), IssuedBy: by, SigningKey: key,
+		Meta: store.Meta{ID: id}, Resident: o.resident, Carer: o.carer, CardNo: qrcode.CardNumber(codeBytes(id)), Status: CodeActive,
+		IssuedMinute: uint32(s.cfg.Now().Unix() / 60), IssuedMs: store.Millis(s.cfg.Now()), IssuedBy: by, SigningKey: key,
 	}
 }
 
@@ -167,14 +179,18 @@ func (s *Service) CountCodes(ctx context.Context, key byte) (int64, error) {
 }
 
 // Reissue gives a resident a new code; from the moment it returns, and for
-// everybody, the one before is revoked.
+// everybody, the one before is revoked. Carers keep theirs: a lost card is not
+// the carer's. why is of [CodeReasons].
 //
-// Errors: [store.ErrNotFound].
-func (s *Service) Reissue(ctx context.Context, by, residentID string) (*Code, error) {
+// Errors: [FieldError], [store.ErrNotFound].
+func (s *Service) Reissue(ctx context.Context, by, residentID string, why Why) (*Code, error) {
+	if err := why.of(CodeReasons()); err != nil {
+		return nil, err
+	}
 	var before string
 	var code *Code
 	_, err := s.residents.Change(ctx, residentID, func(r *Resident) error {
-		codes, err := s.issue(ctx, by, []order{{r.ID, r.Codes + 1}})
+		codes, err := s.issue(ctx, by, []order{{resident: r.ID, issue: r.Codes + 1}})
 		if err != nil {
 			return err
 		}
@@ -187,29 +203,69 @@ func (s *Service) Reissue(ctx context.Context, by, residentID string) (*Code, er
 		return nil, fmt.Errorf("reissue code of %s: %w", residentID, err)
 	}
 	// The resident names the new code, so that the old one is dead already;
-	// this only writes down who did it.
-	if err := s.Revoke(ctx, by, before); err != nil {
+	// this only writes down who did it, and why.
+	if err := s.Revoke(ctx, by, before, why); err != nil {
 		return nil, err
 	}
 	return code, nil
 }
 
-// Revoke makes a code unusable; a resident whose current code it is has none
-// until [Service.Reissue]. Revoking again changes nothing.
+// Revoke makes a code unusable at once; a resident whose current code it is has
+// none until [Service.Reissue]. Revoking again changes nothing, neither who nor
+// why.
 //
-// Errors: [store.ErrNotFound].
-func (s *Service) Revoke(ctx context.Context, by, codeID string) error {
+// Errors: [FieldError], [store.ErrNotFound].
+func (s *Service) Revoke(ctx context.Context, by, codeID string, why Why) error {
+	if err := why.of(append(CodeReasons(), WhyEnded)); err != nil {
+		return err
+	}
 	_, err := s.codes.Change(ctx, codeID, func(c *Code) error {
 		if c.Status == CodeRevoked {
 			return errUnchanged
 		}
-		c.Status, c.RevokedMs, c.RevokedBy = CodeRevoked, store.Millis(s.cfg.Now()), by
+		c.Status, c.RevokedMs, c.RevokedBy, c.RevokedWhy = CodeRevoked, store.Millis(s.cfg.Now()), by, why
 		return nil
 	})
 	if err != nil && !errors.Is(err, errUnchanged) {
 		return fmt.Errorf("revoke code %s: %w", codeID, err)
 	}
 	return nil
+}
+
+// Codes are all codes of a resident and of those who show one for them, newest
+// first. Their Status is what counts now, as in [Service.ByCode].
+func (s *Service) Codes(ctx context.Context, r *Resident) ([]*Code, error) {
+	var out []*Code
+	if err := s.codes.Each(ctx, store.Query{Index: "resident", Equal: []any{r.ID}}, func(c *Code) error {
+		out = append(out, c)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	carers, err := s.Carers(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[string]*Carer, len(carers))
+	for _, c := range carers {
+		byID[c.ID] = c
+	}
+	for _, c := range out {
+		if !s.counts(r, c, byID[c.Carer]) {
+			c.Status = CodeRevoked
+		}
+	}
+	slices.SortFunc(out, func(a, b *Code) int {
+		newer := cmp.Compare(b.IssuedAtMs(), a.IssuedAtMs())
+		if newer == 0 && r.Code == a.ID {
+			return -1
+		}
+		if newer == 0 && r.Code == b.ID {
+			return 1
+		}
+		return newer
+	})
+	return out, nil
 }
 
 // errUnchanged stops a Change that has nothing to write.

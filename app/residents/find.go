@@ -30,7 +30,7 @@ func (s *Service) Open(_ context.Context, r *Resident) (Person, error) {
 
 // ByCode finds whose code it is by the token's code id, 20 hex digits. The
 // code's Status is what counts now: [CodeRevoked] also where the resident has
-// a newer one.
+// a newer one, and where the time of the carer is over whose it is.
 //
 // Errors: [store.ErrNotFound].
 func (s *Service) ByCode(ctx context.Context, codeID string) (*Resident, *Code, error) {
@@ -59,10 +59,28 @@ func (s *Service) holder(ctx context.Context, code *Code) (*Resident, *Code, err
 	if err != nil {
 		return nil, nil, err
 	}
-	if r.Code != code.ID {
+	var carer *Carer
+	if code.Carer != "" {
+		if carer, err = s.carers.Get(ctx, code.Carer); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, nil, err
+		}
+	}
+	if !s.counts(r, code, carer) {
 		code.Status = CodeRevoked
 	}
 	return r, code, nil
+}
+
+// counts says whether a code of the resident's is accepted now; carer is whose
+// it is, nil for the resident's own.
+func (s *Service) counts(r *Resident, code *Code, carer *Carer) bool {
+	switch {
+	case code.Status != CodeActive:
+		return false
+	case code.Carer == "":
+		return r.Code == code.ID
+	}
+	return carer != nil && carer.Code == code.ID && s.Lives(r, carer)
 }
 
 // ByIDNumber finds a resident by the ID number, without ever storing it in the
@@ -114,17 +132,42 @@ func (s *Service) Household(ctx context.Context, id string) (*Household, []*Resi
 }
 
 // SetStatus says that a resident is served here, moved away or died. A code of
-// somebody who is not [Active] is for the callers to refuse.
+// somebody who is not [Active] is for the callers to refuse; the time of their
+// carers is over for good, in the same write. by is the id of who says so.
 //
 // Errors: [FieldError], [store.ErrNotFound].
-func (s *Service) SetStatus(ctx context.Context, residentID string, status Status) (*Resident, error) {
-	if status != Active && status != Moved && status != Deceased {
+func (s *Service) SetStatus(ctx context.Context, by, residentID string, status Status) (*Resident, error) {
+	why := WhyMoved
+	switch status {
+	case Active, Moved:
+	case Deceased:
+		why = WhyDeceased
+	default:
 		return nil, &FieldError{"status", "没有这个状态", "there is no such status"}
 	}
-	return s.residents.Change(ctx, residentID, func(r *Resident) error {
+	r, err := s.residents.Change(ctx, residentID, func(r *Resident) error {
 		r.Status = status
+		if status != Active {
+			r.Carers = nil
+		}
 		return nil
 	})
+	if err != nil || status == Active {
+		return r, err
+	}
+	// Dead already; this writes down by whom, and doing it again completes it.
+	carers, err := s.Carers(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range carers {
+		if c.EndedMs == 0 && store.Millis(s.cfg.Now()) < c.UntilMs {
+			if err := s.end(ctx, by, c, why); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return r, nil
 }
 
 // SetConsent writes down what a resident agrees to from now on; an empty scope

@@ -33,6 +33,16 @@ func lockFor(failures int) time.Duration {
 	return lock
 }
 
+// pins are the fields of a document that has a PIN.
+type pins struct {
+	hash          *string
+	failures      *int
+	lockedUntilMs *int64
+}
+
+func (r *Resident) pins() pins { return pins{&r.PINHash, &r.PINFailures, &r.PINLockedUntilMs} }
+func (c *Carer) pins() pins    { return pins{&c.PINHash, &c.PINFailures, &c.PINLockedUntilMs} }
+
 // CheckPIN says whether the PIN is the resident's. A try counts as a failure,
 // by compare-and-set, before the PIN is looked at, and is taken back when it
 // was right: however many come at once, no more than [maxPINFailures] of them
@@ -43,7 +53,13 @@ func lockFor(failures int) time.Duration {
 //
 // Errors: [ErrPIN], also when none is set or nobody has this id; [ErrLocked].
 func (s *Service) CheckPIN(ctx context.Context, residentID, pin string) error {
-	return s.tryPIN(ctx, residentID, pin, func(*Resident) {})
+	return tryPIN(ctx, s, s.residents, residentID, pin, func(*Resident) {})
+}
+
+// CheckCarerPIN is [Service.CheckPIN] for a carer's own PIN, with a count and
+// a lock of its own. Whether the carer's time is over is not asked.
+func (s *Service) CheckCarerPIN(ctx context.Context, carerID, pin string) error {
+	return tryPIN(ctx, s, s.carers, carerID, pin, func(*Carer) {})
 }
 
 // ChangePIN sets a new PIN of 6 to 12 digits for a resident who knows the old
@@ -55,23 +71,26 @@ func (s *Service) ChangePIN(ctx context.Context, residentID, old, pin string) er
 		return pinError()
 	}
 	hash := vault.HashSecret(pin)
-	return s.tryPIN(ctx, residentID, old, func(r *Resident) { r.PINHash = hash })
+	return tryPIN(ctx, s, s.residents, residentID, old, func(r *Resident) { r.PINHash = hash })
 }
 
-// tryPIN is CheckPIN that calls right on the resident, to be written, when the
-// PIN is the resident's.
-func (s *Service) tryPIN(ctx context.Context, residentID, pin string, right func(*Resident)) error {
-	r, err := s.residents.Change(ctx, residentID, func(r *Resident) error {
-		now := s.cfg.Now()
-		if r.PINHash == "" {
+// tryPIN is CheckPIN that calls right on the document, to be written, when the
+// PIN is its.
+func tryPIN[T any, P interface {
+	store.Pointer[T]
+	pins() pins
+}](ctx context.Context, s *Service, in store.Collection[T, P], id, pin string, right func(P)) error {
+	d, err := in.Change(ctx, id, func(d P) error {
+		now, p := s.cfg.Now(), d.pins()
+		if *p.hash == "" {
 			return ErrPIN
 		}
-		if store.Millis(now) < r.PINLockedUntilMs {
-			return &LockedError{UntilMs: r.PINLockedUntilMs}
+		if store.Millis(now) < *p.lockedUntilMs {
+			return &LockedError{UntilMs: *p.lockedUntilMs}
 		}
-		r.PINFailures++
-		if r.PINFailures >= maxPINFailures {
-			r.PINLockedUntilMs = store.Millis(now.Add(lockFor(r.PINFailures)))
+		*p.failures++
+		if *p.failures >= maxPINFailures {
+			*p.lockedUntilMs = store.Millis(now.Add(lockFor(*p.failures)))
 		}
 		return nil
 	})
@@ -85,16 +104,17 @@ func (s *Service) tryPIN(ctx context.Context, residentID, pin string, right func
 	case err != nil:
 		return err
 	}
-	if !s.cfg.Check(r.PINHash, pin) {
+	checked := *d.pins().hash
+	if !s.cfg.Check(checked, pin) {
 		return ErrPIN
 	}
-	checked := r.PINHash
-	_, err = s.residents.Change(ctx, residentID, func(r *Resident) error {
-		if r.PINHash != checked { // set anew meanwhile: the PIN that was right is not the PIN any more
+	_, err = in.Change(ctx, id, func(d P) error {
+		p := d.pins()
+		if *p.hash != checked { // set anew meanwhile: the PIN that was right is not the PIN any more
 			return ErrPIN
 		}
-		r.PINFailures, r.PINLockedUntilMs = 0, 0
-		right(r)
+		*p.failures, *p.lockedUntilMs = 0, 0
+		right(d)
 		return nil
 	})
 	return err

@@ -63,9 +63,12 @@ type Resident struct {
 	Code             string   `json:"code"`    // id of the current happiness code
 	CardNo           string   `json:"card_no"` // of the current code
 	Codes            int64    `json:"codes"`   // how many were issued so far
-	CreatedMs        int64    `json:"created_ms"`
-	CreatedBy        string   `json:"created_by"`
-	Status           Status   `json:"status"`
+	// Carers are those who may show a code for the resident now or could
+	// lately; whoever is not named here may not.
+	Carers    []CarerPlace `json:"carers,omitempty"`
+	CreatedMs int64        `json:"created_ms"`
+	CreatedBy string       `json:"created_by"`
+	Status    Status       `json:"status"`
 }
 
 // CodeStatus says whether a happiness code is accepted.
@@ -77,18 +80,59 @@ const (
 	CodeRevoked CodeStatus = "revoked"
 )
 
+// Why says why a code was revoked or a carer's time ended.
+type Why string
+
+// The reasons. The last three are not chosen but follow.
+const (
+	WhyLost     Why = "lost"
+	WhyStolen   Why = "stolen"
+	WhyDamaged  Why = "damaged"
+	WhyUnneeded Why = "unneeded" // of carers: no longer needed
+	WhyOther    Why = "other"
+	WhyEnded    Why = "ended" // of a carer's code: the carer's time was ended
+	WhyMoved    Why = "moved"
+	WhyDeceased Why = "deceased"
+)
+
+// CodeReasons are the reasons to revoke a resident's code.
+func CodeReasons() []Why { return []Why{WhyLost, WhyStolen, WhyDamaged, WhyOther} }
+
+// CarerReasons are the reasons to end a carer's time.
+func CarerReasons() []Why { return []Why{WhyUnneeded, WhyLost, WhyStolen, WhyOther} }
+
+// of refuses a reason that is none of those. Errors: [FieldError].
+func (w Why) of(reasons []Why) error {
+	if !slices.Contains(reasons, w) {
+		return &FieldError{"reason", "请选择原因", "choose a reason"}
+	}
+	return nil
+}
+
 // Code is an issued happiness code. Its id is the token's code id, 20 hex
-// digits. A code counts only while its resident names it as the current one.
+// digits. A code counts only while its resident names it as the current one,
+// or while its carer may show it.
 type Code struct {
 	store.Meta   `bson:",inline"`
 	Resident     string     `json:"resident"`
+	Carer        string     `json:"carer"`   // id of the [Carer] whose it is; "": the resident's own
 	CardNo       string     `json:"card_no"` // 12 digits, unique
 	Status       CodeStatus `json:"status"`
 	IssuedMinute uint32     `json:"issued_minute"` // of the card, Unix time / 60 s; see [Service.Token]
+	IssuedMs     int64      `json:"issued_ms"`     // of the code; 0 in codes of before this was kept
 	IssuedBy     string     `json:"issued_by"`
 	RevokedMs    int64      `json:"revoked_ms"` // 0: not revoked
 	RevokedBy    string     `json:"revoked_by"`
+	RevokedWhy   Why        `json:"revoked_why"`
 	SigningKey   byte       `json:"signing_key"` // id of the key that signs the card
+}
+
+// IssuedAtMs is when the code was issued, Unix ms.
+func (c *Code) IssuedAtMs() int64 {
+	if c.IssuedMs != 0 {
+		return c.IssuedMs
+	}
+	return int64(c.IssuedMinute) * 60_000
 }
 
 // Person is a resident with the sealed fields opened. It is for showing to

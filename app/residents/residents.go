@@ -79,11 +79,12 @@ type Service struct {
 	households store.Collection[Household, *Household]
 	codes      store.Collection[Code, *Code]
 	needs      store.Collection[Need, *Need]
+	carers     store.Collection[Carer, *Carer]
 }
 
 // Schemas declares the collections of this package.
 func Schemas() []store.Schema {
-	return []store.Schema{residentSchema(), householdSchema(), codeSchema(), needSchema()}
+	return []store.Schema{residentSchema(), householdSchema(), codeSchema(), needSchema(), carerSchema()}
 }
 
 func residentSchema() store.Schema {
@@ -111,7 +112,12 @@ func needSchema() store.Schema {
 		{Name: "resident", Fields: []string{"resident", "created_ms"}},
 		{Name: "state", Fields: []string{"county", "state", "created_ms"}},
 		{Name: "until", Fields: []string{"state", "until_ms"}},
+		{Name: "county", Fields: []string{"county", "created_ms"}},
 	}}
+}
+
+func carerSchema() store.Schema {
+	return store.Schema{Name: "carers", Indexes: []store.Index{{Name: "resident", Fields: []string{"resident", "created_ms"}}}}
 }
 
 // New returns the service.
@@ -125,6 +131,7 @@ func New(c Config) *Service {
 		households: store.Of[Household](c.Record, householdSchema()),
 		codes:      store.Of[Code](c.Record, codeSchema()),
 		needs:      store.Of[Need](c.Record, needSchema()),
+		carers:     store.Of[Carer](c.Record, carerSchema()),
 	}
 }
 

@@ -458,7 +458,7 @@ func TestReissueAndRevoke(t *testing.T) {
 	b := newBench(t)
 	r := b.register(1)
 	old := r.Code
-	code, err := b.Reissue(b.ctx(), "worker", r.ID)
+	code, err := b.Reissue(b.ctx(), "worker", r.ID, residents.WhyLost)
 	if err != nil || code.ID == old {
 		t.Fatal(code, err)
 	}
@@ -468,10 +468,10 @@ func TestReissueAndRevoke(t *testing.T) {
 	if got, c, err := b.ByCode(b.ctx(), code.ID); err != nil || c.Status != residents.CodeActive || got.CardNo != code.CardNo {
 		t.Errorf("new code: %+v, %v", c, err)
 	}
-	if err := b.Revoke(b.ctx(), "worker", code.ID); err != nil {
+	if err := b.Revoke(b.ctx(), "worker", code.ID, residents.WhyStolen); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Revoke(b.ctx(), "other", code.ID); err != nil {
+	if err := b.Revoke(b.ctx(), "other", code.ID, residents.WhyStolen); err != nil {
 		t.Errorf("revoking again: %v", err)
 	}
 	if _, c, _ := b.ByCardNumber(b.ctx(), code.CardNo); c.Status != residents.CodeRevoked || c.RevokedBy != "worker" {
@@ -480,7 +480,7 @@ func TestReissueAndRevoke(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if _, err := b.Reissue(b.ctx(), "worker", r.ID); err != nil {
+			if _, err := b.Reissue(b.ctx(), "worker", r.ID, residents.WhyLost); err != nil {
 				t.Error(err)
 			}
 		})
@@ -499,7 +499,7 @@ func TestReissueAndRevoke(t *testing.T) {
 	if err != nil || active != 1 || r.Codes != 10 {
 		t.Errorf("%d active codes of %d, %v; want 1 of 10", active, r.Codes, err)
 	}
-	if _, err := b.Reissue(b.ctx(), "worker", "r0"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := b.Reissue(b.ctx(), "worker", "r0", residents.WhyLost); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("nobody's: %v", err)
 	}
 }
@@ -512,7 +512,7 @@ func TestReissueAfterACrash(t *testing.T) {
 			r := b.register(1)
 			f := &faulty{Record: b.record, after: after}
 			f.left.Store(int64(writes))
-			if _, err := b.over(f).Reissue(b.ctx(), "worker", r.ID); !errors.Is(err, errBroken) {
+			if _, err := b.over(f).Reissue(b.ctx(), "worker", r.ID, residents.WhyLost); !errors.Is(err, errBroken) {
 				t.Fatal(err)
 			}
 			r, _ = b.Get(b.ctx(), r.ID)
@@ -527,7 +527,7 @@ func TestReissueAfterACrash(t *testing.T) {
 				if err != nil || active != 1 {
 					t.Errorf("after %d writes (%v): %d active codes, %v", writes, after, active, err)
 				}
-				if _, err := b.Reissue(b.ctx(), "worker", r.ID); err != nil {
+				if _, err := b.Reissue(b.ctx(), "worker", r.ID, residents.WhyLost); err != nil {
 					t.Error(err)
 				}
 			}
@@ -713,11 +713,11 @@ func TestStatusAndConsent(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	r := b.register(1)
-	if got, err := b.SetStatus(b.ctx(), r.ID, residents.Moved); err != nil || got.Status != residents.Moved {
+	if got, err := b.SetStatus(b.ctx(), "worker", r.ID, residents.Moved); err != nil || got.Status != residents.Moved {
 		t.Error(err)
 	}
 	var field *residents.FieldError
-	if _, err := b.SetStatus(b.ctx(), r.ID, "gone"); !errors.As(err, &field) {
+	if _, err := b.SetStatus(b.ctx(), "worker", r.ID, "gone"); !errors.As(err, &field) {
 		t.Error(err)
 	}
 	b.clock.add(time.Hour)

@@ -34,6 +34,7 @@ type Settings struct {
 	RedisURL       string         // "" means the embedded Redis
 	PublicHost     string         // host in the codes, with "http://" where it is not HTTPS
 	KeyFile        string         // keys of the vault
+	Font           string         // Chinese font of the cards; "" means the system's
 	KeySecret      []byte         // 32 bytes the key file is encrypted under; nil: it is not
 	CodeAlgorithm  string         // "Ed25519" or "SM2", of new signing keys
 	CardDays       int64          // how long cards are valid, 1 to 36,500
@@ -45,6 +46,7 @@ type Settings struct {
 	SessionTTL     time.Duration  // how long a sign-in lasts, 5 min to 720 h
 	BodyLimit      int64          // bytes of a request's body, 1 kB to 16 MB
 	UploadLimit    int64          // bytes of an imported file, 1 kB to 256 MB
+	PINAboveFen    *int64         // worth above which a handover takes a PIN or a photo; nil: never
 	LogLevel       slog.Level
 	SecureCookies  Cookies
 	AccessLog      bool // one line per request
@@ -122,6 +124,10 @@ func rows() []row {
 			s.KeyFile = v
 			return nil
 		}},
+		{"FONT", "", false, "卡片的中文字体文件（TTF、OTF、TTC）；留空则用系统字体", "Chinese font file of the cards (TTF, OTF, TTC); empty: the system's", func(s *Settings, v string) error {
+			s.Font = v
+			return nil
+		}},
 		{"KEY_SECRET", "", true, "加密密钥文件的口令：32 字节 base64（openssl rand -base64 32）；留空则不加密", "secret that the key file is encrypted under: 32 bytes in base64 (openssl rand -base64 32); empty: it is not", func(s *Settings, v string) error {
 			if v == "" {
 				return nil
@@ -162,6 +168,17 @@ func rows() []row {
 		{"SESSION_TTL", "12h", false, "登录有效期", "how long a sign-in lasts", span(func(s *Settings) *time.Duration { return &s.SessionTTL }, 5*time.Minute, 720*time.Hour)},
 		{"BODY_LIMIT", "1MiB", false, "请求正文上限", "largest body of a request", size(func(s *Settings) *int64 { return &s.BodyLimit }, 1<<10, 16<<20)},
 		{"UPLOAD_LIMIT", "20MiB", false, "导入文件上限", "largest file that can be imported", size(func(s *Settings) *int64 { return &s.UploadLimit }, 1<<10, 256<<20)},
+		{"PIN_ABOVE", "200", false, "价值超过多少元的物资须凭 PIN 或照片交付；0 为一律，off 为不要求", "worth in yuan above which a handover takes a PIN or a photo; 0: always, off: never", func(s *Settings, v string) error {
+			if v == "off" {
+				return nil
+			}
+			yuan, err := strconv.ParseUint(v, 10, 32)
+			if err != nil || yuan > 1_000_000 {
+				return want{"应为 0 至 1000000 的整数（元），或 off", "write whole yuan from 0 to 1000000, or off"}
+			}
+			s.PINAboveFen = new(int64(yuan) * 100)
+			return nil
+		}},
 		{"LOG", "info", false, "日志级别：debug、info、warn、error", "how much is logged: debug, info, warn or error", func(s *Settings, v string) error {
 			level, ok := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}[v]
 			if !ok {

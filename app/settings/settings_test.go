@@ -18,7 +18,8 @@ func TestDefaults(t *testing.T) {
 	if s.Listen != "127.0.0.1:8080" || s.Data != "data" || s.KeyFile != "data/keys.json" ||
 		s.PublicHost != "http://127.0.0.1:8080" || s.HTTPS() || s.Lang != "zh" ||
 		s.Hold != 30*time.Minute || s.Lease != time.Minute || s.SessionTTL != 12*time.Hour ||
-		len(s.MetricsFrom) != 2 || s.BodyLimit != 1<<20 || s.UploadLimit != 20<<20 || !s.AccessLog || s.SecureCookies != settings.CookiesAuto {
+		s.BodyLimit != 1<<20 || s.UploadLimit != 20<<20 || s.PINAboveFen == nil || *s.PINAboveFen != 20_000 ||
+		len(s.MetricsFrom) != 2 || !s.AccessLog || s.SecureCookies != settings.CookiesAuto {
 		t.Errorf("got %+v", s)
 	}
 }
@@ -35,6 +36,18 @@ func TestEnvironmentWins(t *testing.T) {
 	if s.PublicHost != "http://127.0.0.1:9000" || s.KeyFile != "/var/lib/hc/keys.json" || len(s.TrustedProxies) != 3 ||
 		s.BodyLimit != 64<<10 || s.Hold != 2*time.Hour || s.AccessLog || s.Lang != "en" {
 		t.Errorf("got %+v", s)
+	}
+}
+
+func TestPINAbove(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{"0": 0, "1": 100, "1000000": 100_000_000} {
+		if s, err := settings.Load([]string{"HAPPYCODE_PIN_ABOVE=" + text}); err != nil || s.PINAboveFen == nil || *s.PINAboveFen != want {
+			t.Errorf("%s: %v, %v", text, s.PINAboveFen, err)
+		}
+	}
+	if s, err := settings.Load([]string{"HAPPYCODE_PIN_ABOVE=off"}); err != nil || s.PINAboveFen != nil {
+		t.Errorf("off: %v, %v", s.PINAboveFen, err)
 	}
 }
 
@@ -74,6 +87,8 @@ func TestFaultsSayWhatToDo(t *testing.T) {
 		{"HAPPYCODE_REDIS_URL=localhost:6379", "redis://host", "redis://host"},
 		{"HAPPYCODE_SECURE_COOKIES=yes", "auto、on 或 off", "auto, on or off"},
 		{"HAPPYCODE_LOG=loud", "debug、info", "debug, info"},
+		{"HAPPYCODE_PIN_ABOVE=-1", "0 至 1000000", "from 0 to 1000000"},
+		{"HAPPYCODE_PIN_ABOVE=99.50", "整数（元），或 off", "or off"},
 		{"HAPPYCODE_ACCESS_LOG=1", "on 或 off", "on or off"},
 	} {
 		_, err := settings.Load([]string{c.line})

@@ -48,7 +48,8 @@ func TestBrowser(t *testing.T) {
 		given = worker.text(`#answer .aid.promise h3`)
 		worker.press(`#answer .aid.promise .actions > button.strong`)
 		worker.see(`#answer .aid.promise .result`, "已交付")
-		resident = filepath.Base(worker.attribute(`#answer .person a[href^="/residents/"]`, "href"))
+		address, _, _ := strings.Cut(worker.attribute(`#answer .person a[href^="/residents/"]`, "href"), "?")
+		resident = filepath.Base(address)
 		worker.open("/residents/" + resident)
 		worker.see(`main`, given)
 		w := &town{worker: admin}

@@ -401,7 +401,8 @@ func (d *demo) scan(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("scan resident %s: %w", r.ID, err)
 		}
-		if i >= demoHandovers || len(result.Received) > 0 || len(result.Offered) == 0 {
+		// Demo residents have no PIN: what takes one waits for the reader.
+		if i >= demoHandovers || len(result.Received) > 0 || len(result.Offered) == 0 || result.Offered[0].PINRequired {
 			continue
 		}
 		if _, err := d.s.care.HandOver(ctx, as, result.Offered[0].ID, care.Evidence{Scan: result.Scan}); err != nil {

@@ -56,7 +56,7 @@ func runs(t *testing.T, env []string, args ...string) (out, errOut string, statu
 func TestEveryCommandSpeaksBothLanguages(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{}, {"serve"}, {"config"}, {"import"}, {"import", "divisions"}, {"import", "residents"}, {"account"},
+		{}, {"serve"}, {"config"}, {"import"}, {"import", "divisions"}, {"import", "residents"}, {"cards"}, {"account"},
 		{"token"}, {"token", "list"}, {"token", "revoke"}, {"keys"}, {"keys", "list"}, {"keys", "new"}, {"keys", "retire"}, {"verify"}, {"rebuild"}, {"doctor"}, {"simulate"}, {"version"},
 	} {
 		out, errOut, status := runs(t, environ(t), append(args, "--help")...)

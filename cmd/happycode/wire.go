@@ -293,6 +293,7 @@ func (s *system) openServices(ctx context.Context) error {
 		Residents: s.residents, Providers: s.providers, Audit: s.audit,
 		Tree: s.tree.Load, Vault: s.vault, Keys: s.keys,
 		Now: s.now, Logger: s.log, Hold: s.settings.Hold, Lease: s.settings.Lease,
+		PINAboveFen: s.settings.PINAboveFen,
 	})
 	return err
 }

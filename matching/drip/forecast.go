@@ -49,6 +49,9 @@ type Config struct {
 	Fits func(person, category int) []int32
 	// LastsMs is how long a need of each category waits, for what is learned.
 	LastsMs []int64
+	// Assumed is how many units are asked for per unit in stock, where nothing
+	// is known yet and little has come; 0: nothing is assumed.
+	Assumed float64
 }
 
 // Forecast is what the rest of a period is expected to bring: what was
@@ -126,10 +129,10 @@ func (f *Forecast) Seen(a Arrival) {
 	f.learn(a)
 }
 
-// Rest adds what the rest of the period is expected to bring, times reserve,
-// to the demands. stock is, per category, how many units are known of; what is
-// learned starts from it.
-func (f *Forecast) Rest(nowMs int64, reserve float64, stock []float64, demands []Demand) []Demand {
+// Rest adds what the rest of the period is expected to bring to the demands,
+// times the reserve that is kept for those who fit the same lots. stock is, per
+// category, how many units are known of; what is learned starts from it.
+func (f *Forecast) Rest(nowMs int64, reserve func(fits []int32) float64, stock []float64, demands []Demand) []Demand {
 	hour, passed := f.moment(nowMs)
 	rates, late := f.Rates(nowMs), make([][classes]float64, f.Categories)
 	for category := range f.Categories {
@@ -140,7 +143,7 @@ func (f *Forecast) Rest(nowMs int64, reserve float64, stock []float64, demands [
 		if len(k.Fits) == 0 {
 			continue
 		}
-		rate := rates[f.cell(k.Category, k.Place)] * late[k.Category][f.class[i]] * reserve
+		rate := rates[f.cell(k.Category, k.Place)] * late[k.Category][f.class[i]] * reserve(k.Fits)
 		for h := max(hour, 0); h < len(k.Units); h++ {
 			units := k.Units[h] * rate
 			demands = f.spread(demands, nowMs, h, units, Demand{Weight: k.Weight, Fits: k.Fits}, k.LastsMs)

@@ -14,7 +14,7 @@ import (
 func plain(t *testing.T) *drip.Forecast {
 	t.Helper()
 	c := drip.Config{
-		Hours: 24, Categories: 3, Places: 2, LastsMs: []int64{hour, hour, hour},
+		Hours: 24, Categories: 3, Places: 2, Assumed: 1.5, LastsMs: []int64{hour, hour, hour},
 		Fits: func(int, int) []int32 { return []int32{0} },
 	}
 	for category := range 2 {
@@ -56,13 +56,16 @@ func come(f *drip.Forecast, hours int, category, place int, times float64) {
 // rest is how many units are expected, of all, of one category and place, and
 // of one weight.
 func rest(f *drip.Forecast, now int64, reserve float64, keep func(drip.Demand) bool) (units float64) {
-	for _, d := range f.Rest(now, reserve, []float64{0, 0, 0}, nil) {
+	for _, d := range f.Rest(now, times(reserve), []float64{0, 0, 0}, nil) {
 		if keep == nil || keep(d) {
 			units += d.Units
 		}
 	}
 	return units
 }
+
+// times is the same reserve for everybody.
+func times(reserve float64) func([]int32) float64 { return func([]int32) float64 { return reserve } }
 
 func about(t *testing.T, what string, got, want float64) {
 	t.Helper()
@@ -85,7 +88,7 @@ func TestDemandIsExpectedWhereItsHourLies(t *testing.T) {
 	t.Parallel()
 	f := plain(t)
 	now := int64(9*hour + hour/4)
-	for _, d := range f.Rest(now, 1, []float64{0, 0, 0}, nil) {
+	for _, d := range f.Rest(now, times(1), []float64{0, 0, 0}, nil) {
 		if d.FromMs < now || d.FromMs > 24*hour || d.UntilMs-d.FromMs != hour || len(d.Fits) != 1 {
 			t.Fatalf("at %d: %+v", now, d)
 		}
@@ -162,7 +165,7 @@ func TestWithoutHistory(t *testing.T) {
 	f := plain(t)
 	stock := []float64{0, 0, 60}
 	expected := func(now int64) (units, heavy float64) {
-		for _, d := range f.Rest(now, 1, stock, nil) {
+		for _, d := range f.Rest(now, times(1), stock, nil) {
 			if d.Fits[0] == 0 && d.UntilMs > 0 && d.Weight != 1 && d.Weight != 3 {
 				units += d.Units
 			}
@@ -205,6 +208,53 @@ func TestNotAForecast(t *testing.T) {
 		spoil(&bad)
 		if _, err := drip.NewForecast(bad); !errors.Is(err, drip.ErrForecast) {
 			t.Errorf("%s: got %v, want ErrForecast", what, err)
+		}
+	}
+}
+
+// Where nothing is assumed, nobody is expected before somebody has come.
+func TestNothingIsAssumed(t *testing.T) {
+	t.Parallel()
+	f, err := drip.NewForecast(drip.Config{
+		Hours: 24, Categories: 1, Places: 1, LastsMs: []int64{hour}, Fits: func(int, int) []int32 { return []int32{0} },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if demands := f.Rest(0, times(1.4), []float64{1000}, nil); len(demands) != 0 {
+		t.Errorf("before anybody came: %d demands", len(demands))
+	}
+	f.Seen(drip.Arrival{AtMs: 9*hour + hour/2, Units: 2, Weight: 2})
+	if demands := f.Rest(10*hour, times(1.4), []float64{1000}, nil); len(demands) == 0 {
+		t.Error("after somebody came nobody is expected")
+	}
+}
+
+// A kind is reckoned with by the reserve of the lots that it fits.
+func TestTheReserveIsThatOfTheLots(t *testing.T) {
+	t.Parallel()
+	f := plain(t)
+	of := func(fits []int32) float64 { return float64(1 + 2*fits[0]) }
+	got := map[int32]float64{}
+	for _, d := range f.Rest(0, of, []float64{0, 0, 0}, nil) {
+		got[d.Fits[0]] += d.Units
+	}
+	about(t, "three times as many of the second lot's", got[1], 3*got[0])
+}
+
+func TestRaised(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ weight, waited, patience, want int64 }{
+		{1000, 0, hour, 1000},
+		{1000, -hour, hour, 1000},
+		{1000, hour / 2, hour, 1100},
+		{1000, hour, hour, 1200},
+		{1000, 50 * hour, hour, 1200},
+		{1000, hour, 0, 1000},
+		{1500, hour / 4, hour, 1575},
+	} {
+		if got := drip.Raised(c.weight, c.waited, c.patience); got != c.want {
+			t.Errorf("%d after %d of %d ms: got %d, want %d", c.weight, c.waited, c.patience, got, c.want)
 		}
 	}
 }

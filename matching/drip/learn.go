@@ -21,8 +21,6 @@ func normalised(hours [24]float64) [24]float64 {
 
 // What is assumed before anybody has come.
 const (
-	// assumed is how many units are asked for per unit in stock.
-	assumed = 1.5
 	// assumedShare is how much of a day the assumption weighs.
 	assumedShare = 0.1
 	// ownPrior and peoplePrior are how many needs of a category, and of all,
@@ -54,7 +52,7 @@ func (f *Forecast) share(hour int) float64 {
 
 // restLearned adds what is expected of a category without history: as many
 // units as came so far suggest, asked for by people like those who came.
-func (f *Forecast) restLearned(category int, nowMs int64, reserve, stock float64, demands []Demand) []Demand {
+func (f *Forecast) restLearned(category int, nowMs int64, reserve func([]int32) float64, stock float64, demands []Demand) []Demand {
 	now, passed := f.moment(nowMs)
 	var before, all float64
 	for h := range f.Hours {
@@ -67,7 +65,7 @@ func (f *Forecast) restLearned(category int, nowMs int64, reserve, stock float64
 		}
 	}
 	l := &f.learned[category]
-	total := (l.units + assumedShare*assumed*stock) / (before/all + assumedShare)
+	total := (l.units + assumedShare*f.Assumed*stock) / (before/all + assumedShare)
 	if total <= 0 {
 		return demands
 	}
@@ -75,11 +73,11 @@ func (f *Forecast) restLearned(category int, nowMs int64, reserve, stock float64
 		if len(fits) == 0 {
 			return
 		}
+		units *= reserve(fits)
 		for h := max(now, 0); h < f.Hours; h++ {
 			demands = f.spread(demands, nowMs, h, units*f.share(h)/all, Demand{Weight: weight, Fits: fits}, f.LastsMs[category])
 		}
 	}
-	total *= reserve
 	n := float64(len(l.own))
 	own := n / (n + ownPrior)
 	for _, a := range l.own {

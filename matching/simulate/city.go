@@ -4,11 +4,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/xingfuma/happycode/matching"
-	"github.com/xingfuma/happycode/matching/drip"
 )
 
 // scoreUnit is what a score is multiplied with to be whole: scenarios have four
@@ -35,8 +33,7 @@ type city struct {
 	regions    map[string]int
 	lots       []lot
 	byID       map[string]int // lot id → index
-	shape      []drip.Lot     // Units are set by each plan
-	fits       map[string][]int32
+	places     map[string]int // division → index of the region
 }
 
 type lot struct {
@@ -54,13 +51,14 @@ func newCity(s *Scenario) (*city, error) {
 	}
 	c := &city{
 		Scenario: s, midnight: midnight, county: invented(), catalogue: matching.NewCatalogue(), categories: map[string]int{}, regions: map[string]int{},
-		byID: map[string]int{}, fits: map[string][]int32{},
+		byID: map[string]int{}, places: map[string]int{},
 	}
 	for i := range s.Categories {
 		c.categories[s.Categories[i].Name] = i
 	}
 	for i, name := range s.Regions {
 		c.regions[name] = i
+		c.places[c.village(name)] = i
 	}
 	for i := range s.Resources {
 		r := &s.Resources[i]
@@ -82,7 +80,6 @@ func newCity(s *Scenario) (*city, error) {
 			o.Lots = append(o.Lots, matching.Lot{ID: x.id, County: c.county, FromMs: x.fromMs, UntilMs: x.untilMs + 1})
 			c.byID[x.id] = len(c.lots)
 			c.lots = append(c.lots, x)
-			c.shape = append(c.shape, drip.Lot{FromMs: x.fromMs, UntilMs: x.untilMs, Breadth: c.breadth(r)})
 		}
 		c.catalogue.Put(o)
 	}
@@ -108,154 +105,46 @@ func (c *city) village(region string) string {
 	return fmt.Sprintf("%s%03d%03d", c.county[:6], 1+n/999, 1+n%999)
 }
 
-// breadth reckons how many may use a resource: by places, groups and score.
-// That three in ten belong to a group, and that a minimum score of 1 keeps
-// seven in ten away, is a guess; only the order matters.
-func (c *city) breadth(r *Resource) float64 {
-	b := 1 - 0.7*r.MinMPI
-	if !slices.Contains(r.Regions, "*") {
-		b *= float64(len(r.Regions)) / float64(len(c.Regions))
-	}
-	if len(r.Groups) > 0 {
-		b *= min(1, 0.3*float64(len(r.Groups)))
-	}
-	return b
-}
-
 func (c *city) person(n *Need) matching.Person {
 	return matching.Person{Household: n.Resident, Division: c.village(n.Region), Groups: n.Groups, ScoreMilli: score(n.MPI)}
 }
 
-// fitting are the lots of a category that may serve somebody at some time, in
-// the order in which they are used up. Whoever is like somebody else in all
-// that eligibility asks gets the same slice.
-func (c *city) fitting(n *Need, category string) []int32 {
-	key := fmt.Sprint(category, "|", n.Region, "|", n.Groups, "|", n.MPI)
-	if fits, ok := c.fits[key]; ok {
-		return fits
-	}
-	var fits []int32
-	for i := range c.lots {
-		if c.lots[i].resource.Category == category && c.eligible(c.lots[i].resource, n) {
-			fits = append(fits, int32(i))
-		}
-	}
-	drip.Order(c.shape, fits)
-	c.fits[key] = fits
-	return fits
-}
+// assumed is how many units are asked for per unit in stock where nothing is
+// known: a scenario without history is of a place where aid is short.
+const assumed = 1.5
 
-func (c *city) eligible(r *Resource, n *Need) bool {
-	in := func(group string) bool { return slices.Contains(n.Groups, group) }
-	return score(n.MPI) >= score(r.MinMPI) &&
-		(slices.Contains(r.Regions, "*") || slices.Contains(r.Regions, n.Region)) &&
-		(len(r.Groups) == 0 || slices.ContainsFunc(r.Groups, in))
-}
-
-// ofCategory are all lots of a category, for somebody of whom nothing is known.
-func (c *city) ofCategory(category string) []int32 {
-	key := "|" + category
-	if fits, ok := c.fits[key]; ok {
-		return fits
-	}
-	var fits []int32
-	for i := range c.lots {
-		if c.lots[i].resource.Category == category {
-			fits = append(fits, int32(i))
-		}
-	}
-	drip.Order(c.shape, fits)
-	c.fits[key] = fits
-	return fits
-}
-
-// How long people wait for what is expected of them: a meal for an hour or
-// two, the rest for most of a day. Source: DESIGN.md, "Patience".
-const (
-	mealPatience  = 120
-	otherPatience = 440
-)
-
-func patienceMs(category string) int64 {
-	minutes := int64(otherPatience)
-	if category == "meal" {
-		minutes = mealPatience
-	}
-	return minutes * 60_000
-}
-
-// forecast is what the scenario's forecast and history let expect.
-func (c *city) forecast(people *[]*Need) (*drip.Forecast, error) {
-	config := drip.Config{
-		StartMs: c.midnight.UnixMilli(), Hours: int(math.Ceil(c.Horizon / 60)), Categories: len(c.Categories), Places: len(c.Regions),
-		Kinds: c.kinds(),
-		Fits: func(person, category int) []int32 {
-			name := c.Categories[category].Name
-			if person == drip.Anybody {
-				return c.ofCategory(name)
-			}
-			return c.fitting((*people)[person], name)
-		},
+// planner is the rule over the scenario's forecast and history. Without a
+// forecast, the history's own hours are expected again every day.
+func (c *city) planner(reserve float64) (*matching.Planner, error) {
+	config := matching.PlannerConfig{
+		County: c.county, Catalogue: c.catalogue, Places: len(c.Regions), ScoreUnit: scoreUnit,
+		Place:   func(division string) int { return c.places[division] },
+		StartMs: c.midnight.UnixMilli(), Hours: int(math.Ceil(c.Horizon / 60)),
+		ReserveMilli: int64(math.Round(reserve * 1000)), Assumed: assumed,
 	}
 	for _, category := range c.Categories {
-		config.LastsMs = append(config.LastsMs, patienceMs(category.Name))
+		config.Categories = append(config.Categories, category.Name)
 	}
-	return drip.NewForecast(config)
-}
-
-// kinds puts past needs together that are alike, and spreads what is expected
-// in each hour over them. Without a forecast, the history's own hours are
-// expected again every day.
-func (c *city) kinds() []drip.Kind {
-	hours := int(math.Ceil(c.Horizon / 60))
-	type alike struct {
-		category, place, weight int
-		fits                    *int32 // the slice that all of a kind share
-		length                  int
+	for _, region := range c.Regions {
+		config.Villages = append(config.Villages, c.village(region))
 	}
-	type past struct {
-		kind      drip.Kind
-		units, of float64 // of: units × weight
-		hours     [24]float64
-	}
-	index := map[alike]int{}
-	var all []past
-	total := map[[2]int]float64{} // by category and place
 	days := 1.0
 	for i := range c.History {
-		n := &c.History[i]
-		days = max(days, math.Floor(n.T/dayMinutes)+1)
-		key := alike{category: c.categories[n.Category], place: c.regions[n.Region], weight: int(math.Round(12 * math.Log(n.Weight)))}
-		fits := c.fitting(n, n.Category)
-		if key.length = len(fits); key.length > 0 {
-			key.fits = &fits[0]
-		}
-		at, ok := index[key]
-		if !ok {
-			at = len(all)
-			index[key] = at
-			all = append(all, past{kind: drip.Kind{Category: key.category, Place: key.place, LastsMs: patienceMs(n.Category), Fits: fits}})
-		}
-		units := float64(n.Qty)
-		all[at].units += units
-		all[at].of += units * n.Weight
-		all[at].hours[int(math.Mod(n.T, dayMinutes)/60)] += units
-		total[[2]int{key.category, key.place}] += units
+		days = max(days, math.Floor(c.History[i].T/dayMinutes)+1)
 	}
-	out := make([]drip.Kind, len(all))
-	for i, p := range all {
-		p.kind.Weight = p.of / p.units
-		p.kind.Units = make([]float64, hours)
-		expected := c.Forecast[c.Categories[p.kind.Category].Name+"|"+c.Regions[p.kind.Place]]
-		for h := range hours {
-			switch {
-			case c.Forecast == nil:
-				p.kind.Units[h] = p.hours[h%24] / days
-			case h < len(expected):
-				p.kind.Units[h] = max(0, expected[h]) * p.units / total[[2]int{p.kind.Category, p.kind.Place}]
-			}
-		}
-		out[i] = p.kind
+	for i := range c.History {
+		past := c.past(&c.History[i])
+		past.Share = 1 / days
+		config.History = append(config.History, past)
 	}
-	return out
+	if c.Forecast != nil {
+		config.Expected = func(category, place int) []float64 {
+			return c.Forecast[c.Categories[category].Name+"|"+c.Regions[place]]
+		}
+	}
+	return matching.NewPlanner(config)
+}
+
+func (c *city) past(n *Need) matching.Past {
+	return matching.Past{AtMs: c.at(n.T).UnixMilli(), Category: n.Category, Person: c.person(n), Units: float64(n.Qty), Weight: n.Weight}
 }

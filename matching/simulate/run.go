@@ -84,25 +84,23 @@ const (
 type run struct {
 	*city
 	Config
-	engine   *matching.Engine
-	now      float64
-	forecast *drip.Forecast
-	people   []*Need // all that came, for the forecast
-	lines    *matching.Lines
-	needs    map[string]*asked
-	last     map[string]float64 // resident and category → when the last counted need came
-	used     map[string]int64   // resident, category and day → units
-	free     []int64            // per lot, as the last plan read it and less what was given since
-	demands  []drip.Demand      // of the last plan; its room is used again
-	out      []Allocation
+	engine  *matching.Engine
+	now     float64
+	planner *matching.Planner
+	lines   *matching.Lines
+	needs   map[string]*asked
+	last    map[string]float64 // resident and category → when the last counted need came
+	used    map[string]int64   // resident, category and period → units
+	free    []int64            // per lot, as the last plan read it and less what was given since
+	out     []Allocation
 }
 
 // asked is a need that counts.
 type asked struct {
 	*Need
-	left int64
-	next int     // ordinal of the next allocation
-	fits []int32 // the lots that may serve it at some time, in the order in which they are used up
+	left   int64
+	next   int // ordinal of the next allocation
+	person matching.Person
 }
 
 // Run plays the scenario, strictly in the order of its events, and returns
@@ -136,7 +134,7 @@ func Run(ctx context.Context, s *Scenario, c Config) ([]Allocation, error) {
 		return nil, err
 	}
 	r.engine = engine
-	if r.forecast, err = r.city.forecast(&r.people); err != nil {
+	if r.planner, err = r.city.planner(c.Reserve); err != nil {
 		return nil, err
 	}
 	err = r.fill(ctx)
@@ -224,12 +222,8 @@ func (r *run) come(ctx context.Context, n *Need) error {
 		return nil // a duplicate
 	}
 	r.last[key] = n.T
-	r.forecast.Seen(drip.Arrival{
-		AtMs: r.at(n.T).UnixMilli(), Category: r.categories[n.Category], Place: r.regions[n.Region],
-		Person: len(r.people), Units: float64(n.Qty), Weight: n.Weight,
-	})
-	r.people = append(r.people, n)
-	a := &asked{Need: n, left: n.Qty, fits: r.fitting(n, n.Category)}
+	r.planner.Seen(r.past(n))
+	a := &asked{Need: n, left: n.Qty, person: r.person(n)}
 	r.needs[n.ID] = a
 	return r.serve(ctx, a)
 }
@@ -241,7 +235,7 @@ func (r *run) serve(ctx context.Context, a *asked) error {
 	if room < 1 {
 		return nil
 	}
-	candidates, _ := r.catalogue.Candidates(r.county, a.Category, r.person(a.Need), r.at(r.now))
+	candidates, _ := r.catalogue.Candidates(r.county, a.Category, a.person, r.at(r.now))
 	open := r.open(a, candidates)
 	period := r.period(a.Need)
 	outcomes, err := r.engine.Match(ctx, matching.Request{County: r.county, Household: a.Resident, Asks: []matching.Ask{{
@@ -270,11 +264,15 @@ func (r *run) serve(ctx context.Context, a *asked) error {
 	return r.engine.Promise(ctx, r.county, holds)
 }
 
-// rank is a need's weight on the waiting list; first come, first served has
-// none but the order of arrival.
+// rank is a need's weight on the waiting list, with need lines raised by
+// waiting; first come, first served has none but the order of arrival.
 func (r *run) rank(a *asked) int64 {
-	if r.Policy == FCFS {
+	switch r.Policy {
+	case FCFS:
 		return int64(math.Round((r.Horizon - a.T) * 1000))
+	case Drip:
+		ms := func(minutes float64) int64 { return int64(minutes * 60_000) }
+		return drip.Raised(weightMilli(a.Need), ms(r.now-a.T), ms(a.Deadline-a.T))
 	}
 	return weightMilli(a.Need)
 }
@@ -283,7 +281,7 @@ func (r *run) rank(a *asked) int64 {
 func (r *run) open(a *asked, candidates []matching.Candidate) []matching.Candidate {
 	switch r.Policy {
 	case Drip:
-		open, _ := r.lines.Open(candidates, weightMilli(a.Need))
+		open, _ := r.lines.Open(candidates, r.rank(a))
 		return open
 	case Even:
 		return slices.DeleteFunc(candidates, func(c matching.Candidate) bool { return !r.due(&r.lots[r.byID[c.Lot]]) })
@@ -293,12 +291,8 @@ func (r *run) open(a *asked, candidates []matching.Candidate) []matching.Candida
 
 // due says whether an equal release lets more of a lot go by now.
 func (r *run) due(l *lot) bool {
-	begun := max(l.From, l.Announced)
-	part := 1.0
-	if l.Until > begun {
-		part = (r.now - begun + r.Every.Minutes()) / (l.Until - begun)
-	}
-	return float64(l.given) < part*float64(l.Qty)
+	stock := matching.Stock{FreeUnits: l.Qty - l.given, TakenUnits: l.given}
+	return matching.Due(stock, l.fromMs, l.untilMs, r.at(r.now).UnixMilli(), r.Every.Milliseconds())
 }
 
 // release plans, and offers what may be given to those who wait, in the order
@@ -312,21 +306,24 @@ func (r *run) release(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	known := make(map[string]matching.Stock, len(stock))
 	for i, s := range stock {
 		r.free[i] = s.FreeUnits
+		if r.lots[i].Announced <= r.now {
+			known[s.ID] = s
+		}
 	}
 	waiting, err := r.waiting(ctx)
 	if err != nil {
 		return err
 	}
-	if r.Policy == Drip {
-		r.plan(waiting)
+	askers := r.askers(waiting)
+	if err := r.draw(known, askers); err != nil {
+		return err
 	}
-	for _, a := range waiting {
-		if r.reaches(a) {
-			if err := r.serve(ctx, a); err != nil {
-				return err
-			}
+	for _, need := range r.planner.Reached(r.at(r.now), r.lines, known, askers) {
+		if err := r.serve(ctx, r.needs[need]); err != nil {
+			return err
 		}
 	}
 	if r.Watch != nil {
@@ -363,60 +360,37 @@ func (r *run) room(a *asked) int64 {
 	return min(a.left, r.Categories[r.categories[a.Category]].Cap-r.used[a.Resident+"|"+a.Category+"|"+r.period(a.Need)])
 }
 
-// reaches says whether something can be had for a need at all, so that the
-// engine is not asked in vain.
-func (r *run) reaches(a *asked) bool {
-	if r.room(a) < 1 {
-		return false
+// askers are those who wait as the rule sees them, their weights as the policy
+// ranks them.
+func (r *run) askers(waiting []*asked) []matching.Asker {
+	out := make([]matching.Asker, 0, len(waiting))
+	for _, a := range waiting {
+		out = append(out, matching.Asker{
+			Need: a.ID, Category: a.Category, Person: a.person, Units: r.room(a), WeightMilli: r.rank(a), UntilMs: r.at(a.Deadline).UnixMilli(),
+		})
 	}
-	now := r.at(r.now).UnixMilli()
-	return slices.ContainsFunc(a.fits, func(i int32) bool {
-		l := &r.lots[i]
-		if r.free[i] < 1 || now < l.fromMs || now > l.untilMs {
-			return false
-		}
-		switch r.Policy {
-		case Drip:
-			return r.lines.Of(l.id) <= weightMilli(a.Need)
-		case Even:
-			return r.due(l)
-		}
-		return true
-	})
+	return out
 }
 
-// plan draws new lines.
-func (r *run) plan(waiting []*asked) {
-	now := r.at(r.now).UnixMilli()
-	stock := make([]float64, len(r.Categories))
-	for i := range r.lots {
-		l := &r.lots[i]
-		r.shape[i].Units = 0
-		if l.announcedMs > now {
-			continue
+// draw makes the lines of the moment.
+func (r *run) draw(stock map[string]matching.Stock, waiting []matching.Asker) error {
+	switch r.Policy {
+	case Drip:
+		lines, err := r.planner.Plan(r.at(r.now), stock, waiting)
+		if err != nil {
+			return err
 		}
-		stock[r.categories[l.resource.Category]] += float64(l.Qty)
-		if l.untilMs >= now {
-			r.shape[i].Units = float64(r.free[i])
+		r.lines = lines
+	case Even:
+		shut := map[string]int64{}
+		for i := range r.lots {
+			if !r.due(&r.lots[i]) {
+				shut[r.lots[i].id] = matching.Shut
+			}
 		}
+		r.lines = matching.NewLines(shut)
 	}
-	demands := r.demands[:0]
-	for _, a := range waiting {
-		if units := r.room(a); units > 0 {
-			demands = append(demands, drip.Demand{
-				Weight: float64(weightMilli(a.Need)) / 1000, Units: float64(units), FromMs: now,
-				UntilMs: r.at(a.Deadline).UnixMilli(), Fits: a.fits,
-			})
-		}
-	}
-	demands = r.forecast.Rest(now, r.Reserve, stock, demands)
-	r.demands = demands
-	plan := drip.Make(r.shape, demands)
-	lines := make(map[string]int64, len(r.lots))
-	for i, line := range plan.Line {
-		lines[r.lots[i].id] = int64(math.Round(line * 1000))
-	}
-	r.lines = matching.NewLines(lines)
+	return nil
 }
 
 func (r *run) state(waiting int) State {

@@ -1,4 +1,5 @@
 // What makes ordinary pages more comfortable. Every page works without it.
+import { cardPrints } from "./cards";
 import { el, number, yuan } from "./dom";
 import { places } from "./places";
 import { forgetCodes } from "./kept";
@@ -310,6 +311,7 @@ printing();
 copying();
 liveStock();
 importing();
+cardPrints();
 onceOnly();
 forgetting();
 withoutNetwork();

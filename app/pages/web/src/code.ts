@@ -34,7 +34,9 @@ async function open(): Promise<void> {
     });
     if (answer.ok) {
       forgetCodes(); // whoever signed in here before
-      window.location.replace("/me");
+      // A carer begins where the code is shown, a resident on the own page.
+      const me = (await answer.json().catch(() => ({}))) as { carer?: string };
+      window.location.replace(me.carer ? "/me/code" : "/me");
       return;
     }
     const problem = (await answer.json().catch(() => ({}))) as { title?: string; detail?: string };

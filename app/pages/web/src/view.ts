@@ -2,6 +2,7 @@
 import { Refused, get, newKey, post } from "./api";
 import { success } from "./camera";
 import { Words, byID, el, number, when, yuan } from "./dom";
+import { proving } from "./proof";
 import { parse } from "./token";
 
 export interface Reason {
@@ -39,10 +40,13 @@ export interface Allocation {
   handover: { how: string; place: string; place_en: string; note: string };
   expires_ms: number;
   handed_over_ms: number;
+  pin_required?: boolean;
+  photo?: boolean;
 }
 
 export interface Answer {
   scan: string;
+  shown_by?: { name: string; relation: string; until_ms: number };
   resident: { id: string; name: string; id_masked: string; card_no: string; place: string; birth_year: number; groups?: string[]; score_milli: number };
   needs?: Need[];
   offered?: Allocation[];
@@ -147,7 +151,8 @@ export function show(answer: Answer, next: () => void): void {
       el("h2", {}, person.name),
       el("p", { class: "sub" }, [person.place, person.birth_year ? t("scan.born", person.birth_year) : "", person.id_masked].filter(Boolean).join(" · ")),
       tags,
-      el("div", { class: "actions" }, button("scan.next", "strong", next), el("a", { class: "button plain", href: "/residents/" + encodeURIComponent(person.id) }, t("scan.open_page"))),
+      answer.shown_by ? el("p", { class: "notice notice-pending shown-by" }, t("scan.shown_by", t("relation." + answer.shown_by.relation), answer.shown_by.name, when(answer.shown_by.until_ms, lang, false))) : null,
+      el("div", { class: "actions" }, button("scan.next", "strong", next), el("a", { class: "button plain", href: "/residents/" + encodeURIComponent(person.id) + "?scan=" + encodeURIComponent(answer.scan) }, t("scan.open_page"))),
     ),
     section("scan.matched", (answer.offered ?? []).map((a) => promise(a, answer.scan)), "scan.matched_none"),
     needs(answer.needs ?? []),
@@ -216,7 +221,10 @@ function promise(a: Allocation, scan: string): HTMLElement {
     box.append(el("p", { class: "tags" }, tag(t("state." + a.state), "state state-" + a.state)));
     return box;
   }
-  actions.append(button("aid.hand_over", "strong", () => void act("handover", { scan }, "scan.handed_over")));
+  const proof = a.pin_required ? proving(a, (changed) => box.replaceWith(promise({ ...a, ...changed }, scan)), { t, reasonOf }) : undefined;
+  if (proof) box.append(proof.box);
+  else if (a.photo) box.append(el("p", { class: "tags" }, tag(t("aid.photo_there"), "tag good")));
+  actions.append(button("aid.hand_over", "strong", () => void act("handover", { scan, pin: proof?.pin() ?? "" }, "scan.handed_over")));
   if (!a.accepted) actions.append(button("aid.accept", "", () => void act("accept", {}, "scan.accepted")));
   actions.append(declining(a.id, (reason) => void act("decline", { reason }, "scan.declined")));
   box.append(actions);

@@ -1,0 +1,115 @@
+//go:build integration
+
+package app
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/xingfuma/happycode/app/press"
+	"github.com/xingfuma/happycode/app/residents"
+)
+
+func (w *world) printed(r *residents.Resident) (n int) {
+	for _, e := range w.seen(r.ID) {
+		if e.Act == press.Act && e.Outcome == "ok" {
+			n++
+		}
+	}
+	return n
+}
+
+func TestPagesOfCards(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gone, err := w.app.Residents.Register(t.Context(), "test", residents.Registration{Name: "走远", Division: village})
+	must(t, err)
+	_, err = w.app.Residents.SetStatus(t.Context(), gone.ID, residents.Moved)
+	must(t, err)
+	revoked, err := w.app.Residents.Register(t.Context(), "test", residents.Registration{Name: "失卡", Division: village})
+	must(t, err)
+	must(t, w.app.Residents.Revoke(t.Context(), "test", revoked.Code))
+	person := w.printed(w.person)
+
+	wantPage(t, w.do("caseworker", "GET", "/residents", nil), 200, `href="/cards"`)
+	page := w.do("caseworker", "GET", "/cards?division="+village, nil)
+	wantPage(t, page, 200, "红丰社区", "不打印的人：迁出或去世 1 人，没有有效的码 1 人", "/cards/sheets.pdf?division="+village, "/cards/print?division="+village)
+	if w.printed(w.person) != person {
+		t.Error("counting cards is a look at somebody")
+	}
+	wantPage(t, w.do("caseworker", "GET", "/cards?division=330502001002", nil), 200, "这里没有可以打印的卡片")
+
+	pdf := w.do("caseworker", "GET", "/cards/sheets.pdf?division="+village+"&import_id=p1", nil)
+	if pdf.status != 200 || pdf.header.Get("Content-Type") != "application/pdf" || !bytes.HasPrefix(pdf.body, []byte("%PDF-1.7")) ||
+		pdf.header.Get("Content-Disposition") != `attachment; filename="cards-`+village+`.pdf"` {
+		t.Fatalf("PDF: %d %v %.20q", pdf.status, pdf.header, pdf.body)
+	}
+	var bar importView
+	w.do("caseworker", "GET", "/api/v1/imports/p1", nil).into(t, &bar)
+	if bar.Done == 0 || bar.Done != bar.Total {
+		t.Errorf("the count of the print: %+v", bar)
+	}
+	if w.printed(w.person) != person+1 {
+		t.Error("a printed card is not in the audit log")
+	}
+	if w.printed(gone)+w.printed(revoked) != 0 {
+		t.Error("cards were printed of somebody who gets none")
+	}
+
+	sheets := w.do("caseworker", "GET", "/cards/print?division="+village, nil)
+	wantPage(t, sheets, 200, "金＊＊", "第 1 张，共 1 张", "sheets", "遗失请告诉社工")
+	if strings.Contains(string(sheets.body), canaryName) || strings.Contains(string(sheets.body), canaryPhone) {
+		t.Error("a sheet says more than the first character of a name")
+	}
+	if w.printed(w.person) != person+2 {
+		t.Error("a sheet in the browser is not in the audit log")
+	}
+	wantPage(t, w.do("caseworker", "GET", "/residents/"+w.person.ID+"/card", nil), 200, "金＊＊", `viewBox="4 4 `)
+
+	for path, status := range map[string]int{
+		"/cards/sheets.pdf?layout=a3":                         400,
+		"/cards/print?first=-1":                               404,
+		"/cards/print?first=1000":                             404,
+		"/cards?division=330502009000":                        404, // no such place
+		"/cards?division=x":                                   404,
+		"/cards/sheets.pdf?division=330502001002":             404,
+		"/cards/sheets.pdf?layout=single&division=" + village: 200,
+	} {
+		if got := w.do("caseworker", "GET", path, nil); got.status != status {
+			t.Errorf("%s: %d, want %d", path, got.status, status)
+		}
+	}
+}
+
+// One account makes one file at a time, and all together two.
+func TestPrintsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	url := "/cards/sheets.pdf?division=" + village
+	p, err := w.app.Accounts.PrincipalOfToken(t.Context(), w.actors["caseworker"].bearer)
+	must(t, err)
+	if !w.app.prints.enter(p.Account) {
+		t.Fatal("no place")
+	}
+	wantPage(t, w.do("caseworker", "GET", url, nil), 503, "正在制作其他卡片")
+	if got := w.do("admin", "GET", url, nil); got.status != 200 {
+		t.Errorf("somebody else meanwhile: %d", got.status)
+	}
+	if !w.app.prints.enter("somebody") || w.app.prints.enter("third") {
+		t.Error("not two places")
+	}
+	wantPage(t, w.do("admin", "GET", url, nil), 503, "正在制作其他卡片")
+	w.app.prints.leave(p.Account)
+	w.app.prints.leave("somebody")
+	if got := w.do("caseworker", "GET", url, nil); got.status != 200 {
+		t.Errorf("afterwards: %d", got.status)
+	}
+}
+
+func TestPrintingWithoutAFont(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "HAPPYCODE_FONT=/nowhere.ttf")
+	wantPage(t, w.do("caseworker", "GET", "/cards/sheets.pdf?division="+village, nil), 503, "HAPPYCODE_FONT")
+	wantPage(t, w.do("caseworker", "GET", "/cards/print?division="+village, nil), 200, "金＊＊")
+}

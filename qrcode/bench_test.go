@@ -1,0 +1,46 @@
+package qrcode_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	skip2 "github.com/skip2/go-qrcode"
+
+	"github.com/xingfuma/happycode/qrcode"
+)
+
+// BenchmarkPicture compares, in one run, skip2's own PNG with the pictures of
+// this package: another token each time, as in a sheet of cards.
+func BenchmarkPicture(b *testing.B) {
+	r := rand.New(rand.NewPCG(9, 9))
+	texts := make([]string, 64)
+	for i := range texts {
+		var code [10]byte
+		for i := range code {
+			code[i] = byte(r.Uint32())
+		}
+		texts[i] = qrcode.URL(host, sign(qrcode.Card, key(1), code, r.Uint32()))
+	}
+	draw := func(name string, picture func(text string) ([]byte, error)) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if _, err := picture(texts[i%len(texts)]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	draw("skip2 PNG 600", func(text string) ([]byte, error) { return skip2.Encode(text, skip2.High, 600) })
+	draw("PNG 600", func(text string) ([]byte, error) { return qrcode.PNG(text, qrcode.Q, 600) })
+	draw("SVG", func(text string) ([]byte, error) { return qrcode.SVG(text, qrcode.Q) })
+	pen, err := qrcode.NewPen(host, qrcode.Q)
+	if err != nil {
+		b.Fatal(err)
+	}
+	draw("SVG by a pen", func(text string) ([]byte, error) {
+		s, err := pen.Encode(text)
+		return s.SVG(), err
+	})
+	draw("SVG of a screen", func(text string) ([]byte, error) { return qrcode.SVG(text, qrcode.M) })
+}
