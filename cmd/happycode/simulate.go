@@ -15,7 +15,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/xingfuma/happycode/app/care"
@@ -168,11 +167,20 @@ func (p *program) lastDays(ctx context.Context, s simulation) (scenario *simulat
 
 // playAll plays the scenario under each policy.
 func (p *program) playAll(ctx context.Context, s simulation, scenario *simulate.Scenario, policies []simulate.Policy) ([]report.Run, error) {
-	client, done, err := simulationRedis(ctx, s.redis)
-	if err != nil {
-		return nil, err
+	address := s.redis
+	if address == "" {
+		embedded, err := matching.StartEmbedded("")
+		if err != nil {
+			return nil, err
+		}
+		defer embedded.Close()
+		address = embedded.URL()
 	}
-	defer done()
+	client, err := matching.Connect(ctx, address)
+	if err != nil {
+		return nil, say("无法连接 Redis；请检查 --redis", "cannot reach that Redis; check --redis", err)
+	}
+	defer client.Close()
 	bar := p.progress("推演 / simulating")
 	defer bar.end()
 	var runs []report.Run
@@ -188,24 +196,6 @@ func (p *program) playAll(ctx context.Context, s simulation, scenario *simulate.
 		runs = append(runs, run)
 	}
 	return runs, nil
-}
-
-// simulationRedis connects to a Redis, or starts the embedded one.
-func simulationRedis(ctx context.Context, address string) (client redis.UniversalClient, done func(), err error) {
-	stop := func() {}
-	if address == "" {
-		embedded, err := matching.StartEmbedded("")
-		if err != nil {
-			return nil, nil, err
-		}
-		address, stop = embedded.URL(), embedded.Close
-	}
-	client, err = matching.Connect(ctx, address)
-	if err != nil {
-		stop()
-		return nil, nil, say("无法连接 Redis；请检查 --redis", "cannot reach that Redis; check --redis", err)
-	}
-	return client, func() { client.Close(); stop() }, nil
 }
 
 // writeWhole writes a file whole or not at all.

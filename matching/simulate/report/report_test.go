@@ -3,6 +3,7 @@ package report_test
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -100,7 +101,7 @@ func TestPlotsLieOnThePaper(t *testing.T) {
 			d := xml.NewDecoder(strings.NewReader(`<svg viewBox="0 0 340` + svg + "</svg>"))
 			for {
 				token, err := d.Token()
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					break
 				}
 				if err != nil {
