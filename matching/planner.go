@@ -464,8 +464,8 @@ func Due(s Stock, fromMs, untilMs, nowMs, leadMs int64) bool {
 	return float64(s.qty()-s.FreeUnits) < part*float64(s.qty())
 }
 
-// Reached are the needs for which something can be had by these lines, the
-// heaviest first. What is there is reckoned with once, so that the matcher is
+// Reached are the needs for which something can be had by these lines from the
+// lots of the last plan, the heaviest first. What is there is reckoned with once, so that the matcher is
 // not asked in vain; only what an offer's own cap may keep from somebody is
 // left for the next as well.
 func (p *Planner) Reached(now time.Time, lines *Lines, stock map[string]Stock, waiting []Asker) []string {

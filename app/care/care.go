@@ -90,6 +90,7 @@ type Service struct {
 	worker    *matching.Worker
 	suspects  suspects
 	plans     plans
+	fetch     time.Duration // see [matching.PlannerConfig]
 	untold    untold
 
 	started     time.Time
@@ -140,9 +141,9 @@ func New(c Config) (*Service, error) {
 		needs:       c.Residents.NeedCollection(),
 		people:      c.Residents.Collection(),
 		known:       offers{byID: map[string]openOffer{}},
-		plans:       plans{byCounty: map[string]*plan{}},
-		suspects:    suspects{since: map[string]time.Time{}},
-		stopped:     make(chan struct{}),
+		plans:       plans{byCounty: map[string]*plan{}}, fetch: fetch,
+		suspects: suspects{since: map[string]time.Time{}},
+		stopped:  make(chan struct{}),
 	}
 	s.committer = newCommitter(s)
 	s.worker = matching.NewWorker(s.engine, ledger{s}, s.counties, s.tick, s.log)

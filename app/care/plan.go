@@ -126,7 +126,7 @@ func (s *Service) newPlanner(ctx context.Context, county string, p *plan, day in
 	}
 	tree := s.tree()
 	config := matching.PlannerConfig{
-		County: county, Catalogue: s.catalogue, StartMs: day, Hours: hours, History: history, Fetch: fetch,
+		County: county, Catalogue: s.catalogue, StartMs: day, Hours: hours, History: history, Fetch: s.fetch,
 		Places: 1, Place: func(string) int { return 0 },
 	}
 	for _, c := range providers.Categories() {
