@@ -298,7 +298,7 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		if wanted == 0 {
 			continue
 		}
-		category, ok := providers.CategoryByID(n.Category)
+		_, ok := providers.CategoryByID(n.Category)
 		if !ok {
 			return false, fmt.Errorf("need %s: no category %q", n.ID, n.Category)
 		}
@@ -312,7 +312,7 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		stands[n.ID] = standing{weight, lines, candidates}
 		request.Asks = append(request.Asks, matching.Ask{
 			Need: n.ID, Category: n.Category, Base: nextOrdinal(m.past[n.ID]), QtyUnits: wanted,
-			WeightMilli: weight, Cap: capOf(category, now), Candidates: open,
+			WeightMilli: weight, Cap: categoryCap(n.Category, now), Candidates: open,
 		})
 	}
 	if len(request.Asks) == 0 {

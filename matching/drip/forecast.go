@@ -67,7 +67,7 @@ type Forecast struct {
 	bounds [][classes - 1]float64
 	class  []int                // of each kind
 	due    [][classes][]float64 // units expected at first, per hour
-	came   [][classes]float64   // units that came
+	came   [][][classes]float64 // units that came, per day of the period and category
 
 	learned []learned // per category
 	people  []Arrival // the last to come, of all categories
@@ -82,8 +82,11 @@ func NewForecast(c Config) (*Forecast, error) {
 		Config: c, kinds: make([][]int, c.Categories),
 		want: table(c.Categories*c.Places, c.Hours), seen: table(c.Categories*c.Places, c.Hours),
 		bounds: make([][classes - 1]float64, c.Categories), class: make([]int, len(c.Kinds)),
-		due: make([][classes][]float64, c.Categories), came: make([][classes]float64, c.Categories),
+		due:     make([][classes][]float64, c.Categories),
 		learned: make([]learned, c.Categories),
+	}
+	for range f.day(c.Hours-1) + 1 {
+		f.came = append(f.came, make([][classes]float64, c.Categories))
 	}
 	for i, k := range c.Kinds {
 		if k.Category < 0 || k.Category >= c.Categories || k.Place < 0 || k.Place >= c.Places || len(k.Units) > c.Hours {
@@ -117,6 +120,9 @@ func (f *Forecast) moment(ms int64) (hour int, passed float64) {
 	return int(since / hourMs), float64(since%hourMs) / hourMs
 }
 
+// day is the day of the period that an hour of it falls in, by the calendar.
+func (f *Forecast) day(hour int) int { return (max(hour, 0) + f.FirstHour) / 24 }
+
 // Seen tells the forecast of a need that has come. One outside the period
 // changes nothing.
 func (f *Forecast) Seen(a Arrival) {
@@ -125,7 +131,7 @@ func (f *Forecast) Seen(a Arrival) {
 		return
 	}
 	f.seen[f.cell(a.Category, a.Place)][hour] += a.Units
-	f.came[a.Category][f.classOf(a.Category, a.Weight)] += a.Units
+	f.came[f.day(hour)][a.Category][f.classOf(a.Category, a.Weight)] += a.Units
 	f.learn(a)
 }
 
@@ -143,9 +149,14 @@ func (f *Forecast) Rest(nowMs int64, reserve func(fits []int32) float64, stock [
 		if len(k.Fits) == 0 {
 			continue
 		}
-		rate := rates[f.cell(k.Category, k.Place)] * late[k.Category][f.class[i]] * reserve(k.Fits)
+		rate := rates[f.cell(k.Category, k.Place)] * reserve(k.Fits)
 		for h := max(hour, 0); h < len(k.Units); h++ {
 			units := k.Units[h] * rate
+			if f.day(h) > f.day(hour) {
+				units *= later
+			} else {
+				units *= late[k.Category][f.class[i]]
+			}
 			demands = f.spread(demands, nowMs, h, units, Demand{Weight: k.Weight, Fits: k.Fits}, k.LastsMs)
 		}
 	}
@@ -156,6 +167,11 @@ func (f *Forecast) Rest(nowMs int64, reserve func(fits []int32) float64, stock [
 	}
 	return demands
 }
+
+// later is the part of what later days bring that is reckoned with: they bring
+// units of their own, which nobody has announced yet. Source: DESIGN.md,
+// "Several days".
+const later = 0.5
 
 // near is how many hours are looked at finely, in slots of [slotMs]: whether
 // somebody comes before a meal ends or after it matters when it is near.
@@ -293,15 +309,18 @@ const (
 )
 
 // late is, for each class of weight, how many times the rest is to be reckoned
-// with because some of the class are late. Who was expected and has not come
-// may still come; on a day on which the neediest come late this keeps units
+// with because some of the class are late. Who was expected today and has not
+// come may still come; on a day on which the neediest come late this keeps units
 // for them. Those who came in excess are not held against their class.
 func (f *Forecast) late(category, now int, passed float64) (out [classes]float64) {
 	var want, rest [classes]float64
-	var wanted, came float64
+	var wanted, all float64
+	today := min(f.day(now), len(f.came)-1)
+	came := f.came[today][category]
 	for k := range classes {
 		for h, units := range f.due[category][k] {
 			switch {
+			case f.day(h) != today:
 			case h < now:
 				want[k] += units
 			case h == now:
@@ -312,12 +331,12 @@ func (f *Forecast) late(category, now int, passed float64) (out [classes]float64
 			}
 		}
 		wanted += want[k]
-		came += f.came[category][k]
+		all += came[k]
 	}
-	rate := (came + classPrior) / (wanted + classPrior)
+	rate := (all + classPrior) / (wanted + classPrior)
 	for k := range classes {
 		out[k] = 1
-		if missing := rate*want[k] - f.came[category][k]; missing > 0 && rest[k] > 0 {
+		if missing := rate*want[k] - came[k]; missing > 0 && rest[k] > 0 {
 			out[k] = 1 + missing/(rate*rest[k]+latePrior)
 		}
 	}

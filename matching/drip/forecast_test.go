@@ -258,3 +258,50 @@ func TestRaised(t *testing.T) {
 		}
 	}
 }
+
+// long is a forecast of two days in which 10 units are expected in each hour,
+// half of them weighing 1, half 3.
+func long(t *testing.T, firstHour int) *drip.Forecast {
+	t.Helper()
+	c := drip.Config{
+		Hours: 48 - firstHour, FirstHour: firstHour, Categories: 1, Places: 1, LastsMs: []int64{hour},
+		Fits: func(int, int) []int32 { return []int32{0} },
+	}
+	for _, weight := range []float64{1, 3} {
+		k := drip.Kind{Weight: weight, LastsMs: hour, Fits: []int32{0}}
+		for range c.Hours {
+			k.Units = append(k.Units, 5)
+		}
+		c.Kinds = append(c.Kinds, k)
+	}
+	f, err := drip.NewForecast(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// Later days bring units of their own: what they will ask for counts half.
+func TestLaterDaysCountHalf(t *testing.T) {
+	t.Parallel()
+	for _, firstHour := range []int{0, 6} {
+		f := long(t, firstHour)
+		today := float64(24 - firstHour)
+		about(t, "two days ahead", rest(f, 0, 1, nil), 10*today+5*24)
+	}
+}
+
+// Who was missing yesterday is not waited for today.
+func TestYesterdayIsOver(t *testing.T) {
+	t.Parallel()
+	f := long(t, 0)
+	for h := range 24 {
+		f.Seen(drip.Arrival{AtMs: int64(h) * hour, Units: 10, Weight: 1})
+	}
+	heavy := func(d drip.Demand) bool { return d.Weight == 3 }
+	tonight := func(d drip.Demand) bool { return d.Weight == 3 && d.FromMs < 24*hour }
+	if late := rest(f, 23*hour, 1, tonight); late < 5*1.5 {
+		t.Errorf("in the last hour %.1f units of those who are missing are expected, want more than the usual 5 and half", late)
+	}
+	about(t, "the next morning", rest(f, 24*hour, 1, heavy), rest(f, 24*hour, 1, func(d drip.Demand) bool { return d.Weight == 1 }))
+}

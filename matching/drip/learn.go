@@ -25,8 +25,8 @@ const (
 	assumedShare = 0.1
 	// ownPrior and peoplePrior are how many needs of a category, and of all,
 	// weigh as much as what is assumed in their place.
-	ownPrior    = 30
-	peoplePrior = 15
+	ownPrior    = 60
+	peoplePrior = 30
 	// remembered is how many of the last to come stand for those who will.
 	remembered = 150
 )
@@ -75,7 +75,11 @@ func (f *Forecast) restLearned(category int, nowMs int64, reserve func([]int32) 
 		}
 		units *= reserve(fits)
 		for h := max(now, 0); h < f.Hours; h++ {
-			demands = f.spread(demands, nowMs, h, units*f.share(h)/all, Demand{Weight: weight, Fits: fits}, f.LastsMs[category])
+			part := f.share(h) / all
+			if f.day(h) > f.day(now) {
+				part *= later
+			}
+			demands = f.spread(demands, nowMs, h, units*part, Demand{Weight: weight, Fits: fits}, f.LastsMs[category])
 		}
 	}
 	n := float64(len(l.own))

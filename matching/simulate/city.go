@@ -9,14 +9,6 @@ import (
 	"github.com/xingfuma/happycode/matching"
 )
 
-// midnight is when a scenario begins: a day like any other.
-var midnight = time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("CST", 8*60*60))
-
-// at is a time of the scenario on the simulated clock.
-func at(minutes float64) time.Time {
-	return midnight.Add(time.Duration(math.Round(minutes*60_000)) * time.Millisecond)
-}
-
 // scoreUnit is what a score is multiplied with to be whole: scenarios have four
 // decimals where residents have three.
 const scoreUnit = 10_000
@@ -34,6 +26,7 @@ func invented() string { return fmt.Sprintf("9%05d000000", rand.IntN(100_000)) }
 // county, so that it is decided in one shard, as in a real one.
 type city struct {
 	*Scenario
+	midnight   time.Time // when it begins
 	county     string
 	catalogue  *matching.Catalogue
 	categories map[string]int
@@ -51,9 +44,13 @@ type lot struct {
 	given                        int64
 }
 
-func newCity(s *Scenario) *city {
+func newCity(s *Scenario) (*city, error) {
+	midnight, err := s.midnight()
+	if err != nil {
+		return nil, fmt.Errorf("%w: start: %w", ErrScenario, err)
+	}
 	c := &city{
-		Scenario: s, county: invented(), catalogue: matching.NewCatalogue(), categories: map[string]int{}, regions: map[string]int{},
+		Scenario: s, midnight: midnight, county: invented(), catalogue: matching.NewCatalogue(), categories: map[string]int{}, regions: map[string]int{},
 		byID: map[string]int{}, places: map[string]int{},
 	}
 	for i := range s.Categories {
@@ -67,6 +64,7 @@ func newCity(s *Scenario) *city {
 		r := &s.Resources[i]
 		o := matching.Offer{
 			ID: r.ID, Version: 1, Category: r.Category, Groups: r.Groups, MinScoreMilli: score(r.MinMPI),
+			CapUnits: r.Cap, CapPeriod: r.CapPeriod,
 		}
 		for _, region := range r.Regions {
 			if region == "*" {
@@ -77,15 +75,28 @@ func newCity(s *Scenario) *city {
 		}
 		for k, l := range r.Lots {
 			x := lot{id: fmt.Sprintf("%s-%d", r.ID, k), resource: r, Lot: l}
-			x.fromMs, x.untilMs = at(max(l.From, l.Announced)).UnixMilli(), at(l.Until).UnixMilli()
-			x.announcedMs = at(l.Announced).UnixMilli()
+			x.fromMs, x.untilMs = c.at(max(l.From, l.Announced)).UnixMilli(), c.at(l.Until).UnixMilli()
+			x.announcedMs = c.at(l.Announced).UnixMilli()
 			o.Lots = append(o.Lots, matching.Lot{ID: x.id, County: c.county, FromMs: x.fromMs, UntilMs: x.untilMs + 1})
 			c.byID[x.id] = len(c.lots)
 			c.lots = append(c.lots, x)
 		}
 		c.catalogue.Put(o)
 	}
-	return c
+	return c, nil
+}
+
+// at is a time of the scenario on the simulated clock.
+func (c *city) at(minutes float64) time.Time {
+	return c.midnight.Add(time.Duration(math.Round(minutes*60_000)) * time.Millisecond)
+}
+
+// period names the span over which a need counts against its category's cap.
+func (c *city) period(n *Need) string {
+	if p := c.Categories[c.categories[n.Category]].Period; p != "" {
+		return p.Label(c.at(n.T))
+	}
+	return fmt.Sprintf("D%04d", int(n.T/dayMinutes))
 }
 
 // village is the division code of a region.
@@ -108,7 +119,7 @@ func (c *city) planner(reserve float64) (*matching.Planner, error) {
 	config := matching.PlannerConfig{
 		County: c.county, Catalogue: c.catalogue, Places: len(c.Regions), ScoreUnit: scoreUnit,
 		Place:   func(division string) int { return c.places[division] },
-		StartMs: midnight.UnixMilli(), Hours: int(math.Ceil(c.Horizon / 60)),
+		StartMs: c.midnight.UnixMilli(), Hours: int(math.Ceil(c.Horizon / 60)),
 		ReserveMilli: int64(math.Round(reserve * 1000)), Assumed: assumed,
 	}
 	for _, category := range c.Categories {
@@ -135,5 +146,5 @@ func (c *city) planner(reserve float64) (*matching.Planner, error) {
 }
 
 func (c *city) past(n *Need) matching.Past {
-	return matching.Past{AtMs: at(n.T).UnixMilli(), Category: n.Category, Person: c.person(n), Units: float64(n.Qty), Weight: n.Weight}
+	return matching.Past{AtMs: c.at(n.T).UnixMilli(), Category: n.Category, Person: c.person(n), Units: float64(n.Qty), Weight: n.Weight}
 }

@@ -16,72 +16,95 @@ type Judgement struct {
 	NeediestMedianWait     float64
 }
 
-// Judge counts what came of a scenario.
-func Judge(s *Scenario, allocations []Allocation) Judgement {
-	var j Judgement
-	for _, r := range s.Resources {
-		for _, l := range r.Lots {
-			j.StockUnits += l.Qty
-		}
-	}
+// Bands is how many parts of equal size the needs are put in by weight.
+const Bands = 5
+
+// Outcome is what came of one need that counts.
+type Outcome struct {
+	*Need
+	Band  int // 0: weighs least, Bands − 1: the neediest
+	Given int64
+	Waits []Wait
+}
+
+// Wait is how long some units were waited for.
+type Wait struct {
+	Minutes float64
+	Units   int64
+}
+
+// Outcomes tells what came of each need that is no duplicate, the neediest
+// first.
+func Outcomes(s *Scenario, allocations []Allocation) []Outcome {
 	windows := map[string]float64{}
 	for _, c := range s.Categories {
 		windows[c.Name] = c.ClaimWindow
 	}
-	given := map[string]int64{}
-	for _, a := range allocations {
-		given[a.Need] += a.Qty
+	waits := map[string][]Wait{}
+	needs := make(map[string]*Need, len(s.Needs))
+	for i := range s.Needs {
+		needs[s.Needs[i].ID] = &s.Needs[i]
 	}
-	var counted []*Need
+	for _, a := range allocations {
+		waits[a.Need] = append(waits[a.Need], Wait{max(0, a.T-needs[a.Need].T), a.Qty})
+	}
+	var out []Outcome
 	last := map[string]float64{}
 	for i := range s.Needs {
 		n := &s.Needs[i]
 		key := n.Resident + "|" + n.Category
 		if before, ok := last[key]; ok && n.T-before < windows[n.Category] {
-			j.Duplicates++
 			continue
 		}
 		last[key] = n.T
-		counted = append(counted, n)
-	}
-	j.Needs = len(s.Needs)
-	slices.SortStableFunc(counted, func(a, b *Need) int { return cmp.Compare(b.Weight, a.Weight) })
-	neediest := map[string]bool{}
-	for _, n := range counted[:(len(counted)+4)/5] {
-		neediest[n.ID] = true
-	}
-	j.Met = met(counted, given)
-	j.NeediestMet = met(counted[:len(neediest)], given)
-
-	needs := make(map[string]*Need, len(s.Needs))
-	for i := range s.Needs {
-		needs[s.Needs[i].ID] = &s.Needs[i]
-	}
-	var all, top []waited
-	var atOnce int64
-	for _, a := range allocations {
-		w := waited{max(0, a.T-needs[a.Need].T), a.Qty}
-		j.GivenUnits += a.Qty
-		all = append(all, w)
-		if neediest[a.Need] {
-			top = append(top, w)
+		o := Outcome{Need: n, Waits: waits[n.ID]}
+		for _, w := range o.Waits {
+			o.Given += w.Units
 		}
-		if w.minutes <= 1 {
-			atOnce += a.Qty
+		out = append(out, o)
+	}
+	slices.SortStableFunc(out, func(a, b Outcome) int { return cmp.Compare(b.Weight, a.Weight) })
+	size := max(1, (len(out)+Bands-1)/Bands)
+	for i := range out {
+		out[i].Band = Bands - 1 - i/size
+	}
+	return out
+}
+
+// Judge counts what came of a scenario.
+func Judge(s *Scenario, allocations []Allocation) Judgement {
+	outcomes := Outcomes(s, allocations)
+	j := Judgement{Needs: len(s.Needs), Duplicates: len(s.Needs) - len(outcomes)}
+	for _, r := range s.Resources {
+		for _, l := range r.Lots {
+			j.StockUnits += l.Qty
+		}
+	}
+	neediest := outcomes
+	if i := slices.IndexFunc(outcomes, func(o Outcome) bool { return o.Band < Bands-1 }); i >= 0 {
+		neediest = outcomes[:i]
+	}
+	j.Met, j.NeediestMet = met(outcomes), met(neediest)
+	var atOnce int64
+	all := waits(outcomes)
+	for _, w := range all {
+		j.GivenUnits += w.Units
+		if w.Minutes <= 1 {
+			atOnce += w.Units
 		}
 	}
 	if j.GivenUnits > 0 {
 		j.AtOnce = float64(atOnce) / float64(j.GivenUnits)
 	}
-	j.MedianWait, j.NeediestMedianWait = median(all), median(top)
+	j.MedianWait, j.NeediestMedianWait = median(all), median(waits(neediest))
 	return j
 }
 
-func met(needs []*Need, given map[string]int64) float64 {
+func met(outcomes []Outcome) float64 {
 	var asked, got int64
-	for _, n := range needs {
-		asked += n.Qty
-		got += given[n.ID]
+	for _, o := range outcomes {
+		asked += o.Qty
+		got += o.Given
 	}
 	if asked == 0 {
 		return 0
@@ -89,21 +112,22 @@ func met(needs []*Need, given map[string]int64) float64 {
 	return float64(got) / float64(asked)
 }
 
-// waited is how long some units were waited for.
-type waited struct {
-	minutes float64
-	units   int64
+func waits(outcomes []Outcome) (out []Wait) {
+	for _, o := range outcomes {
+		out = append(out, o.Waits...)
+	}
+	return out
 }
 
-func median(all []waited) float64 {
-	slices.SortFunc(all, func(a, b waited) int { return cmp.Compare(a.minutes, b.minutes) })
+func median(all []Wait) float64 {
+	slices.SortFunc(all, func(a, b Wait) int { return cmp.Compare(a.Minutes, b.Minutes) })
 	var total, have int64
 	for _, w := range all {
-		total += w.units
+		total += w.Units
 	}
 	for _, w := range all {
-		if have += w.units; 2*have >= total {
-			return w.minutes
+		if have += w.Units; 2*have >= total {
+			return w.Minutes
 		}
 	}
 	return 0

@@ -90,7 +90,7 @@ type run struct {
 	lines   *matching.Lines
 	needs   map[string]*asked
 	last    map[string]float64 // resident and category → when the last counted need came
-	used    map[string]int64   // resident, category and day → units
+	used    map[string]int64   // resident, category and period → units
 	free    []int64            // per lot, as the last plan read it and less what was given since
 	out     []Allocation
 }
@@ -120,12 +120,16 @@ func Run(ctx context.Context, s *Scenario, c Config) ([]Allocation, error) {
 	if c.Every < time.Minute || c.Every > 6*time.Hour || !(c.Reserve >= 0.1 && c.Reserve <= 10) {
 		return nil, fmt.Errorf("plans every %s with a reserve of %v: every 1 minute to 6 hours, reserve 0.1 to 10", c.Every, c.Reserve)
 	}
+	city, err := newCity(s)
+	if err != nil {
+		return nil, err
+	}
 	r := &run{
-		city: newCity(s), Config: c, needs: map[string]*asked{}, last: map[string]float64{}, used: map[string]int64{},
+		city: city, Config: c, needs: map[string]*asked{}, last: map[string]float64{}, used: map[string]int64{},
 		lines: matching.NewLines(nil),
 	}
 	r.free = make([]int64, len(r.lots))
-	engine, err := matching.New(matching.Config{Redis: c.Redis, Now: func() time.Time { return at(r.now) }})
+	engine, err := matching.New(matching.Config{Redis: c.Redis, Now: func() time.Time { return r.at(r.now) }})
 	if err != nil {
 		return nil, err
 	}
@@ -224,14 +228,19 @@ func (r *run) come(ctx context.Context, n *Need) error {
 	return r.serve(ctx, a)
 }
 
-// serve asks the engine for what a need still lacks.
+// serve asks the engine for what a need still lacks. The cap is the day's on
+// which it came, also where others of the same person came later.
 func (r *run) serve(ctx context.Context, a *asked) error {
-	candidates, _ := r.catalogue.Candidates(r.county, a.Category, a.person, at(r.now))
+	room := r.room(a)
+	if room < 1 {
+		return nil
+	}
+	candidates, _ := r.catalogue.Candidates(r.county, a.Category, a.person, r.at(r.now))
 	open := r.open(a, candidates)
-	day := fmt.Sprintf("D%04d", int(a.T/dayMinutes))
+	period := r.period(a.Need)
 	outcomes, err := r.engine.Match(ctx, matching.Request{County: r.county, Household: a.Resident, Asks: []matching.Ask{{
-		Need: a.ID, Category: a.Category, Base: a.next, QtyUnits: a.left, WeightMilli: r.rank(a),
-		Cap:        matching.Cap{Field: "c:" + a.Category, Period: day, Limit: r.Categories[r.categories[a.Category]].Cap},
+		Need: a.ID, Category: a.Category, Base: a.next, QtyUnits: room, WeightMilli: r.rank(a),
+		Cap:        matching.Cap{Field: "c:" + a.Category, Period: period, Limit: r.Categories[r.categories[a.Category]].Cap},
 		Candidates: open,
 	}}})
 	if err != nil {
@@ -248,7 +257,7 @@ func (r *run) serve(ctx context.Context, a *asked) error {
 		}
 		a.left -= h.QtyUnits
 		a.next++
-		r.used[a.Resident+"|"+a.Category+"|"+day] += h.QtyUnits
+		r.used[a.Resident+"|"+a.Category+"|"+period] += h.QtyUnits
 		r.free[r.byID[h.Lot]] -= h.QtyUnits
 		r.out = append(r.out, Allocation{a.ID, l.resource.ID, h.QtyUnits, r.now})
 	}
@@ -283,7 +292,7 @@ func (r *run) open(a *asked, candidates []matching.Candidate) []matching.Candida
 // due says whether an equal release lets more of a lot go by now.
 func (r *run) due(l *lot) bool {
 	stock := matching.Stock{FreeUnits: l.Qty - l.given, TakenUnits: l.given}
-	return matching.Due(stock, l.fromMs, l.untilMs, at(r.now).UnixMilli(), r.Every.Milliseconds()) > 0
+	return matching.Due(stock, l.fromMs, l.untilMs, r.at(r.now).UnixMilli(), r.Every.Milliseconds()) > 0
 }
 
 // release plans, and offers what may be given to those who wait, in the order
@@ -312,7 +321,7 @@ func (r *run) release(ctx context.Context) error {
 	if err := r.draw(known, askers); err != nil {
 		return err
 	}
-	for _, need := range r.planner.Reached(at(r.now), r.lines, known, askers) {
+	for _, need := range r.planner.Reached(r.at(r.now), r.lines, known, askers) {
 		if err := r.serve(ctx, r.needs[need]); err != nil {
 			return err
 		}
@@ -348,8 +357,7 @@ func (r *run) waiting(ctx context.Context) ([]*asked, error) {
 
 // room is how many units the cap leaves to a need.
 func (r *run) room(a *asked) int64 {
-	day := fmt.Sprintf("D%04d", int(a.T/dayMinutes))
-	return min(a.left, r.Categories[r.categories[a.Category]].Cap-r.used[a.Resident+"|"+a.Category+"|"+day])
+	return min(a.left, r.Categories[r.categories[a.Category]].Cap-r.used[a.Resident+"|"+a.Category+"|"+r.period(a.Need)])
 }
 
 // askers are those who wait as the rule sees them, their weights as the policy
@@ -358,7 +366,7 @@ func (r *run) askers(waiting []*asked) []matching.Asker {
 	out := make([]matching.Asker, 0, len(waiting))
 	for _, a := range waiting {
 		out = append(out, matching.Asker{
-			Need: a.ID, Category: a.Category, Person: a.person, Units: r.room(a), WeightMilli: r.rank(a), UntilMs: at(a.Deadline).UnixMilli(),
+			Need: a.ID, Category: a.Category, Person: a.person, Units: r.room(a), WeightMilli: r.rank(a), UntilMs: r.at(a.Deadline).UnixMilli(),
 		})
 	}
 	return out
@@ -368,7 +376,7 @@ func (r *run) askers(waiting []*asked) []matching.Asker {
 func (r *run) draw(stock map[string]matching.Stock, waiting []matching.Asker) error {
 	switch r.Policy {
 	case Drip:
-		lines, err := r.planner.Plan(at(r.now), stock, waiting)
+		lines, err := r.planner.Plan(r.at(r.now), stock, waiting)
 		if err != nil {
 			return err
 		}

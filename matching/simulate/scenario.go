@@ -10,6 +10,9 @@ import (
 	"io"
 	"math"
 	"slices"
+	"time"
+
+	"github.com/xingfuma/happycode/matching"
 )
 
 // ErrScenario says that a file is not a scenario; the error names the place.
@@ -18,6 +21,7 @@ var ErrScenario = errors.New("not a scenario")
 // Scenario is what happens. Times are minutes from the start.
 type Scenario struct {
 	Version    int                  `json:"version"`
+	Start      string               `json:"start,omitempty"` // date of the first day, 2026-01-31; empty: a day like any other
 	Seed       int64                `json:"seed"`
 	Horizon    float64              `json:"horizon"` // the end, in minutes
 	Delta      float64              `json:"delta"`   // part of the value that is lost at the end of somebody's patience
@@ -32,9 +36,11 @@ type Scenario struct {
 
 // Category is a kind of aid and its rules.
 type Category struct {
-	Name        string  `json:"name"`
-	Cap         int64   `json:"cap"`          // units per resident and day of arrival
-	ClaimWindow float64 `json:"claim_window"` // minutes in which a further need of the same resident is a duplicate
+	Name string `json:"name"`
+	Cap  int64  `json:"cap"` // units per resident and period of arrival
+	// Period is the span over which the cap counts; empty: a day of the scenario.
+	Period      matching.Period `json:"period,omitempty"`
+	ClaimWindow float64         `json:"claim_window"` // minutes in which a further need of the same resident is a duplicate
 }
 
 // Resource is an offer.
@@ -46,7 +52,10 @@ type Resource struct {
 	Regions      []string `json:"regions"` // or "*"
 	Groups       []string `json:"groups"`  // the resident is in at least one; empty: any
 	MinMPI       float64  `json:"min_mpi"`
-	Lots         []Lot    `json:"lots"`
+	// Cap is the offer's own, in units per resident and CapPeriod; 0: none.
+	Cap       int64           `json:"cap,omitempty"`
+	CapPeriod matching.Period `json:"cap_period,omitempty"`
+	Lots      []Lot           `json:"lots"`
 }
 
 // Lot is a quantity of a resource. Nothing of it may be used or planned on
@@ -61,7 +70,7 @@ type Lot struct {
 // Need is what somebody asks for.
 type Need struct {
 	ID       string   `json:"id"`
-	Resident string   `json:"resident"`
+	Resident string   `json:"resident"` // whose caps count: a household's
 	T        float64  `json:"t"`
 	Deadline float64  `json:"deadline"`
 	Category string   `json:"category"`
@@ -97,13 +106,19 @@ func (s *Scenario) check() error {
 	if !(s.Horizon > 0 && s.Horizon <= maxHorizon) {
 		return fmt.Errorf("horizon %v: a period lasts up to %d minutes", s.Horizon, maxHorizon)
 	}
+	if _, err := s.midnight(); err != nil {
+		return fmt.Errorf("start %q: a date such as 2026-01-31", s.Start)
+	}
 	if len(s.Categories) == 0 || len(s.Regions) == 0 || len(s.Needs) == 0 {
 		return errors.New("categories, regions and needs may not be empty")
 	}
 	categories := map[string]bool{}
 	for i, c := range s.Categories {
-		if c.Name == "" || categories[c.Name] || c.Cap < 0 || c.ClaimWindow < 0 {
-			return fmt.Errorf("categories[%d] %q: a name of its own, a cap and a claim window of at least 0", i, c.Name)
+		if c.Name == "" || categories[c.Name] || c.Cap < 1 || c.ClaimWindow < 0 {
+			return fmt.Errorf("categories[%d] %q: a name of its own, a cap of at least 1 and a claim window of at least 0", i, c.Name)
+		}
+		if c.Period != "" && !c.Period.Valid() {
+			return fmt.Errorf("categories[%d] %q: the period is day, week, month, year or ever", i, c.Name)
 		}
 		categories[c.Name] = true
 	}
@@ -120,6 +135,9 @@ func (s *Scenario) check() error {
 			if region != "*" && !slices.Contains(s.Regions, region) {
 				return fmt.Errorf("resource %s: no region %q", r.ID, region)
 			}
+		}
+		if r.Cap < 0 || r.Cap > 0 && !r.CapPeriod.Valid() {
+			return fmt.Errorf("resource %s: a cap of at least 0, and its period: day, week, month, year or ever", r.ID)
 		}
 		for k, l := range r.Lots {
 			if l.Qty < 1 || !(l.From <= l.Until) {
@@ -140,6 +158,9 @@ func (s *Scenario) check() error {
 		if err := s.checkNeed(n, categories); err != nil {
 			return fmt.Errorf("need %s: %w", n.ID, err)
 		}
+		if n.Deadline < n.T {
+			return fmt.Errorf("need %s: at least its own arrival as deadline", n.ID)
+		}
 	}
 	for i := range s.History {
 		if err := s.checkNeed(&s.History[i], categories); err != nil {
@@ -147,6 +168,20 @@ func (s *Scenario) check() error {
 		}
 	}
 	return nil
+}
+
+// dayLike is when a scenario without a date begins.
+var dayLike = time.Date(2026, 1, 1, 0, 0, 0, 0, cst)
+
+// cst is China Standard Time.
+var cst = time.FixedZone("CST", 8*60*60)
+
+// midnight is when the first day begins.
+func (s *Scenario) midnight() (time.Time, error) {
+	if s.Start == "" {
+		return dayLike, nil
+	}
+	return time.ParseInLocation(time.DateOnly, s.Start, cst)
 }
 
 func (s *Scenario) checkNeed(n *Need, categories map[string]bool) error {
