@@ -182,12 +182,12 @@ func (w *Worker) Tick(ctx context.Context, county string) error {
 	}
 	reached, planned, err := w.ledger.Plan(ctx, county)
 	if err != nil {
-		return fmt.Errorf("plan: %w", err)
+		err = fmt.Errorf("plan: %w", err) // what became free is given all the same, by the lines there are
 	}
 	if planned {
 		r.reached = reached
 	}
-	return w.serve(ctx, county, r)
+	return errors.Join(err, w.serve(ctx, county, r))
 }
 
 // restore rebuilds the county if Redis does not have it, if it lies on another

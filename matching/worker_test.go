@@ -15,16 +15,17 @@ import (
 
 // ledger is a record for the worker's tests.
 type ledger struct {
-	mu       sync.Mutex
-	recorded map[string]bool
-	snapshot matching.Snapshot
-	engine   *matching.Engine
-	planned  time.Time
-	serve    func(need string) (bool, error)
-	served   []string
-	asked    []string
-	err      error
-	reads    int
+	mu        sync.Mutex
+	recorded  map[string]bool
+	snapshot  matching.Snapshot
+	engine    *matching.Engine
+	planned   time.Time
+	unplanned error // of Plan
+	serve     func(need string) (bool, error)
+	served    []string
+	asked     []string
+	err       error
+	reads     int
 }
 
 func (l *ledger) Recorded(_ context.Context, ids []string) (map[string]bool, error) {
@@ -49,6 +50,9 @@ func (l *ledger) Snapshot(context.Context, string) (matching.Snapshot, error) {
 
 // Plan reaches everybody who waits, once a minute and where there are no lines.
 func (l *ledger) Plan(ctx context.Context, county string) (reached []string, planned bool, err error) {
+	if l.unplanned != nil {
+		return nil, false, l.unplanned
+	}
 	if l.engine == nil || l.engine.Lines(county) != nil && l.engine.Now().Sub(l.planned) < time.Minute {
 		return nil, false, nil
 	}
@@ -231,6 +235,22 @@ func TestWorkerTriesWhomAPlanReaches(t *testing.T) {
 	r.same("before the next plan", len(r.tick(w, l)), 0)
 	r.forward(time.Millisecond)
 	r.same("next plan", len(r.tick(w, l)), 200)
+}
+
+// That nothing can be planned does not keep what became free from those who wait.
+func TestWorkerServesWithoutAPlan(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newEmbedded(t).URL())
+	l := &ledger{}
+	w := r.worker(l)
+	r.tick(w, l)
+	r.wait(1)
+	r.open(1, "l")
+	l.unplanned, l.served = errors.New("the record is down"), nil
+	if err := w.Tick(r.ctx(), r.county); !errors.Is(err, l.unplanned) {
+		t.Errorf("got %v", err)
+	}
+	r.same("tried", l.served, []string{"w000"})
 }
 
 // A freed category is walked on where the last tick ended, and from the head
