@@ -341,7 +341,7 @@ func TestWorkerMakesAndEndsACarer(t *testing.T) {
 	}
 	id := carers.Items[0].ID
 	card := w.do("page worker", "GET", page+"/carers/"+id+"/card", nil)
-	wantPage(t, card, 200, "赵＊＊", "代 金＊＊ 持", "/api/v1"+page+"/carers/"+id+"/code.svg")
+	wantPage(t, card, 200, "赵＊＊", "代 金＊＊ 持", day, `viewBox="4 4 `)
 	if strings.Contains(string(card.body), "赵护士") || strings.Contains(string(card.body), canaryName) {
 		t.Error("the card names somebody in full")
 	}

@@ -17,6 +17,7 @@ import (
 // How long a request may take.
 const (
 	requestTime = 30 * time.Second
+	slowTime    = 110 * time.Second // of routes that may take minutes; less than the answer's WriteTimeout
 	uploadTime  = 5 * time.Minute
 )
 

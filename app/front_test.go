@@ -130,6 +130,9 @@ func TestStrangeBodies(t *testing.T) {
 			continue
 		}
 		actor := "admin"
+		if r.Scope == ScopeOwnDevice {
+			actor = "caseworker"
+		}
 		bodies := []string{
 			`{"$where":"1"}`, `{"surplus":{"$ne":null}}`, `[]`, `null`, `"x"`, `{`, `{} {}`, `{}x`, "\xff\xfe", `{"__proto__":{}}`,
 		}

@@ -36,6 +36,7 @@ const (
 	localOrganisation
 	localAccount
 	localToken
+	localDevice
 	localReport
 	localAbout
 	localGuessed // a wrong guess was shown in a form again
@@ -124,7 +125,11 @@ func (a *App) guard(r *Route) fiber.Handler {
 			return r.Handler(a, c)
 		}
 		if !r.Upload {
-			ctx, cancel := context.WithTimeout(c.UserContext(), requestTime)
+			limit := requestTime
+			if r.Slow {
+				limit = slowTime
+			}
+			ctx, cancel := context.WithTimeout(c.UserContext(), limit)
 			defer cancel()
 			c.SetUserContext(ctx)
 		}
@@ -162,7 +167,7 @@ func (a *App) guard(r *Route) fiber.Handler {
 			}
 		}
 		handle := func() error { return a.handle(c, r, p) }
-		if r.Idempotent {
+		if r.Idempotent && !r.OwnReplay {
 			err = a.once(c, r, p, handle)
 		} else {
 			err = handle()
@@ -424,6 +429,21 @@ func (a *App) look(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 		}
 		may = p.Sees(division)
 		c.Locals(localToken, x)
+	case ScopeDevice, ScopeOwnDevice:
+		x, err := a.Care.Device(ctx, id)
+		if err != nil {
+			return err
+		}
+		division = x.Division
+		may = x.Account == p.Account || r.Scope == ScopeDevice && p.Role == accounts.Admin && p.Sees(division)
+		c.Locals(localDevice, x)
+	case ScopeConflict:
+		x, err := a.Care.Conflict(ctx, id)
+		if err != nil {
+			return err
+		}
+		subject, division = x.Resident, x.Division
+		may = p.Sees(division)
 	case ScopeReport:
 		x, err := a.Reports.Get(ctx, id)
 		if err != nil {

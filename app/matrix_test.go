@@ -175,6 +175,8 @@ func matrix(w *world) map[string]row {
 		"showJoin":            get(open, "/join"),
 		"saveJoin":            form(open, "/join", "name=x"),
 		"showScan":            get(workers, "/scan"),
+		"showOffline":         get(workers, "/offline"),
+		"getStanding":         get(open, api+"/devices/"+w.handset("caseworker").id+"/standing"),
 		"saveScan":            form(workersHere, "/scan", "code="+w.person.CardNo),
 		"saveFind":            form(workersHere, "/residents/find", "card="+w.person.CardNo),
 		"showResidents":       get(workers, "/residents"),
@@ -220,6 +222,7 @@ func matrix(w *world) map[string]row {
 		"getReady":            get(open, "/readyz"),
 		"getMetrics":          get(open, "/metrics"),
 	}
+	maps.Copy(rows, offlineRows(w))
 	maps.Copy(rows, reportRows(w))
 	maps.Copy(rows, screenRows())
 	maps.Copy(rows, carerRows(w))

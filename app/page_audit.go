@@ -62,6 +62,16 @@ func otherActs() map[string]words {
 		"withdraw_need": {"撤回需求", "Withdrew a need"},
 		press.Act:       {"打印卡片", "Printed the card"},
 
+		"register_device":  {"登记离线设备", "Registered a device"},
+		"lose_device":      {"挂失离线设备", "Reported a device lost"},
+		"take_offline":     {"带走离线名册", "Took the roster along offline"},
+		"refresh_offline":  {"刷新离线名册", "Refreshed the offline roster"},
+		"return_offline":   {"交回离线份额", "Returned what was taken along"},
+		"handover_offline": {"离线交付", "Handed aid over offline"},
+		"offline_conflict": {"离线冲突", "An offline handover in doubt"},
+		"list_conflicts":   {"查看离线冲突", "Looked at offline conflicts"},
+		"settle_conflict":  {"处理离线冲突", "Settled an offline conflict"},
+
 		"create_signing_key": {"新建签名密钥", "Made a signing key"},
 		"retire_signing_key": {"停用签名密钥", "Retired a signing key"},
 		"revoke_signing_key": {"作废已泄露的签名密钥", "Revoked a compromised signing key"},

@@ -25,11 +25,11 @@ func TestPagesOfCards(t *testing.T) {
 	w := newWorld(t)
 	gone, err := w.app.Residents.Register(t.Context(), "test", residents.Registration{Name: "走远", Division: village})
 	must(t, err)
-	_, err = w.app.Residents.SetStatus(t.Context(), gone.ID, residents.Moved)
+	_, err = w.app.Residents.SetStatus(t.Context(), "test", gone.ID, residents.Moved)
 	must(t, err)
 	revoked, err := w.app.Residents.Register(t.Context(), "test", residents.Registration{Name: "失卡", Division: village})
 	must(t, err)
-	must(t, w.app.Residents.Revoke(t.Context(), "test", revoked.Code))
+	must(t, w.app.Residents.Revoke(t.Context(), "test", revoked.Code, residents.WhyLost))
 	person := w.printed(w.person)
 
 	wantPage(t, w.do("caseworker", "GET", "/residents", nil), 200, `href="/cards"`)

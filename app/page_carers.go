@@ -11,6 +11,7 @@ import (
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/pages"
 	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/qrcode/cards"
 )
 
 // ownPath is the page on which a resident, or a carer, begins.
@@ -275,7 +276,7 @@ func (a *App) showCarerCard(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	person, err := a.Residents.Open(c.UserContext(), r)
+	resident, err := a.Residents.OpenName(r)
 	if err != nil {
 		return err
 	}
@@ -283,17 +284,23 @@ func (a *App) showCarerCard(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return a.show(c, fiber.StatusOK, pages.CarerCard{
-		Page: page, ID: r.ID, Carer: x.ID, Initial: initial(person.Name), CarerInitial: initial(name), CardNo: x.CardNo, UntilMs: x.UntilMs,
-	})
-}
-
-// initial is what a card says of a name.
-func initial(name string) string {
-	for _, first := range name {
-		return string(first) + "＊＊"
+	code, err := a.Residents.CodeByID(c.UserContext(), x.Code)
+	if err != nil {
+		return err
 	}
-	return ""
+	card, err := a.press.Card(c.UserContext(), name, code)
+	if err != nil {
+		return err
+	}
+	if card.UntilMs == 0 || x.UntilMs < card.UntilMs {
+		card.UntilMs = x.UntilMs
+	}
+	face, err := cardFace(card)
+	if err != nil {
+		return err
+	}
+	face.For.ZH, face.For.EN = cards.For(residents.Initial(resident))
+	return a.show(c, fiber.StatusOK, pages.CarerCard{Page: page, ID: r.ID, Face: face})
 }
 
 // shownBy puts into words who showed the code at a scan; "" where it was the

@@ -25,6 +25,9 @@ func (a *App) showHome(c *fiber.Ctx) error {
 		return err
 	}
 	v := pages.Home{Page: page}
+	if v.Conflicts, err = a.openConflicts(c); err != nil {
+		return err
+	}
 	switch p.Role {
 	case accounts.Provider:
 		org, err := a.Providers.Get(c.UserContext(), p.Organisation)

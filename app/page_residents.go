@@ -225,7 +225,7 @@ func (a *App) standing(c *fiber.Ctx, resident string, mayHandOver bool, scan str
 	var promises []pages.Aid
 	for _, x := range offered {
 		aid := aidOf(x)
-		aid.Open, aid.MayHandOver, aid.Scan = true, mayHandOver, scan
+		aid.Open, aid.MayHandOver, aid.Scan = x.Leased == nil, mayHandOver, scan
 		promises = append(promises, aid)
 	}
 	views, err := a.Care.Needs(ctx, resident)
@@ -260,8 +260,13 @@ func (a *App) standing(c *fiber.Ctx, resident string, mayHandOver bool, scan str
 }
 
 func aidOf(x care.AllocationView) pages.Aid {
+	var leased pages.Text
+	if x.Leased != nil {
+		leased = reasonText(*x.Leased)
+	}
 	return pages.Aid{
-		ID: x.ID, Title: text(x.TitleZH, x.TitleEN), Category: categoryText(x.Category),
+		Leased: leased,
+		ID:     x.ID, Title: text(x.TitleZH, x.TitleEN), Category: categoryText(x.Category),
 		Amount: amount(x.Category, x.QtyUnits, x.Unit), Provider: x.ProviderName, Kind: string(x.ProviderKind),
 		State: string(x.State), Accepted: x.Accepted, Reason: reasonText(x.Reason), EndReason: reasonText(x.EndReason),
 		How: string(x.Handover.How), Place: text(x.Handover.Place, x.Handover.PlaceEN), Note: x.Handover.Note,

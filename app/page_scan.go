@@ -19,13 +19,18 @@ func (a *App) scanPage(c *fiber.Ctx) (pages.Scan, error) {
 	if err != nil {
 		return pages.Scan{}, err
 	}
-	v := pages.Scan{Form: f, Groups: groupChoices()}
+	return pages.Scan{Form: f, Categories: scanCategories(), Groups: groupChoices()}, nil
+}
+
+// scanCategories are the kinds of aid, for a script.
+func scanCategories() []pages.ScanCategory {
+	var out []pages.ScanCategory
 	for _, x := range providers.Categories() {
-		v.Categories = append(v.Categories, pages.ScanCategory{
+		out = append(out, pages.ScanCategory{
 			ID: x.ID, Name: text(x.ZH, x.EN), Unit: text(x.UnitZH, x.UnitEN), Money: x.ID == providers.Cash,
 		})
 	}
-	return v, nil
+	return out
 }
 
 func (a *App) showScan(c *fiber.Ctx) error {

@@ -107,6 +107,16 @@ var ( // read only
 		detail: words{"这条报告不能再做这一步，请刷新后查看。", "This report cannot take that step any more; reload to see where it stands."}}
 	faultProof = &fault{status: 422, code: "proof", title: words{"凭证不符", "The proof does not fit"},
 		detail: words{"所附扫码、卡号与该居民不符，或扫码已过期；请重新扫码，或不附凭证交付。", "The scan or code is not this person's, or too old. Scan again, or hand over without a proof."}}
+	faultDisputed = &fault{status: 409, code: "disputed", title: words{"等待核实", "In dispute"},
+		detail: words{"离线设备报告已交付，但有疑点，请先在“离线冲突”中核实。", "A device reported it as handed over offline, with a doubt; settle that under “Offline conflicts” first."}}
+	faultDeviceLost = &fault{status: 403, code: "device_lost", title: words{"设备已挂失", "The device was reported lost"},
+		detail: words{"该设备已挂失停用，其记录不再采纳；请联系管理员。", "This device was reported lost and is cut off; nothing is taken from it. Ask your administrator."}}
+	faultDevices = &fault{status: 409, code: "too_many_devices", title: words{"设备过多", "Too many devices"},
+		detail: words{"一个账户最多登记 5 台设备，请先停用不再使用的设备。", "An account has at most 5 devices; report one that you do not use any more as lost."}}
+	faultLeaseLive = &fault{status: 409, code: "lease_live", title: words{"设备已领走份额", "Already taken along"},
+		detail: words{"该设备已有未结束的租约，请先同步并交回。", "This device has taken something along already; sync and return it first."}}
+	faultLeaseEnded = &fault{status: 409, code: "lease_ended", title: words{"租约已结束", "The lease has ended"},
+		detail: words{"该租约已结束，请重新领取。", "This lease has ended; take the village along anew."}}
 	faultInFlight = &fault{status: 409, code: "in_flight", title: words{"正在处理", "Still at work"},
 		detail: words{"相同 Idempotency-Key 的请求正在处理，请稍后重试。", "A request with this Idempotency-Key is being worked on; try again in a moment."}}
 	faultNotApproved = &fault{status: 409, code: "not_approved", title: words{"机构尚未获批", "Not approved"},
@@ -143,6 +153,11 @@ var sentinels = []struct { // read only
 	{care.ErrNotYours, faultNotFound},
 	{care.ErrEnded, faultEnded},
 	{care.ErrProof, faultProof},
+	{care.ErrDisputed, faultDisputed},
+	{care.ErrDeviceLost, faultDeviceLost},
+	{care.ErrDevices, faultDevices},
+	{care.ErrLeaseLive, faultLeaseLive},
+	{care.ErrLeaseEnded, faultLeaseEnded},
 	{care.ErrProofNeeded, faultProofNeeded},
 	{matching.ErrNotReady, faultNotReady},
 	{qrcode.ErrToken, faultCode},
@@ -268,6 +283,7 @@ func asJSON(c *fiber.Ctx) bool {
 // words; nil for other errors.
 func faultOfField(err error) *fault {
 	var (
+		leased   *care.LeasedError
 		account  accounts.FieldError
 		provider providers.FieldError
 		resident *residents.FieldError
@@ -275,6 +291,9 @@ func faultOfField(err error) *fault {
 		locked   accounts.LockedError
 	)
 	switch {
+	case errors.As(err, &leased):
+		reason := leased.Reason()
+		return &fault{status: 409, code: reason.Code, title: words{"已由离线设备领走", "Taken along by a device"}, detail: words{reason.ZH, reason.EN}}
 	case errors.As(err, &account):
 		return faultField.with(fieldFault{account.Field, words{account.ZH, account.EN}})
 	case errors.As(err, &provider):

@@ -29,7 +29,11 @@ type importView struct {
 // progress returns what an import reports its rows to, under the id that the
 // sender chose (form field import_id) for [App.getImport].
 func (a *App) progress(c *fiber.Ctx) func(done, total int) {
-	id := c.FormValue("import_id")
+	return a.progressOf(c, c.FormValue("import_id"))
+}
+
+// progressOf is progress under an id that was read already.
+func (a *App) progressOf(c *fiber.Ctx, id string) func(done, total int) {
 	if id == "" || len(id) > progressID {
 		return func(int, int) {}
 	}

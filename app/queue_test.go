@@ -105,7 +105,7 @@ func TestQueue(t *testing.T) {
 	if got.Outcome != care.QueueGiven || len(got.Given) != 1 || got.Given[0].Offer != meal.ID || got.Given[0].LeftUnits != 4 || got.Given[0].HandedOverMs == 0 {
 		t.Fatalf("first: %+v", got)
 	}
-	if got.Initial != "金**" || got.CardTail != w.person.CardNo[8:] {
+	if got.Initial != "金＊＊" || got.CardTail != w.person.CardNo[8:] {
 		t.Errorf("the person is called %q %q", got.Initial, got.CardTail)
 	}
 	if bytes.Contains(first.body, []byte(canaryName)) || bytes.Contains(first.body, []byte(w.person.CardNo)) || bytes.Contains(first.body, []byte(canaryNote)) {

@@ -35,6 +35,9 @@ const (
 	ScopeOrganisation Scope = "organisation" // organisationOf; providers: own
 	ScopeAccount      Scope = "account"      // administrators: division
 	ScopeToken        Scope = "token"        // administrators: division
+	ScopeDevice       Scope = "device"       // deviceOf; its account; administrators: division
+	ScopeOwnDevice    Scope = "own device"   // deviceOf; its account
+	ScopeConflict     Scope = "conflict"     // division
 	ScopeReport       Scope = "report"       // reportOf; caseworkers: division
 )
 
@@ -73,6 +76,8 @@ type Route struct {
 	Status                   int
 	ContentType              string // of the answer, if not JSON
 	Idempotent               bool   // takes an Idempotency-Key
+	OwnReplay                bool   // and knows repeats by itself
+	Slow                     bool   // may take minutes
 	Limit                    Limit
 	NoToken                  bool // for people; not with a service token
 	CarerOK                  bool // for residents' carers too, who otherwise get nothing that is not Public
@@ -95,7 +100,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return slices.Concat(pageRoutes(), cardRoutes(), apiRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), probeRoutes())
+	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), offlineRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.

@@ -290,6 +290,26 @@ func (m *model) release(holds []matching.Hold, now int64, back bool) {
 	}
 }
 
+func (m *model) reassign(was, is matching.Hold, now int64) {
+	at, seen := m.seen[was.ID]
+	live, held := m.holds[was.ID]
+	held = held && live.Lot == was.Lot && live.QtyUnits == was.QtyUnits && live.Seq == was.Seq
+	if seen && at != 0 || !seen && !held {
+		return
+	}
+	m.unclaim(was.Household, was.Category, was.QtyUnits)
+	m.claim(is.Household, is.Category, is.QtyUnits, is.Seq+1)
+	if is.OfferCap.Field != "" {
+		m.claim(is.Household, is.OfferCap, is.QtyUnits, 0)
+	}
+	if !seen {
+		m.lots[was.Lot].held -= was.QtyUnits
+		m.lots[was.Lot].taken += was.QtyUnits
+		delete(m.holds, was.ID)
+	}
+	m.seen[was.ID] = now
+}
+
 func (m *model) open(lots []matching.LotState) {
 	for _, l := range lots {
 		if m.lots[l.ID] != nil {

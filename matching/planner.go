@@ -370,7 +370,7 @@ func (p *Planner) Spent(now time.Time, stock map[string]Stock) []string {
 	var out []string
 	for _, id := range p.Even(now) {
 		lot := p.lots[p.index[id]].lot
-		if !Due(stock[id], lot.FromMs, lot.UntilMs, now.UnixMilli(), 0) {
+		if Due(stock[id], lot.FromMs, lot.UntilMs, now.UnixMilli(), 0) == 0 {
 			out = append(out, id)
 		}
 	}
@@ -453,15 +453,15 @@ func (p *Planner) reserve() func(fits []int32) float64 {
 	}
 }
 
-// Due says whether an equal release lets more of a lot go by now: whether less
-// was given than the part of its time that has passed, with what comes within
-// leadMs.
-func Due(s Stock, fromMs, untilMs, nowMs, leadMs int64) bool {
+// Due is how many more units an equal release lets go by now: the part of the
+// lot's time that has passed, with what comes within leadMs, less what was
+// given.
+func Due(s Stock, fromMs, untilMs, nowMs, leadMs int64) int64 {
 	part := 1.0
 	if untilMs > fromMs {
-		part = float64(nowMs-fromMs+leadMs) / float64(untilMs-fromMs)
+		part = min(1, float64(nowMs-fromMs+leadMs)/float64(untilMs-fromMs))
 	}
-	return float64(s.qty()-s.FreeUnits) < part*float64(s.qty())
+	return max(0, int64(math.Ceil(part*float64(s.qty())))-(s.qty()-s.FreeUnits))
 }
 
 // Reached are the needs for which something can be had by these lines from the
@@ -472,7 +472,10 @@ func (p *Planner) Reached(now time.Time, lines *Lines, stock map[string]Stock, w
 	nowMs := now.UnixMilli()
 	free := make([]int64, len(p.lots))
 	for i := range p.lots {
-		free[i] = stock[p.lots[i].lot.ID].FreeUnits
+		l := &p.lots[i]
+		if free[i] = stock[l.lot.ID].FreeUnits; l.offer.Pace == PaceEven && nowMs < l.fetchMs {
+			free[i] = min(free[i], Due(stock[l.lot.ID], l.lot.FromMs, l.lot.UntilMs, nowMs, 0))
+		}
 	}
 	var out []string
 	for _, a := range byWeight(waiting) {

@@ -172,6 +172,18 @@ func (p *player) step() {
 			want = nil
 		}
 		p.same(p.last, got, want)
+	case 9:
+		for _, was := range p.holds() {
+			is := was
+			is.Need, is.Household, is.Category, is.Seq = "n8", p.pick("h1", "h2", "h3"), p.cap(was.Category.Field, 9), p.rand.Int64N(20)
+			is.OfferCap = matching.Cap{}
+			if p.rand.IntN(2) == 0 {
+				is.OfferCap = p.cap("o:"+is.Offer, 6)
+			}
+			p.last = fmt.Sprintf("reassign %+v as %+v", was, is)
+			p.ok(p.Reassign(ctx, county, was, is))
+			p.model.reassign(was, is, p.now().UnixMilli())
+		}
 	case 8:
 		if p.rand.IntN(3) > 0 {
 			return

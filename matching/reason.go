@@ -64,7 +64,10 @@ type Given struct {
 // ReasonGiven: units of the offer are kept for the need.
 func ReasonGiven(g Given) Reason {
 	n, weight, line := strconv.FormatInt(g.Units, 10), milli(g.WeightMilli), milli(g.LineMilli)
-	facts := map[string]string{"units": n, "weight_milli": strconv.FormatInt(g.WeightMilli, 10), "line_milli": strconv.FormatInt(g.LineMilli, 10)}
+	facts := map[string]string{"units": n}
+	if g.WeightMilli > 0 { // else somebody decided without the lines
+		facts["weight_milli"], facts["line_milli"] = strconv.FormatInt(g.WeightMilli, 10), strconv.FormatInt(g.LineMilli, 10)
+	}
 	zh := "“" + g.Offer.ZH + "” " + n + " " + g.Unit.ZH
 	en := n + " " + g.Unit.en() + " of “" + g.Offer.en() + "”"
 	switch {

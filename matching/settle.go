@@ -3,6 +3,7 @@ package matching
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -41,6 +42,23 @@ func (e *Engine) Release(ctx context.Context, county string, holds []Hold, back 
 // [Engine.Promise].
 func (e *Engine) Return(ctx context.Context, county string, holds []Hold, back bool) error {
 	return e.settle(ctx, county, "release", []any{e.now().UnixMilli(), flag(back), 1}, holds)
+}
+
+// Reassign tells Redis that an allocation that was promised to one household was
+// handed over to another: was is the hold as it was promised, is as it was
+// given, with the same id, lot and units. What Redis does not know is left to
+// [Engine.Finish], which is called after it. Errors as for [Engine.Promise].
+func (e *Engine) Reassign(ctx context.Context, county string, was, is Hold) error {
+	if err := errors.Join(was.check(), is.check()); err != nil {
+		return err
+	}
+	if was.ID != is.ID || was.Lot != is.Lot || was.QtyUnits != is.QtyUnits {
+		return fmt.Errorf("reassign %s as %s: %w", was.ID, is.ID, ErrRequest)
+	}
+	_, err := e.tell(ctx, county, change{script: "reassign", keys: func(s shard) []string {
+		return s.keys(keyLots, keyHolds, keyDue, keySeen, keyCaps)
+	}, args: []any{e.now().UnixMilli(), is.ID, was.pack(), is.pack()}})
+	return err
 }
 
 func flag(b bool) int {

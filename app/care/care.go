@@ -47,6 +47,9 @@ type Config struct {
 	// HoldDripped is the same for a promise made from the waiting list, when
 	// the resident is not there. Range as Hold; default 24 h.
 	HoldDripped time.Duration
+	// Grace is how long after its end a lease of a device waits for the device's
+	// reports. Range: 1 h to 72 h; default 12 h.
+	Grace time.Duration
 	// Lease is how long a "+" mark may stand on a share before its hold is
 	// taken for lost; it must be at least the engine's. Default 60 s.
 	Lease time.Duration
@@ -75,6 +78,7 @@ type Service struct {
 	dripped   time.Duration
 	lease     time.Duration
 	tick      time.Duration
+	grace     time.Duration
 	pinAbove  *int64
 
 	allocations store.Collection[Allocation, *Allocation]
@@ -84,6 +88,10 @@ type Service struct {
 	shares      store.Collection[providers.Share, *providers.Share]
 	needs       store.Collection[residents.Need, *residents.Need]
 	people      store.Collection[residents.Resident, *residents.Resident]
+	devices     store.Collection[Device, *Device]
+	leases      store.Collection[Lease, *Lease]
+	offline     store.Collection[offlineRecord, *offlineRecord]
+	conflicts   store.Collection[Conflict, *Conflict]
 
 	known     offers
 	committer *committer
@@ -92,6 +100,7 @@ type Service struct {
 	plans     plans
 	fetch     time.Duration // see [matching.PlannerConfig]
 	untold    untold
+	turns     turns // whose handover is being taken in
 
 	started     time.Time
 	followed    time.Time // when others' offers were last followed
@@ -117,6 +126,7 @@ func New(c Config) (*Service, error) {
 		{&c.Hold, 30 * time.Minute, time.Minute, 72 * time.Hour},
 		{&c.HoldDripped, 24 * time.Hour, time.Minute, 72 * time.Hour},
 		{&c.Lease, time.Minute, time.Second, time.Hour},
+		{&c.Grace, 12 * time.Hour, time.Hour, maxGrace},
 		{&c.Tick, time.Second, 10 * time.Millisecond, time.Minute},
 	} {
 		if *d.v == 0 {
@@ -132,7 +142,7 @@ func New(c Config) (*Service, error) {
 	s := &Service{
 		record: c.Record, engine: c.Engine, catalogue: c.Catalogue, residents: c.Residents, providers: c.Providers,
 		audit: c.Audit, tree: c.Tree, vault: c.Vault, keys: c.Keys, now: c.Now, log: c.Logger,
-		hold: c.Hold, dripped: c.HoldDripped, lease: c.Lease, tick: c.Tick, pinAbove: c.PINAboveFen,
+		hold: c.Hold, dripped: c.HoldDripped, lease: c.Lease, tick: c.Tick, grace: c.Grace, pinAbove: c.PINAboveFen,
 		allocations: store.Of[Allocation](c.Record, allocationSchema),
 		events:      store.Of[Event](c.Record, eventSchema),
 		redemptions: store.Of[redemption](c.Record, redemptionSchema),
@@ -140,6 +150,10 @@ func New(c Config) (*Service, error) {
 		shares:      store.Of[providers.Share](c.Record, providers.SharesSchema()),
 		needs:       c.Residents.NeedCollection(),
 		people:      c.Residents.Collection(),
+		devices:     store.Of[Device](c.Record, deviceSchema),
+		leases:      store.Of[Lease](c.Record, leaseSchema),
+		offline:     store.Of[offlineRecord](c.Record, offlineSchema),
+		conflicts:   store.Of[Conflict](c.Record, conflictSchema),
 		known:       offers{byID: map[string]openOffer{}},
 		plans:       plans{byCounty: map[string]*plan{}}, fetch: fetch,
 		suspects: suspects{since: map[string]time.Time{}},

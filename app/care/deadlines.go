@@ -30,6 +30,7 @@ func (s *Service) watchDeadlines(ctx context.Context) {
 		}
 		s.report(ctx, "follow offers", s.followOffers(ctx))
 		s.report(ctx, "write events", s.emitLate(ctx))
+		s.report(ctx, "end leases", s.endLeases(ctx))
 		s.report(ctx, "expire promises", s.expirePromises(ctx))
 		s.report(ctx, "expire needs", s.expireNeeds(ctx))
 		s.report(ctx, "close lots", s.closeLots(ctx))
@@ -65,6 +66,8 @@ func (s *Service) sweepAll(ctx context.Context) {
 	s.report(ctx, "finish withdrawals", s.finishWithdrawals(ctx))
 	s.report(ctx, "close lots again", s.closeAgain(ctx))
 	s.report(ctx, "settle what is unsettled", s.resettle(ctx))
+	s.report(ctx, "finish leases", s.finishLeases(ctx))
+	s.report(ctx, "finish what devices reported", s.finishOffline(ctx))
 	s.report(ctx, "list who waits", s.relist(ctx))
 	s.report(ctx, "resolve marks", s.resolveMarks(ctx, s.lease))
 }
@@ -82,10 +85,19 @@ func (s *Service) expirePromises(ctx context.Context) error {
 		return err
 	}
 	for _, a := range due {
+		if a.Disputed != "" {
+			continue
+		}
+		if a.Lease != "" { // the lease ends, the promise stands a while
+			if err := s.endLease(ctx, a.Lease, LeaseOver, byWorker); err != nil {
+				return fmt.Errorf("expire %s: %w", a.ID, err)
+			}
+			continue
+		}
 		_, err := s.end(ctx, a.ID, ending{
 			by: byWorker, to: Expired, reason: matching.ReasonExpired(time.UnixMilli(a.ExpiresMs)), dueMs: now.UnixMilli(),
 		})
-		if err != nil && !errors.Is(err, ErrEnded) {
+		if err != nil && !settledElsewhere(err) {
 			return fmt.Errorf("expire %s: %w", a.ID, err)
 		}
 	}
@@ -137,8 +149,8 @@ func (s *Service) closeAgain(ctx context.Context) error {
 }
 
 // lately is the end (Unix ms) from which on a closed share still matters: its
-// promises ended with it, at the latest.
-func (s *Service) lately() int64 { return s.now().Add(-48 * time.Hour).UnixMilli() }
+// promises ended with it, or with the lease of a device, at the latest.
+func (s *Service) lately() int64 { return s.now().Add(-MaxLease - maxGrace - 48*time.Hour).UnixMilli() }
 
 // eachCounty does a thing for every county whose matcher answers, and joins
 // the errors, so that one county's trouble does not stop the others.

@@ -37,6 +37,9 @@ func (l ledger) Recorded(ctx context.Context, ids []string) (map[string]bool, er
 func (l ledger) Serve(ctx context.Context, county, need string) (bool, error) {
 	n, err := l.s.needs.Get(ctx, need)
 	if errors.Is(err, store.ErrNotFound) {
+		if category, ok := spareCategory(need); ok { // its lease got no more of it
+			return false, l.s.engine.Unwait(ctx, county, category, need)
+		}
 		return false, nil
 	}
 	if err != nil {
@@ -110,9 +113,14 @@ func (l ledger) Snapshot(ctx context.Context, county string) (matching.Snapshot,
 			case a.State != Promised && a.EndedMs > recently && !live[a.ID]:
 				done[a.ID] = true
 			}
-			// What is live but ended is still to be released, which subtracts it.
-			caps.add(a, a.CategoryCap, a.counts() || live[a.ID])
-			caps.add(a, a.OfferCap, a.counts() || live[a.ID])
+			// What is live but ended is still to be released, which subtracts it; a
+			// spare that was given is still to be reassigned, which adds it.
+			counts := a.counts() || live[a.ID]
+			if a.Spare && a.Resident != "" && live[a.ID] {
+				counts = false
+			}
+			caps.add(a, a.CategoryCap, counts)
+			caps.add(a, a.OfferCap, counts)
 			return nil
 		}); err != nil {
 			return snap, fmt.Errorf("snapshot of %s: %w", county, err)

@@ -52,7 +52,8 @@ func (s *Service) AddNeed(ctx context.Context, p accounts.Principal, n residents
 // WithdrawNeed ends a need that is no longer one; what was promised for it
 // goes back to those who wait. Withdrawing again changes nothing.
 // Errors: [ErrNotYours], [store.ErrNotFound], [residents.ErrTransition] when it
-// has ended another way.
+// has ended another way, [LeasedError] and [ErrDisputed] while a device has
+// what is promised for it.
 func (s *Service) WithdrawNeed(ctx context.Context, p accounts.Principal, id string) (*residents.Need, error) {
 	n, err := s.needs.Get(ctx, id)
 	if err != nil {
@@ -62,6 +63,9 @@ func (s *Service) WithdrawNeed(ctx context.Context, p accounts.Principal, id str
 		return nil, err
 	}
 	if n.State != residents.NeedWithdrawn {
+		if err := s.notLeased(ctx, id); err != nil {
+			return nil, fmt.Errorf("withdraw need %s: %w", id, err)
+		}
 		if err := s.changeNeed(ctx, n, p.Account, residents.NeedWithdrawn, matching.ReasonWithdrawn()); err != nil {
 			return nil, fmt.Errorf("withdraw need %s: %w", id, err)
 		}
@@ -90,7 +94,7 @@ func (s *Service) endPromises(ctx context.Context, need, by string, reason match
 		return err
 	}
 	for _, id := range ids {
-		if _, err := s.end(ctx, id, ending{by: by, to: Withdrawn, reason: reason}); err != nil && !errors.Is(err, ErrEnded) {
+		if _, err := s.end(ctx, id, ending{by: by, to: Withdrawn, reason: reason}); err != nil && !settledElsewhere(err) {
 			return err
 		}
 	}

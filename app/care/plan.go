@@ -199,7 +199,7 @@ func (s *Service) came(ctx context.Context, county string, from, until int64, ro
 			return nil, false, err
 		}
 		page = slices.DeleteFunc(page, func(n *residents.Need) bool { return known[n.ID] })
-		people, err := s.peopleOf(ctx, page)
+		people, err := s.residentsOf(ctx, page)
 		if err != nil {
 			return nil, false, err
 		}
@@ -224,8 +224,8 @@ func (s *Service) came(ctx context.Context, county string, from, until int64, ro
 	}
 }
 
-// peopleOf are the residents of needs, by id.
-func (s *Service) peopleOf(ctx context.Context, needs []*residents.Need) (map[string]*residents.Resident, error) {
+// residentsOf are the residents of needs, by id.
+func (s *Service) residentsOf(ctx context.Context, needs []*residents.Need) (map[string]*residents.Resident, error) {
 	ids := make([]string, 0, len(needs))
 	for _, n := range needs {
 		ids = append(ids, n.Resident)
@@ -362,7 +362,7 @@ func (s *Service) askersOf(ctx context.Context, waiters []matching.Waiter) (out 
 	if err != nil {
 		return nil, nil, err
 	}
-	people, err := s.peopleOf(ctx, needs)
+	people, err := s.residentsOf(ctx, needs)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -400,8 +400,7 @@ func (s *Service) withinCaps(ctx context.Context, county string, askers []matchi
 	now := s.now()
 	caps := make([]matching.HouseholdCap, len(askers))
 	for i, a := range askers {
-		category, _ := providers.CategoryByID(a.Category)
-		caps[i] = matching.HouseholdCap{Household: a.Person.Household, Cap: capOf(category, now)}
+		caps[i] = matching.HouseholdCap{Household: a.Person.Household, Cap: categoryCap(a.Category, now)}
 	}
 	used, err := s.engine.CapsUsed(ctx, county, caps)
 	if err != nil {
@@ -413,11 +412,6 @@ func (s *Service) withinCaps(ctx context.Context, county string, askers []matchi
 		}
 	}
 	return nil
-}
-
-// capOf is a category's cap across all providers, for a claim at a time.
-func capOf(c providers.Category, now time.Time) matching.Cap {
-	return matching.Cap{Field: "c:" + c.ID, Period: c.CapPeriod.Label(now), Limit: c.CapUnits}
 }
 
 // weightNow is a need's weight, raised by the time that it has waited.

@@ -243,3 +243,232 @@ func TestTheServerDecidesAsSimulateDoes(t *testing.T) {
 		t.Errorf("%d are served at once and %d later of %d: the day tests nothing", atOnce, later, people)
 	}
 }
+
+// past lets people of a score come a week ago, one every ten minutes from ten
+// o'clock on, for a meal each.
+func (c *city) past(start time.Time, people int, score int64) {
+	for i := range people {
+		c.clock.ms.Store(start.Add(-7*24*time.Hour + 10*time.Hour + time.Duration(i)*10*time.Minute).UnixMilli())
+		c.needs(c.neighbour(score, "elderly"), 1, 4, time.Hour)
+	}
+}
+
+func thursday() time.Time {
+	return time.UnixMilli(midnight(time.Date(2026, 12, 10, 0, 0, 0, 0, time.UTC)))
+}
+
+func (c *city) view(n *residents.Need) NeedView {
+	c.t.Helper()
+	views, err := c.care.Needs(context.Background(), n.Resident)
+	if err != nil || len(views) != 1 {
+		c.t.Fatalf("%d needs, %v", len(views), err)
+	}
+	return views[0]
+}
+
+// Who stands below the line waits and is told so; who stands on or above it is
+// served; and when those who were expected have not come, the line falls.
+func TestTheLineKeepsAndReleases(t *testing.T) {
+	t.Parallel()
+	c := quiet(t)
+	start := thursday()
+	c.past(start, 12, 900) // weight 3.88
+	c.clock.ms.Store(start.Add(9 * time.Hour).UnixMilli())
+	c.meals(providers.NewOffer{}, providers.NewLot{QtyUnits: 6, FromMs: start.UnixMilli(), UntilMs: start.Add(20 * time.Hour).UnixMilli()})
+	c.tick(c.care)
+
+	low, lower := c.neighbour(300, "elderly"), c.neighbour(100, "elderly")
+	first, second := c.needs(low, 1, 2, 12*time.Hour), c.needs(lower, 1, 2, 12*time.Hour)
+	c.scan(lower)
+	told := c.scan(low).Needs[0]
+	if told.State != residents.NeedWaiting || told.Reason.Code != matching.CodeWaitingLine || told.Position != 1 ||
+		told.Reason.Facts["weight_milli"] != "825" || told.Reason.Facts["line_milli"] != "3881" || told.Reason.Facts["position"] != "1" {
+		t.Errorf("below the line: %+v", told)
+	}
+	high := c.neighbour(1000, "elderly")
+	c.needs(high, 1, 4, time.Hour)
+	if got := c.scan(high); len(got.Offered) != 1 || got.Offered[0].Reason.Code != matching.CodeGiven || got.Offered[0].Reason.Facts["line_milli"] != "3881" {
+		t.Errorf("above the line: %+v", got.Offered)
+	}
+	if v := c.view(second); v.Position != 2 {
+		t.Errorf("the second waits at %d", v.Position)
+	}
+	// Nobody comes. Hour by hour less is expected, and both are served.
+	for hour := 9; hour < 20 && c.view(second).State == residents.NeedWaiting; hour++ {
+		c.clock.ms.Store(start.Add(time.Duration(hour)*time.Hour + 30*time.Minute).UnixMilli())
+		c.tick(c.care)
+	}
+	for _, n := range []*residents.Need{first, second} {
+		v := c.view(n)
+		if v.State != residents.NeedPromised || v.Reason.Code != matching.CodeGivenWaiting || v.Reason.Facts["was_milli"] != "3881" {
+			t.Errorf("after the day without the others: %+v", v)
+		}
+	}
+	if err := c.care.expirePromises(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	c.clean(false)
+}
+
+// Where nobody competes, everything is given at once.
+func TestASmallShelfHasNoLine(t *testing.T) {
+	t.Parallel()
+	c := quiet(t)
+	o := c.offer("meal", 5, 0, county)
+	if o.Pace != matching.PaceDrip || o.ReserveMilli != matching.DefaultReserveMilli {
+		t.Errorf("an offer that says nothing has pace %q and reserve %d", o.Pace, o.ReserveMilli)
+	}
+	c.tick(c.care)
+	for range 4 {
+		r := c.neighbour(0, "elderly")
+		c.needs(r, 1, 1, time.Hour)
+		if got := c.scan(r); len(got.Offered) != 1 || got.Offered[0].Reason.Facts["line_milli"] != "0" {
+			t.Errorf("got %+v", got.Needs)
+		}
+		c.clock.advance(6 * time.Minute)
+	}
+}
+
+// Another process serves by the lines, and plans when the first is gone. A
+// county that was rebuilt is planned again at once.
+func TestPlannersTakeOver(t *testing.T) {
+	t.Parallel()
+	c := quiet(t)
+	ctx := context.Background()
+	start := thursday()
+	c.past(start, 12, 900)
+	c.clock.ms.Store(start.Add(9 * time.Hour).UnixMilli())
+	o := c.meals(providers.NewOffer{}, providers.NewLot{QtyUnits: 6, FromMs: start.UnixMilli(), UntilMs: start.Add(20 * time.Hour).UnixMilli()})
+	lot := providers.ShareID(o.Lots[0].ID, county)
+	first := c.care
+	second := c.again()
+	c.tick(first)
+	if line := second.engine.Lines(county).Of(lot); line != 0 {
+		t.Errorf("before its tick the second knows the line %d", line)
+	}
+	c.tick(second)
+	drawn := second.engine.Lines(county)
+	if drawn.Of(lot) != 3881 || second.plans.of(county).planner != nil {
+		t.Errorf("the second follows the line %d; it planned: %v", drawn.Of(lot), second.plans.of(county).planner != nil)
+	}
+	// The first dies without a word. Its lock runs out, and the second plans.
+	if err := c.redis.PExpire(ctx, "hc:{330502}:worker", time.Millisecond).Err(); err != nil {
+		t.Fatal(err)
+	}
+	c.until("the lock has run out", func() bool {
+		c.tick(second)
+		return second.plans.of(county).planner != nil
+	})
+	if now := second.engine.Lines(county); now.Of(lot) != 3881 || now == drawn {
+		t.Errorf("the second drew the line %d", now.Of(lot))
+	}
+	// Redis is emptied: without lines everybody would be served, so the rebuild
+	// and the plan are one tick.
+	if err := c.redis.FlushAll(ctx).Err(); err != nil {
+		t.Fatal(err)
+	}
+	c.tick(second)
+	if line := second.engine.Lines(county).Of(lot); line != 3881 {
+		t.Errorf("after a rebuild the line is %d", line)
+	}
+	// Nothing changes: nothing is drawn until five minutes have passed.
+	drawn = second.engine.Lines(county)
+	c.clock.advance(matching.PlanEvery - time.Millisecond)
+	c.tick(second)
+	if second.engine.Lines(county) != drawn {
+		t.Error("lines are drawn before it is time")
+	}
+	c.clock.advance(time.Millisecond)
+	c.tick(second)
+	if second.engine.Lines(county) == drawn {
+		t.Error("after five minutes no lines are drawn")
+	}
+}
+
+// The forecast rests on the same weekday of the last weeks, the last one most.
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	c := quiet(t)
+	start := thursday().AddDate(0, 0, 7)
+	r := c.neighbour(500, "elderly")
+	for _, before := range []int{0, 1, 6, 7, 8, 14} { // days
+		c.clock.ms.Store(start.AddDate(0, 0, -before).Add(10 * time.Hour).UnixMilli())
+		c.needs(r, int64(1+before), 1, time.Hour)
+	}
+	past, err := c.care.history(context.Background(), county, start.UnixMilli())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for _, p := range past {
+		got += fmt.Sprintf("%v units × %.3f, ", p.Units, p.Share)
+	}
+	if want := "8 units × 0.556, 15 units × 0.444, "; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	// What would go past the bound is left out whole.
+	if out, whole, err := c.care.came(context.Background(), county, 0, start.AddDate(0, 0, 1).UnixMilli(), 5, nil); err != nil || whole || len(out) != 5 {
+		t.Errorf("%d of six with room for five, whole: %v, %v", len(out), whole, err)
+	}
+}
+
+// An offer that is released evenly gives its part and no more, and says so.
+func TestEvenRelease(t *testing.T) {
+	t.Parallel()
+	c := quiet(t)
+	start := c.clock.now()
+	c.meals(providers.NewOffer{Pace: matching.PaceEven}, providers.NewLot{
+		QtyUnits: 4, FromMs: start.UnixMilli(), UntilMs: start.Add(4 * time.Hour).UnixMilli(),
+	})
+	var waiting []*residents.Need
+	served := func() (n int) {
+		for _, w := range waiting {
+			if c.view(w).State == residents.NeedPromised {
+				n++
+			}
+		}
+		return n
+	}
+	c.clock.advance(time.Minute)
+	c.tick(c.care)
+	for range 4 {
+		r := c.neighbour(500, "elderly")
+		waiting = append(waiting, c.needs(r, 1, 2, 12*time.Hour))
+		c.scan(r)
+		c.tick(c.care)
+	}
+	if got := served(); got != 1 {
+		t.Errorf("after a minute %d of 4 units are given, want the first", got)
+	}
+	if v := c.view(waiting[3]); v.Reason.Code != matching.CodeWaitingEven {
+		t.Errorf("the last is told %+v", v.Reason)
+	}
+	c.clock.advance(time.Hour)
+	for range 3 {
+		c.tick(c.care)
+	}
+	if got := served(); got != 2 {
+		t.Errorf("after an hour %d of 4 units are given, want 2", got)
+	}
+}
+
+// Who waits weighs more and more, and comes to the head of the list.
+func TestWaitingRaises(t *testing.T) {
+	t.Parallel()
+	c := quiet(t)
+	c.tick(c.care)
+	old := c.needs(c.neighbour(500, "elderly"), 1, 2, 4*time.Hour)
+	r, err := c.residents.Get(context.Background(), old.Resident)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.scan(r)
+	c.clock.advance(3 * time.Hour)
+	young := c.neighbour(520, "elderly")
+	n := c.needs(young, 1, 2, 4*time.Hour)
+	c.scan(young)
+	c.tick(c.care)
+	if c.view(old).Position != 1 || c.view(n).Position != 2 {
+		t.Errorf("who waits for three hours is at %d, who came now at %d", c.view(old).Position, c.view(n).Position)
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
 )
@@ -147,7 +148,7 @@ func (s *Service) ServeQueue(ctx context.Context, p accounts.Principal, code str
 	if err != nil {
 		return nil, err
 	}
-	out := &QueueResult{Scan: scan, Initial: initial(scan.Resident.Name), CardTail: tail(scan.Resident.CardNo)}
+	out := &QueueResult{Scan: scan, Initial: residents.Initial(scan.Resident.Name), CardTail: tail(scan.Resident.CardNo)}
 	since := matching.Day.End(s.now()).Add(-24 * time.Hour).UnixMilli() // today
 	if q.SinceMs > 0 {
 		since = min(since, q.SinceMs)
@@ -238,15 +239,6 @@ func (s *Service) whyNothing(scan *ScanResult, q Queue) matching.Reason {
 		}
 	}
 	return why
-}
-
-// initial is a name's first character; the rest is hidden.
-func initial(name string) string {
-	r := []rune(name)
-	if len(r) == 0 {
-		return ""
-	}
-	return string(r[0]) + strings.Repeat("*", min(len(r)-1, 2))
 }
 
 func tail(cardNo string) string { return cardNo[max(0, len(cardNo)-4):] }

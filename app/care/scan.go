@@ -1,6 +1,7 @@
 package care
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -297,7 +298,7 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		if wanted == 0 {
 			continue
 		}
-		category, ok := providers.CategoryByID(n.Category)
+		_, ok := providers.CategoryByID(n.Category)
 		if !ok {
 			return false, fmt.Errorf("need %s: no category %q", n.ID, n.Category)
 		}
@@ -311,7 +312,7 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		stands[n.ID] = standing{weight, lines, candidates}
 		request.Asks = append(request.Asks, matching.Ask{
 			Need: n.ID, Category: n.Category, Base: nextOrdinal(m.past[n.ID]), QtyUnits: wanted,
-			WeightMilli: weight, Cap: capOf(category, now), Candidates: open,
+			WeightMilli: weight, Cap: categoryCap(n.Category, now), Candidates: open,
 		})
 	}
 	if len(request.Asks) == 0 {
@@ -631,7 +632,10 @@ func (s *Service) view(a *Allocation) AllocationView {
 		PINRequired: a.State == Promised && s.wantsProof(a) && !s.pictured(a), Photo: s.kept(a),
 	}
 	if a.State == HandedOver {
-		v.HandedOverMs, v.Proof, v.Carer = a.EndedMs, a.Proof, a.Carer
+		v.HandedOverMs, v.Proof, v.Carer = cmp.Or(a.GivenMs, a.EndedMs), a.Proof, a.Carer
+	}
+	if reason := a.leased(); reason.Code != "" {
+		v.Leased = &reason
 	}
 	note, err := s.vault.OpenField(noteField, a.ID, a.NoteSealed)
 	if err != nil {

@@ -53,7 +53,10 @@ func (s *Service) Accept(ctx context.Context, p accounts.Principal, id string) (
 		}
 		fresh = a.AcceptedMs == 0
 		if fresh {
-			a.AcceptedMs, a.ExpiresMs = now, a.UntilMs
+			a.AcceptedMs = now
+			if a.Lease == "" && a.Disputed == "" {
+				a.ExpiresMs = a.UntilMs
+			}
 		}
 		return nil
 	})
@@ -72,8 +75,8 @@ func (s *Service) Accept(ctx context.Context, p accounts.Principal, id string) (
 // Decline gives the units back to the drip; the need ends as declined unless
 // something else is promised for it. note is what the resident said, up to 200
 // characters; it is sealed. Declining again changes nothing.
-// Errors: [ErrEnded] when it was handed over or expired, [ErrNotYours],
-// [store.ErrNotFound].
+// Errors: [ErrEnded] when it was handed over or expired, [LeasedError] and
+// [ErrDisputed] while a device has it, [ErrNotYours], [store.ErrNotFound].
 func (s *Service) Decline(ctx context.Context, p accounts.Principal, id, note string) (AllocationView, error) {
 	if _, err := s.mine(ctx, p, "decline", id); err != nil {
 		return AllocationView{}, err
@@ -116,6 +119,10 @@ type ending struct {
 	// dueMs, where it is set, is when it must have been due (Unix ms): an
 	// allocation that was accepted since, and so prolonged, does not end.
 	dueMs int64
+	lease string // ends what this lease has
+	// conflict decides what is in dispute; lost: the units are gone.
+	conflict string
+	lost     bool
 }
 
 // end takes an allocation from promised to its last state: the allocation
@@ -130,7 +137,14 @@ func (s *Service) end(ctx context.Context, id string, e ending) (*Allocation, er
 		if a.State != Promised {
 			return ErrEnded
 		}
+		if a.Disputed != e.conflict {
+			return ErrDisputed
+		}
+		if a.Lease != "" && a.Lease != e.lease && e.conflict == "" {
+			return &LeasedError{Device: a.LeaseName, UntilMs: a.LeaseUntilMs}
+		}
 		a.State, a.Unsettled, a.EndedMs, a.EndedBy, a.EndReason = e.to, true, now, e.by, e.reason
+		a.Lost = e.lost
 		switch e.to {
 		case HandedOver:
 			a.Proof, a.Carer, a.Scan = e.remark, e.carer, e.scan
@@ -145,14 +159,18 @@ func (s *Service) end(ctx context.Context, id string, e ending) (*Allocation, er
 	if err != nil {
 		return nil, err
 	}
-	// The record has it; the rest may be late but not undone, so it does not
-	// end with the caller's patience.
+	s.settleLate(ctx, a)
+	return a, nil
+}
+
+// settleLate settles what the record has ended: it may be late but not undone,
+// so it does not end with the caller's patience.
+func (s *Service) settleLate(ctx context.Context, a *Allocation) {
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateness)
 	defer cancel()
 	if err := s.settle(late, a); err != nil {
-		s.log.Warn("settle later", "allocation", id, "error", err)
+		s.log.Warn("settle later", "allocation", a.ID, "error", err)
 	}
-	return a, nil
 }
 
 var errSame = errors.New("nothing to change")
@@ -164,7 +182,7 @@ func (s *Service) settle(ctx context.Context, a *Allocation) error {
 		HandedOver: providers.HandedOver, Declined: providers.Returned,
 		Expired: providers.Returned, Withdrawn: providers.Returned,
 	}[a.State]
-	if a.State == Expired && a.UntilMs <= a.EndedMs {
+	if a.Lost || a.State == Expired && a.UntilMs <= a.EndedMs {
 		outcome = providers.Expired
 	}
 	share, err := s.settleShare(ctx, a, outcome)
@@ -177,6 +195,11 @@ func (s *Service) settle(ctx context.Context, a *Allocation) error {
 		// for new: it is rebuilt from the record instead.
 		s.engine.Doubt(a.County)
 	case a.State == HandedOver:
+		if a.Spare { // until now it was the device's claim
+			if err := s.engine.Reassign(ctx, a.County, a.spareHold(), a.hold()); err != nil {
+				return fmt.Errorf("tell the matcher: %w", err)
+			}
+		}
 		err = s.engine.Finish(ctx, a.County, []matching.Hold{a.hold()})
 	default:
 		back := !share.Closed && outcome == providers.Returned
@@ -186,8 +209,10 @@ func (s *Service) settle(ctx context.Context, a *Allocation) error {
 		return fmt.Errorf("tell the matcher: %w", err)
 	}
 	s.emit(ctx, s.allocationEvent(a, string(a.State), a.EndedMs, a.EndedBy, a.EndReason))
-	if err := s.refreshNeed(ctx, a.Need, a.EndedBy, a.EndReason, a.State); err != nil {
-		return err
+	if a.Resident != "" { // a spare that nobody got has no need
+		if err := s.refreshNeed(ctx, a.Need, a.EndedBy, a.EndReason, a.State); err != nil {
+			return err
+		}
 	}
 	// Last, because an unsettled allocation is taken up again after a crash.
 	a.Unsettled = false
@@ -366,11 +391,18 @@ func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Alloca
 		if a.State != Promised {
 			continue
 		}
-		if _, err := s.end(ctx, a.ID, ending{by: by, to: Withdrawn, reason: matching.ReasonWithdrawn()}); err != nil && !errors.Is(err, ErrEnded) {
+		if _, err := s.end(ctx, a.ID, ending{by: by, to: Withdrawn, reason: matching.ReasonWithdrawn()}); err != nil && !settledElsewhere(err) {
 			return err
 		}
 	}
 	return nil
+}
+
+// settledElsewhere says that an allocation has ended already, or that a device
+// or a dispute will end it.
+func settledElsewhere(err error) bool {
+	var leased *LeasedError
+	return errors.Is(err, ErrEnded) || errors.Is(err, ErrDisputed) || errors.As(err, &leased)
 }
 
 func (s *Service) allocationEvent(a *Allocation, kind string, at int64, by string, reason matching.Reason) *Event {

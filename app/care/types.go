@@ -22,6 +22,9 @@ var (
 	// ErrProof says that the evidence of a handover is not of this person: a
 	// scan of somebody else's, by somebody else or too old, or another code.
 	ErrProof = errors.New("the evidence does not fit this person")
+	// ErrDisputed says that a device has reported a handover of the allocation
+	// that a person has to judge first.
+	ErrDisputed = errors.New("an offline handover of this allocation is in dispute")
 	// ErrProofNeeded says that what is handed over is worth so much that a scan
 	// alone does not do: it takes a PIN or a photo, see [Config.PINAboveFen].
 	ErrProofNeeded = errors.New("a PIN or a photo is needed")
@@ -74,8 +77,10 @@ type Allocation struct {
 	UntilMs    int64  `json:"until_ms"` // end of the lot
 	EndedMs    int64  `json:"ended_ms"`
 	EndedBy    string `json:"ended_by"`
-	Proof      string `json:"proof"` // what the handover rests on: "pin", "photo", "scan", "card_no", "carer", "word"
-	Carer      string `json:"carer"` // id of the carer whose code was shown at the handover; "": the resident's own
+	// Proof is what the handover rests on: "pin", "photo", "scan", "card_no",
+	// "carer" or "word"; with "offline_" before it when a device reported it.
+	Proof string `json:"proof"`
+	Carer string `json:"carer"` // id of the carer whose code was shown at the handover; "": the resident's own
 	// Scan is the scan that the handover rests on, if any: who else scanned the
 	// person at the same moment finds that it was not theirs that gave.
 	Scan string `json:"scan"`
@@ -83,6 +88,23 @@ type Allocation struct {
 	// counts only while its allocation names it.
 	Photo   string `json:"photo"`
 	PhotoMs int64  `json:"photo_ms"`
+	Lost    bool   `json:"lost"` // ended, and its units with it
+
+	// While Lease is set, only the device may hand it over; see DESIGN.md, "Leases".
+	Lease        string   `json:"lease"`
+	LeaseDevice  string   `json:"lease_device"`
+	LeaseName    string   `json:"lease_name"`     // what its owner calls the device
+	LeaseUntilMs int64    `json:"lease_until_ms"` // reports are waited for until then
+	Leases       []string `json:"leases,omitempty"`
+	// Spare: promised to a device, not to a person; SparePeriod and SpareSeq
+	// are its claim as the matcher knows it until the handover.
+	Spare         bool   `json:"spare"`
+	SparePeriod   string `json:"spare_period"`
+	SpareSeq      int64  `json:"spare_seq"`
+	OfflineRecord string `json:"offline_record"` // that reported the handover
+	GivenMs       int64  `json:"given_ms"`       // when, by the device's clock; 0: handed over online
+	Disputed      string `json:"disputed"`       // the conflict that decides
+	OverCap       bool   `json:"over_cap"`       // given without a network beyond a cap; a conflict names it
 
 	Reason     matching.Reason `json:"reason"`
 	EndReason  matching.Reason `json:"end_reason"`
@@ -145,6 +167,7 @@ var (
 		{Name: "due", Fields: []string{"state", "expires_ms"}},
 		{Name: "county", Fields: []string{"county", "promised_ms"}},
 		{Name: "category", Fields: []string{"county", "category", "promised_ms"}},
+		{Name: "lease", Fields: []string{"lease", "state"}},
 	}}
 	redemptionSchema = store.Schema{Name: "redemptions", Indexes: []store.Index{
 		{Name: "at", Fields: []string{"at_ms"}},
@@ -158,7 +181,9 @@ var (
 
 // Schemas are the collections of this package.
 func Schemas() []store.Schema {
-	return []store.Schema{allocationSchema, eventSchema, redemptionSchema, photoSchema}
+	return []store.Schema{
+		allocationSchema, eventSchema, redemptionSchema, photoSchema, deviceSchema, leaseSchema, offlineSchema, conflictSchema,
+	}
 }
 
 // ResidentView is what a caseworker sees of a person.
@@ -227,6 +252,9 @@ type AllocationView struct {
 	Carer        string             `json:"carer"`          // id of the carer who took it; "": the resident
 	PINRequired  bool               `json:"pin_required"`   // a scan alone does not do: it takes a PIN or a photo
 	Photo        bool               `json:"photo"`          // there is a photo of the handover
+	// Leased says which device has it, or that a report of it is in dispute:
+	// nobody else may change it then.
+	Leased *matching.Reason `json:"leased,omitempty"`
 }
 
 // ScanResult answers a scan, whole.

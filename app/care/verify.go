@@ -39,6 +39,11 @@ type Report struct {
 	Withdrawn   int64   `json:"withdrawn_units"`
 	InFlight    int     `json:"in_flight"` // being written at this moment
 	Unsettled   int     `json:"unsettled"` // ended at this moment
+	Leases      int     `json:"leases"`    // of devices, live
+	Leased      int     `json:"leased"`    // allocations that devices have
+	Spares      int     `json:"spares"`    // of them for nobody yet
+	Conflicts   int     `json:"conflicts"` // offline handovers that wait for a person
+	OverCaps    int     `json:"over_caps"` // given offline beyond a cap, each with a conflict
 	Repaired    int     `json:"repaired"`
 	Faults      []Fault `json:"faults"`
 }
@@ -75,6 +80,9 @@ func (s *Service) Verify(ctx context.Context, repair bool, progress func(done, t
 	if err := s.verifyCaps(ctx, r); err != nil {
 		return nil, fmt.Errorf("verify caps: %w", err)
 	}
+	if err := s.verifyLeases(ctx, r); err != nil {
+		return nil, fmt.Errorf("verify leases: %w", err)
+	}
 	chain, err := s.audit.Verify(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -92,7 +100,7 @@ func (s *Service) Verify(ctx context.Context, repair bool, progress func(done, t
 // repair finishes what is half done.
 func (s *Service) repair(ctx context.Context, r *Report) error {
 	for _, step := range []func(context.Context) error{
-		s.loadOffers, s.tellHolds, s.resettle, s.expirePromises, s.closeLots, s.closeAgain, s.finishWithdrawals, s.expireNeeds,
+		s.loadOffers, s.tellHolds, s.finishOffline, s.endLeases, s.finishLeases, s.resettle, s.expirePromises, s.closeLots, s.closeAgain, s.finishWithdrawals, s.expireNeeds,
 		func(ctx context.Context) error { return s.resolveMarks(ctx, 0) },
 		func(ctx context.Context) error { return s.retell(ctx, r) }, s.relist,
 	} {
@@ -480,6 +488,10 @@ func (s *Service) verifyCaps(ctx context.Context, r *Report) error {
 			household = a.Household
 		}
 		if !a.counts() {
+			return nil
+		}
+		if a.OverCap { // known, and before a person
+			r.OverCaps++
 			return nil
 		}
 		for _, c := range []matching.Cap{a.CategoryCap, a.OfferCap} {

@@ -41,6 +41,7 @@ type Aid struct {
 	Proof             string // what the handover rested on, below "proof."
 	Scan              string // id of the scan that a handover would rest on
 	Failure           string // why it could not be handed over
+	Leased            Text   // why nobody but a device may change it now
 }
 
 // Viewing is one look at a person's record.

@@ -10,10 +10,11 @@ type Card struct {
 func (Card) template() string { return "card" }
 
 // CardFace is what stands on a card, 85.6 × 54 mm, in both languages at once:
-// no full name and no ID number.
+// no full name and no ID number. Everybody's cards have the same face.
 type CardFace struct {
 	Words   CardWords
 	Initial string // first character and stars
+	For     Text   // on a carer's card: for whom
 	CardNo  string
 	Until   string // date, "" for none
 	Side    int    // of the code with its margin of four modules, in modules

@@ -72,13 +72,8 @@ func (Lost) template() string { return "lost" }
 // CarerCard is the printable card of a carer: for whom, and until when.
 type CarerCard struct {
 	Page
-	ID, Carer             string // of the resident and of the carer
-	Initial, CarerInitial string // family names only
-	CardNo                string
-	UntilMs               int64
+	ID   string // of the resident
+	Face CardFace
 }
-
-// CardNoSpaced is the card number in groups of four.
-func (c CarerCard) CardNoSpaced() string { return spaced(c.CardNo) }
 
 func (CarerCard) template() string { return "carer_card" }

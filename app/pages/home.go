@@ -7,6 +7,8 @@ type Home struct {
 	Pending        int    // organisations that wait for the administrator
 	Reports        int    // new ones of the division and below
 	ReportsOverdue int    // of these, those that have waited too long
+	// Conflicts are offline handovers that wait for somebody's judgement.
+	Conflicts int
 }
 
 func (Home) template() string { return "home" }
@@ -35,12 +37,14 @@ func (h Home) Tiles() []Tile {
 	register := Tile{"/residents/new", "plus", "home.register", "home.register_text"}
 	people := Tile{"/residents", "people", "home.residents", "home.residents_text"}
 	load := Tile{"/residents/import", "upload", "home.import", "home.import_text"}
+	offline := Tile{"/offline", "offline", "home.offline", "home.offline_text"}
 	told := Tile{"/reports", "bell", "home.reports", "home.reports_text"}
 	offers := Tile{"/offers", "gift", "home.offers", "home.offers_text"}
+	devices := Tile{"/devices", "phone", "home.devices", "home.devices_text"}
 	switch h.User.Role {
 	case "admin":
 		return []Tile{
-			people, register, told, load, offers,
+			people, register, told, offline, devices, load, offers,
 			{"/organisations", "house", "home.organisations", "home.organisations_text"},
 			{"/accounts", "person", "home.accounts", "home.accounts_text"},
 			{"/tokens", "key", "home.tokens", "home.tokens_text"},
@@ -48,7 +52,7 @@ func (h Home) Tiles() []Tile {
 			{"/audit", "eye", "home.audit", "home.audit_text"},
 		}
 	case "caseworker":
-		return []Tile{people, register, told, load, offers}
+		return []Tile{people, register, told, offline, devices, load, offers}
 	case "provider":
 		return []Tile{{"/offers", "list", "home.own_offers", "home.own_offers_text"}}
 	}

@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // with the build.
 func testSite(t *testing.T) *Site {
 	t.Helper()
-	built := fstest.MapFS{"dist/manifest.json": {Data: []byte(`{"app.js":"app-1.js","scan.js":"scan-1.js","code.js":"code-1.js","live.js":"live-1.js","styles.css":"styles-1.css","sheets.css":"sheets-1.css","icon.svg":"icon-1.svg","icon-192.png":"icon-192-1.png","zxing_reader.wasm":"zxing_reader-1.wasm"}`)},
+	built := fstest.MapFS{"dist/manifest.json": {Data: []byte(`{"app.js":"app-1.js","scan.js":"scan-1.js","code.js":"code-1.js","offline.js":"offline-1.js","live.js":"live-1.js","styles.css":"styles-1.css","sheets.css":"sheets-1.css","icon.svg":"icon-1.svg","icon-192.png":"icon-192-1.png","zxing_reader.wasm":"zxing_reader-1.wasm"}`)},
 		"dist/app-1.js": {Data: []byte("plain")}, "dist/app-1.js.gz": {Data: []byte("small")}, "dist/secret": {Data: []byte("not listed")}}
 	assets, err := openAssets(built)
 	if err != nil {
@@ -307,7 +307,7 @@ func TestCatalogueIsCompleteAndUsed(t *testing.T) {
 	}
 
 	used, prefixes := map[string]string{}, map[string]bool{}
-	for file, text := range sources(t, "templates/*.html", "*.go", "../page*.go", "web/src/*.ts") {
+	for file, text := range sources(t, "templates/*.html", "*.go", "../page*.go", "web/src/*.ts", "web/src/offline/*.ts") {
 		for _, m := range keyPattern.FindAllStringSubmatch(text, -1) {
 			key := m[1]
 			space, _, _ := strings.Cut(key, ".")

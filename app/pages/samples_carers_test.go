@@ -38,11 +38,13 @@ func carerSamples(s *Site, lang string) []sample {
 	self := samplePage(s, lang, "resident", "/me/lost")
 	wrong := Lost{Form: sampleForm(worker("/residents/r1/lost"), nil), Base: "/residents/r1", Name: "李秀英", CardNo: "734118205569"}
 	wrong.Failure, wrong.Errors["reason"] = wrong.T("form.check"), Page{Lang: lang}.Say(Text{"请选择原因", "choose a reason"})
+	carerFace := sampleFace("王＊＊", "905512340087", "2026-02-23")
+	carerFace.For = Text{"代 李＊＊ 持", "for 李＊＊"}
 	return []sample{
 		{"lost", wrong},
 		{"lost_revoked", Lost{Form: sampleForm(worker("/residents/r1/lost"), nil), Base: "/residents/r1", Name: "李秀英", CardNo: "734118205569", Revoked: true}},
 		{"lost_own", Lost{Form: sampleForm(self, nil), Base: "/me", Own: true, Name: "李秀英", CardNo: "734118205569"}},
 		{"lost_own_revoked", Lost{Form: sampleForm(self, nil), Base: "/me", Own: true, Name: "李秀英", CardNo: "734118205569", Revoked: true}},
-		{"carer_card", CarerCard{Page: worker("/residents/r1/carers/c1/card"), ID: "r1", Carer: "c1", Initial: "李＊＊", CarerInitial: "王＊＊", CardNo: "905512340087", UntilMs: sampleNow + 90*sampleDay}},
+		{"carer_card", CarerCard{Page: worker("/residents/r1/carers/c1/card"), ID: "r1", Face: carerFace}},
 	}
 }

@@ -95,10 +95,6 @@ func samples(s *Site, lang string) []sample {
 	giver := func(path string) Page { return samplePage(s, lang, "provider", path) }
 	visitor := func(path string) Page { return samplePage(s, lang, "", path) }
 
-	face := func(initial, no, until string) CardFace {
-		return CardFace{Words: CardWords{"幸福码", "Happiness Code", "持卡人", "卡号", "有效期至", "遗失请告诉社工。", "If lost, tell a caseworker.", ""}, Initial: initial, CardNo: no, Until: until, Side: 29, Path: "M4 4h7v1h-7zM24 4h1v1h-1z"}
-	}
-
 	done := worker("/residents/r1")
 	done.Done = "handed_over"
 	signin := SignIn{Form: sampleForm(visitor("/signin"), map[string][]string{"username": {"chenlq"}}), Next: "/scan"}
@@ -143,11 +139,13 @@ func samples(s *Site, lang string) []sample {
 		{"signin", signin},
 		{"password", password},
 		{"home_admin", Home{Page: admin("/"), Pending: 2}},
-		{"home_caseworker", Home{Page: worker("/"), Reports: 3, ReportsOverdue: 1}},
+		{"home_caseworker", Home{Page: worker("/"), Reports: 3, ReportsOverdue: 1, Conflicts: 3}},
 		{"home_provider", Home{Page: giver("/"), Status: "pending"}},
 		{"scan", Scan{Form: sampleForm(worker("/scan"), nil), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
 		{"scan_shell", Scan{Form: sampleForm(worker("/scan").AsShell(), nil), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
 		{"unreachable", Unreachable{Page: samplePage(s, lang, "", "/unreachable").AsShell()}},
+		{"offline", Offline{Page: worker("/offline"), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
+		{"offline_shell", Offline{Page: worker("/offline").AsShell(), Categories: []ScanCategory{{"meal", Text{"助餐", "Meals"}, portion, false}}, Groups: groups[:2]}},
 		{"residents", Residents{Form: sampleForm(worker("/residents"), nil), Divisions: areas, Rows: []ResidentRow{
 			{"r1", "李秀英", "吴兴区 · 月河街道 · 马军巷社区居委会", "734118205569", []Text{{"老年人", "Elderly"}, {"低保", "Low income"}}},
 			{"r2", "张国强", "吴兴区 · 月河街道 · 月河社区居委会", "120094337186", []Text{{"残疾人", "Disabled"}}}}, Next: "/residents?after=x"}},
@@ -157,13 +155,13 @@ func samples(s *Site, lang string) []sample {
 			BirthYear: 1948, ScoreMilli: 640, Groups: []Text{{"老年人", "Elderly"}, {"低保", "Low income"}}, Promises: []Aid{lunchHere, grantHere}, Needs: needs, Received: received, Views: views, Kept: keptSample(done, "/residents/r1"), ShownBy: done.T("scan.shown_by", done.T("relation.child"), "王芳", done.Day(sampleNow+90*sampleDay))}},
 		{"resident_new", Resident{NeedForm: needForm(worker("/residents/r2"), true), Record: record, Status: "moved", ID: "r2", Name: "张国强", Place: "吴兴区 · 月河街道 · 月河社区居委会", CardNo: "120094337186", IDMasked: "3305************18", ScoreMilli: 300, Kept: movedSample(record.Page, "/residents/r2")}},
 		{"import", Import{Form: sampleForm(worker("/residents/import"), nil), Outcome: outcome}},
-		{"card", Card{Page: worker("/residents/r1/card"), ID: "r1", Face: face("李＊＊", "734118205569", "2030-11-25")}},
+		{"card", Card{Page: worker("/residents/r1/card"), ID: "r1", Face: sampleFace("李＊＊", "734118205569", "2030-11-25")}},
 		{"cards", Cards{Form: sampleForm(worker("/cards"), map[string][]string{"division": {"330502001006"}}), Divisions: areas, Division: "330502001006", Place: "吴兴区·月河街道·马军巷社区居委会", Count: CardCount{Cards: 312, Sheets: 32, Gone: 4, NoCode: 2}, Most: 2000}},
 		{"cards_many", Cards{Form: sampleForm(admin("/cards"), nil), Divisions: areas, Division: "330500000000", Place: "湖州市", Count: CardCount{Cards: 2001, Sheets: 204, TooMany: true}, Most: 2000}},
 		{"cards_none", Cards{Form: sampleForm(worker("/cards"), nil), Divisions: areas, Division: "330502001016", Place: "吴兴区·月河街道·月河社区居委会", Count: CardCount{Gone: 1}, Most: 2000}},
 		{"card_sheets", CardSheets{Page: worker("/cards"), Division: "330502001006", Place: "吴兴区·月河街道·马军巷社区居委会", First: 1, Last: 2, Total: 3, Next: "/cards/print?division=330502001006&first=2", Sheets: []CardSheet{
-			{"吴兴区·月河街道·马军巷社区居委会", "第 1 张，共 3 张 · Sheet 1 of 3", "请按实际大小打印。", []CardFace{face("李＊＊", "734118205569", ""), face("欧＊＊", "120094337186", "")}},
-			{"吴兴区·月河街道·马军巷社区居委会", "第 2 张，共 3 张 · Sheet 2 of 3", "请按实际大小打印。", []CardFace{face("阿＊＊", "551200771233", "2030-11-25")}}}}},
+			{"吴兴区·月河街道·马军巷社区居委会", "第 1 张，共 3 张 · Sheet 1 of 3", "请按实际大小打印。", []CardFace{sampleFace("李＊＊", "734118205569", ""), sampleFace("欧＊＊", "120094337186", "")}},
+			{"吴兴区·月河街道·马军巷社区居委会", "第 2 张，共 3 张 · Sheet 2 of 3", "请按实际大小打印。", []CardFace{sampleFace("阿＊＊", "551200771233", "2030-11-25")}}}}},
 		{"offers", Offers{Page: giver("/offers"), MayPost: true, Rows: []OfferRow{
 			{ID: "f1", Kind: "charity", Status: "open", Provider: "湖州市慈善总会", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Category: Text{"助餐", "Meals"}, Total: Amount{Units: 12000, Unit: portion}, FromMs: sampleNow, UntilMs: sampleNow + 30*sampleDay},
 			{ID: "f2", Kind: "government", Status: "withdrawn", Provider: "吴兴区民政局", Title: Text{"冬季取暖补助", "Winter heating grant"}, Category: Text{"救助金", "Cash aid"}, Total: Amount{Units: 5000000, Money: true}, FromMs: sampleNow, UntilMs: sampleNow + 60*sampleDay}}}},
@@ -176,6 +174,24 @@ func samples(s *Site, lang string) []sample {
 				{ID: "f1-1@330503", Place: "南浔区", FromMs: sampleNow - sampleDay, UntilMs: sampleNow - sampleHour, Qty: 80, HandedOver: 71, Gone: 9, Closed: "over"}}}},
 		{"organisations", organisations},
 		{"organisations_empty", Organisations{Form: sampleForm(admin("/organisations"), nil), Status: "pending"}},
+		{"devices", Devices{Form: sampleForm(admin("/devices"), nil), Others: true, Rows: []DeviceRow{
+			{ID: "d1", Name: "下村用的手机", Owner: "陈立群", Mine: true, SeenMs: sampleNow - sampleHour, Lease: &LeaseRow{
+				Place: "吴兴区·月河街道·马军巷社区居委会", FromMs: sampleNow - 2*sampleHour, UntilMs: sampleNow + 6*sampleHour, SyncMs: sampleNow + 18*sampleHour, Items: 41, Given: 12, Unreported: 29},
+				History: []LeaseRow{{Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 3*sampleDay, EndedMs: sampleNow - 2*sampleDay, Items: 30, Given: 28, Returns: 2, Why: "returned"}}},
+			{ID: "d2", Name: "站里的平板", Owner: "周明", SeenMs: sampleNow - 30*sampleHour, Lease: &LeaseRow{
+				Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 31*sampleHour, UntilMs: sampleNow - 7*sampleHour, SyncMs: sampleNow + 5*sampleHour, Items: 18, Given: 4, Unreported: 13, Gaps: 1, Overdue: true}},
+			{ID: "d3", Name: "旧手机", Owner: "周明", Lost: true, SeenMs: sampleNow - 9*sampleDay, LostMs: sampleNow - 8*sampleDay}}}},
+		{"devices_empty", Devices{Form: sampleForm(worker("/devices"), nil)}},
+		{"conflicts", Conflicts{Form: sampleForm(worker("/conflicts"), nil), Rows: []ConflictRow{
+			{ID: "d1.r7", Kind: "over", Person: "李秀英", Resident: "r1", Place: "吴兴区·月河街道·马军巷社区居委会", Title: lunch.Title, Amount: lunch.Amount, Device: "下村用的手机", Account: "陈立群", How: "scan",
+				GivenMs: sampleNow - sampleHour, AtMs: sampleNow, Decisions: []string{"confirmed", "mistake"}, Reason: Text{"超出限额或需求。", "More than the cap or the need allows."},
+				Other: &ConflictOther{State: "handed_over", Device: "站里的平板", By: "周明", AtMs: sampleNow - 2*sampleHour}},
+			{ID: "d1.r8", Kind: "revoked", Person: "张国强", Resident: "r2", Place: "吴兴区·月河街道·月河社区居委会", Title: received[1].Title, Amount: received[1].Amount, Device: "下村用的手机", Account: "陈立群", How: "card_no", PIN: true,
+				GivenMs: sampleNow - sampleHour, AtMs: sampleNow, Decisions: []string{"given", "returned", "lost"}, Reason: Text{"幸福码已经作废。该份额已冻结，等待核实。", "The code had been revoked. Its units are kept until somebody decides."}}}}},
+		{"conflicts_settled", Conflicts{Form: sampleForm(worker("/conflicts"), nil), Settled: true, Rows: []ConflictRow{
+			{ID: "d1.r6", Kind: "no_pin", Person: "李秀英", Resident: "r1", Place: "吴兴区·月河街道·马军巷社区居委会", Title: lunch.Title, Amount: lunch.Amount, Device: "下村用的手机", Account: "陈立群", How: "word",
+				GivenMs: sampleNow - sampleDay, AtMs: sampleNow - 20*sampleHour, Reason: Text{"交付时未核对 PIN。", "No PIN was checked."}, Decision: "given", Note: "电话核实，本人已收到", By: "沈静", SettledMs: sampleNow - sampleHour}}}},
+		{"conflicts_empty", Conflicts{Form: sampleForm(worker("/conflicts"), nil)}},
 		{"join", Join{Form: sampleForm(visitor("/join"), nil), Divisions: areas}},
 		{"accounts", Accounts{Form: sampleForm(admin("/accounts"), nil), Divisions: areas, Organisations: categories[:1], Rows: []AccountRow{
 			{"u1", "沈静", "shenj", "admin", "湖州市", false, true}, {"u2", "陈立群", "chenlq", "caseworker", "吴兴区 · 月河街道", true, false}}}},
@@ -203,4 +219,9 @@ func samples(s *Site, lang string) []sample {
 		{"audit_bad", Audit{Form: sampleForm(admin("/audit"), nil), Check: &AuditCheck{Blocks: 3, Entries: 8, Faults: []string{"019ab3f2 changed"}}}},
 		{"error", Error{Page: worker("/"), Status: 500, Heading: Page{Lang: lang}.Say(Text{"系统出错", "Something went wrong"}), Detail: Page{Lang: lang}.Say(Text{"系统出错，已记录；请稍后重试。", "It was recorded; try again later."}), RequestID: "5f0e1d22"}},
 	}...)
+}
+
+// sampleFace is a card whose code is none.
+func sampleFace(initial, no, until string) CardFace {
+	return CardFace{Words: CardWords{"幸福码", "Happiness Code", "持卡人", "卡号", "有效期至", "遗失请告诉社工。", "If lost, tell a caseworker.", ""}, Initial: initial, CardNo: no, Until: until, Side: 29, Path: "M4 4h7v1h-7zM24 4h1v1h-1z"}
 }

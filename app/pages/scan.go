@@ -21,7 +21,9 @@ func (Scan) template() string { return "scan" }
 
 // CategoriesJSON is what the script knows of kinds of aid and of groups, in
 // the page's language.
-func (s Scan) CategoriesJSON() (string, error) {
+func (s Scan) CategoriesJSON() (string, error) { return s.kindsJSON(s.Categories, s.Groups) }
+
+func (p Page) kindsJSON(categories []ScanCategory, groups []Choice) (string, error) {
 	type entry struct {
 		Name  string `json:"name"`
 		Unit  string `json:"unit"`
@@ -31,11 +33,11 @@ func (s Scan) CategoriesJSON() (string, error) {
 		Categories map[string]entry  `json:"categories"`
 		Groups     map[string]string `json:"groups"`
 	}{map[string]entry{}, map[string]string{}}
-	for _, c := range s.Categories {
-		out.Categories[c.ID] = entry{s.Say(c.Name), s.Say(c.Unit), c.Money}
+	for _, c := range categories {
+		out.Categories[c.ID] = entry{p.Say(c.Name), p.Say(c.Unit), c.Money}
 	}
-	for _, g := range s.Groups {
-		out.Groups[g.Value] = s.Say(g.Text)
+	for _, g := range groups {
+		out.Groups[g.Value] = p.Say(g.Text)
 	}
 	b, err := json.Marshal(out)
 	return string(b), err

@@ -169,7 +169,7 @@ func (p *Press) walk(ctx context.Context, division string, visit func([]sheet) e
 		if err != nil {
 			return err
 		}
-		village = append(village, holder{id: r.ID, household: r.Household, division: r.Division, initial: cards.Initial(name), code: code})
+		village = append(village, holder{id: r.ID, household: r.Household, division: r.Division, initial: residents.Initial(name), code: code})
 		return nil
 	})
 	if err == nil {
@@ -186,7 +186,7 @@ func (p *Press) walk(ctx context.Context, division string, visit func([]sheet) e
 //
 // Errors: those of [residents.Service.Token].
 func (p *Press) Card(ctx context.Context, name string, code *residents.Code) (cards.Card, error) {
-	c, _, err := p.card(ctx, cards.Initial(name), code)
+	c, _, err := p.card(ctx, residents.Initial(name), code)
 	return c, err
 }
 

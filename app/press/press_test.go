@@ -125,12 +125,12 @@ func nothing(int, int) {}
 func TestWhoGetsACard(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, 45) // 23 and 22
-	_, err := o.residents.SetStatus(t.Context(), o.people[0].ID, residents.Moved)
+	_, err := o.residents.SetStatus(t.Context(), "test", o.people[0].ID, residents.Moved)
 	must(t, err)
-	_, err = o.residents.SetStatus(t.Context(), o.people[1].ID, residents.Deceased)
+	_, err = o.residents.SetStatus(t.Context(), "test", o.people[1].ID, residents.Deceased)
 	must(t, err)
-	must(t, o.residents.Revoke(t.Context(), "test", o.people[2].Code))
-	again, err := o.residents.Reissue(t.Context(), "test", o.people[3].ID)
+	must(t, o.residents.Revoke(t.Context(), "test", o.people[2].Code, residents.WhyLost))
+	again, err := o.residents.Reissue(t.Context(), "test", o.people[3].ID, residents.WhyLost)
 	must(t, err)
 
 	want := press.Tally{Cards: 42, Sheets: 3 + 3, Gone: 2, NoCode: 1}
@@ -277,9 +277,9 @@ func TestStoppedPrintGoesOn(t *testing.T) {
 	// Stopped again; somebody whose sheet is drawn gets a new code, somebody
 	// moves away, somebody comes.
 	stop(460)
-	_, err = o.residents.Reissue(t.Context(), "test", o.people[0].ID)
+	_, err = o.residents.Reissue(t.Context(), "test", o.people[0].ID, residents.WhyLost)
 	must(t, err)
-	_, err = o.residents.SetStatus(t.Context(), o.people[2].ID, residents.Moved)
+	_, err = o.residents.SetStatus(t.Context(), "test", o.people[2].ID, residents.Moved)
 	must(t, err)
 	changed, err := o.File(t.Context(), o.order(), o.path("parts.pdf"), nothing)
 	must(t, err)
@@ -310,7 +310,7 @@ func TestNewCodeWhilePrinting(t *testing.T) {
 	_, err := o.File(t.Context(), o.order(), o.path("a.pdf"), func(done, total int) {
 		if done == total && once {
 			once = false
-			_, err := o.residents.Reissue(t.Context(), "test", o.people[0].ID)
+			_, err := o.residents.Reissue(t.Context(), "test", o.people[0].ID, residents.WhyLost)
 			must(t, err)
 		}
 	})

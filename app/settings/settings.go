@@ -42,6 +42,7 @@ type Settings struct {
 	MetricsFrom    []netip.Prefix // who may read /metrics
 	Lang           string         // "zh" or "en", where nothing else says
 	Hold           time.Duration  // how long an unaccepted promise stands, 1 min to 72 h
+	OfflineGrace   time.Duration  // how long after its end a lease waits for its device, 1 h to 72 h
 	Lease          time.Duration  // how long a hold waits for the record, 5 s to 10 min
 	SessionTTL     time.Duration  // how long a sign-in lasts, 5 min to 720 h
 	BodyLimit      int64          // bytes of a request's body, 1 kB to 16 MB
@@ -164,6 +165,7 @@ func rows() []row {
 			return nil
 		}},
 		{"HOLD", "30m", false, "未确认的派发保留多久", "how long a promise stands that nobody has accepted", span(func(s *Settings) *time.Duration { return &s.Hold }, time.Minute, 72*time.Hour)},
+		{"OFFLINE_GRACE", "12h", false, "离线设备到期后，等待其同步多久", "how long after its time a device that works offline is waited for", span(func(s *Settings) *time.Duration { return &s.OfflineGrace }, time.Hour, 72*time.Hour)},
 		{"LEASE", "60s", false, "预占等待入档多久", "how long a hold waits for the record", span(func(s *Settings) *time.Duration { return &s.Lease }, 5*time.Second, 10*time.Minute)},
 		{"SESSION_TTL", "12h", false, "登录有效期", "how long a sign-in lasts", span(func(s *Settings) *time.Duration { return &s.SessionTTL }, 5*time.Minute, 720*time.Hour)},
 		{"BODY_LIMIT", "1MiB", false, "请求正文上限", "largest body of a request", size(func(s *Settings) *int64 { return &s.BodyLimit }, 1<<10, 16<<20)},

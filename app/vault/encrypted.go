@@ -44,13 +44,19 @@ func encrypt(content, secret []byte) ([]byte, error) {
 	return json.MarshalIndent(encryptedFile{encryptedVersion, aead.Seal(nil, nil, content, encryptedContext)}, "", "  ")
 }
 
+// encryptedForm reads the encrypted form of a key file; ok says that it is one.
+func encryptedForm(content []byte) (f encryptedFile, ok bool) {
+	dec := json.NewDecoder(bytes.NewReader(content))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(&f)
+	return f, err == nil && f.Version == encryptedVersion
+}
+
 // decrypt returns the content as it was before [encrypt]; what is not
 // encrypted comes back as it is.
 func decrypt(content, secret []byte) (plain []byte, encrypted bool, err error) {
-	var f encryptedFile
-	dec := json.NewDecoder(bytes.NewReader(content))
-	dec.DisallowUnknownFields()
-	if notOurs := dec.Decode(&f) != nil; notOurs || f.Version != encryptedVersion {
+	f, ok := encryptedForm(content)
+	if !ok {
 		return content, false, nil // for parse to judge
 	}
 	if secret == nil {

@@ -330,7 +330,7 @@ func TestScanner(t *testing.T) {
 		// A reload goes on where it was.
 		hall.open("/scan")
 		hall.see(`#batch-total`, "2 人次")
-		hall.see(`#batch-list li`, "**")
+		hall.see(`#batch-list li`, "＊＊")
 		notes := step(hall, "read the notes", chromedp.Evaluate[string](`sessionStorage.getItem("happycode-batch")`))
 		for _, secret := range []string{"金丝雀甲", "画眉鸟乙", first.CardNo, second.CardNo, first.ID, second.ID} {
 			if strings.Contains(notes, secret) {

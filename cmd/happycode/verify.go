@@ -133,6 +133,11 @@ func (p *program) report(r *care.Report) error {
 		{"　已撤回", "  withdrawn", r.Withdrawn},
 		{"正在入档", "in flight", int64(r.InFlight)},
 		{"正在结清", "being settled", int64(r.Unsettled)},
+		{"离线租约", "leases of devices", int64(r.Leases)},
+		{"　领走的派发", "  allocations taken along", int64(r.Leased)},
+		{"　其中备用", "  of them spares", int64(r.Spares)},
+		{"待核实的离线冲突", "offline conflicts open", int64(r.Conflicts)},
+		{"离线超限", "given offline beyond a cap", int64(r.OverCaps)},
 		{"已修复", "repaired", int64(r.Repaired)},
 	} {
 		fmt.Fprintf(w, "%s\t%s\t%d\n", pad(line.zh, 14), line.en, line.n)

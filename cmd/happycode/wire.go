@@ -292,7 +292,7 @@ func (s *system) openServices(ctx context.Context) error {
 		Record: s.record, Engine: s.engine, Catalogue: matching.NewCatalogue(),
 		Residents: s.residents, Providers: s.providers, Audit: s.audit,
 		Tree: s.tree.Load, Vault: s.vault, Keys: s.keys,
-		Now: s.now, Logger: s.log, Hold: s.settings.Hold, Lease: s.settings.Lease,
+		Now: s.now, Logger: s.log, Hold: s.settings.Hold, Grace: s.settings.OfflineGrace, Lease: s.settings.Lease,
 		PINAboveFen: s.settings.PINAboveFen,
 	})
 	return err

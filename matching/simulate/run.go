@@ -292,7 +292,7 @@ func (r *run) open(a *asked, candidates []matching.Candidate) []matching.Candida
 // due says whether an equal release lets more of a lot go by now.
 func (r *run) due(l *lot) bool {
 	stock := matching.Stock{FreeUnits: l.Qty - l.given, TakenUnits: l.given}
-	return matching.Due(stock, l.fromMs, l.untilMs, r.at(r.now).UnixMilli(), r.Every.Milliseconds())
+	return matching.Due(stock, l.fromMs, l.untilMs, r.at(r.now).UnixMilli(), r.Every.Milliseconds()) > 0
 }
 
 // release plans, and offers what may be given to those who wait, in the order

@@ -69,7 +69,7 @@ func ParseLayout(s string) (Layout, error) {
 
 // Card is what stands on one card: no ID number, no full name, no address.
 type Card struct {
-	Initial string // as [Initial] makes it
+	Initial string // of the name: one character and two stars
 	Number  string // 12 digits
 	UntilMs int64  // Unix ms; 0: no date is printed
 	Text    string // in the QR code
@@ -82,18 +82,6 @@ type Sheet struct {
 	Of    int    // how many sheets the place has
 	Cards []Card
 }
-
-// Initial is what a card shows of a name: the first character and two stars.
-// It is the same for every name, so that it says neither how long the name is
-// nor where it ends: 欧阳修 becomes 欧＊＊, 阿依古丽·买买提 becomes 阿＊＊.
-func Initial(name string) string {
-	for _, first := range strings.TrimSpace(name) {
-		return string(first) + stars
-	}
-	return stars
-}
-
-const stars = "＊＊"
 
 // spaced is a card number in groups of four.
 func spaced(number string) string {
@@ -128,6 +116,9 @@ func Words() Wording {
 	return Wording{textBrand, textBrandEN, textHolder, textNumber, textUntil, textNote, textNoteEN, textScale}
 }
 
+// For says on the card of somebody who shows a code on another's behalf whose.
+func For(initial string) (zh, en string) { return "代 " + initial + " 持", "for " + initial }
+
 // Date is a day in China as a card shows it, for Unix ms; "" for 0.
 func Date(ms int64) string {
 	if ms == 0 {
@@ -144,7 +135,7 @@ func (s Sheet) Position() string {
 // fixedText is every character that a card or a sheet may need, but for names.
 func fixedText() string {
 	return textBrand + textBrandEN + textHolder + textNumber + textUntil + textNote + textNoteEN + textScale +
-		stars + "0123456789-第张共，· Sheet of…"
+		"＊0123456789-第张共，· Sheet of…"
 }
 
 // Colours, as PDF writes them.

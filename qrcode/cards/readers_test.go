@@ -381,10 +381,10 @@ func TestTwoReadersReadVectors(t *testing.T) {
 // sheetOf is a sheet with some cards.
 func sheetOf(t testing.TB, r *rand.Rand, n int) cards.Sheet {
 	s := cards.Sheet{Place: "吴兴区·月河街道·马军巷社区居委会", No: 1, Of: 1}
-	names := []string{"李秀英", "欧阳修", "阿依古丽·买买提", "𠮷田", "Anna", "王芳", "", "张国强", "赵四", "司马光"}
+	initials := []string{"李＊＊", "欧＊＊", "阿＊＊", "𠮷＊＊", "A＊＊", "王＊＊", "＊＊", "张＊＊", "赵＊＊", "司＊＊"}
 	for i := range n {
 		s.Cards = append(s.Cards, cards.Card{
-			Initial: cards.Initial(names[i]), Number: fmt.Sprintf("%012d", 734118205569+i), UntilMs: int64(i%2) * 1_924_012_800_000, Text: random(t, r, qrcode.Card),
+			Initial: initials[i], Number: fmt.Sprintf("%012d", 734118205569+i), UntilMs: int64(i%2) * 1_924_012_800_000, Text: random(t, r, qrcode.Card),
 		})
 	}
 	return s

@@ -1,6 +1,7 @@
 // What makes ordinary pages more comfortable. Every page works without it.
 import { cardPrints } from "./cards";
 import { el, number, yuan } from "./dom";
+import { mindList } from "./offline/leaving";
 import { places } from "./places";
 import { forgetCodes } from "./kept";
 
@@ -316,4 +317,5 @@ onceOnly();
 forgetting();
 withoutNetwork();
 firstError();
+void mindList();
 

@@ -13,6 +13,8 @@
 // files have names of their own, and those of the version before stay until
 // the next one.
 
+import { serveOffline } from "./offline/worker";
+
 declare const VERSION: string; // of all that was built
 declare const ASSETS: string[]; // files that every page may need
 declare const DECODER_ASSETS: string[]; // the decoder of codes: half a megabyte, for who scans
@@ -32,6 +34,8 @@ const filesPrefix = "happycode-files-";
 const shellsPrefix = "happycode-shells-";
 const files = filesPrefix + VERSION;
 const pages = shellsPrefix + VERSION;
+
+serveOffline(worker);
 
 worker.addEventListener("install", (event) => {
   event.waitUntil(

@@ -40,6 +40,7 @@ export interface Allocation {
   handover: { how: string; place: string; place_en: string; note: string };
   expires_ms: number;
   handed_over_ms: number;
+  leased?: Reason; // why only a device may hand it over
   pin_required?: boolean;
   photo?: boolean;
 }
@@ -219,6 +220,10 @@ function promise(a: Allocation, scan: string): HTMLElement {
   if (a.state !== "promised") {
     box.classList.add("is-off");
     box.append(el("p", { class: "tags" }, tag(t("state." + a.state), "state state-" + a.state)));
+    return box;
+  }
+  if (a.leased) {
+    box.append(el("p", { class: "why" }, say(a.leased)));
     return box;
   }
   const proof = a.pin_required ? proving(a, (changed) => box.replaceWith(promise({ ...a, ...changed }, scan)), { t, reasonOf }) : undefined;

@@ -1,0 +1,65 @@
+package pages
+
+// Devices lists the devices that work without a network, and what they have.
+type Devices struct {
+	Form
+	Others bool // devices of other accounts are among them
+	Rows   []DeviceRow
+}
+
+// DeviceRow is one device.
+type DeviceRow struct {
+	ID, Name, Owner string
+	Mine, Lost      bool
+	CreatedMs       int64
+	SeenMs          int64
+	LostMs          int64
+	Lease           *LeaseRow // nil: it has taken nothing along
+	History         []LeaseRow
+}
+
+// LeaseRow is what a device has, or had, taken along.
+type LeaseRow struct {
+	Place                                   string
+	FromMs, UntilMs, SyncMs, EndedMs        int64
+	Items, Given, Unreported, Gaps, Returns int64
+	Why                                     string // why it ended: returned, lost, over
+	Overdue                                 bool   // the time is over, and something may not have been reported
+}
+
+func (Devices) template() string { return "devices" }
+
+// Conflicts lists what was handed over without a network and has to be judged.
+type Conflicts struct {
+	Form
+	Settled bool
+	Open    int
+	Rows    []ConflictRow
+	Next    Link
+}
+
+// ConflictRow is one conflict: what the device says, what the record had, and
+// how it was settled.
+type ConflictRow struct {
+	ID, Kind             string
+	Person, Resident     string
+	Place                string
+	Title                Text
+	Amount               Amount
+	Reason               Text
+	Device, Account, How string // How: a key below "conflict.how_"
+	PIN                  bool
+	GivenMs, AtMs        int64
+	Other                *ConflictOther
+	Decisions            []string
+	Decision, Note, By   string
+	SettledMs            int64
+}
+
+// ConflictOther is what the record had.
+type ConflictOther struct {
+	State, Device, By string
+	AtMs              int64
+}
+
+func (Conflicts) template() string { return "conflicts" }
