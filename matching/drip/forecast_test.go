@@ -247,11 +247,11 @@ func TestRaised(t *testing.T) {
 	for _, c := range []struct{ weight, waited, patience, want int64 }{
 		{1000, 0, hour, 1000},
 		{1000, -hour, hour, 1000},
-		{1000, hour / 2, hour, 1100},
-		{1000, hour, hour, 1200},
-		{1000, 50 * hour, hour, 1200},
+		{1000, hour / 2, hour, 1050},
+		{1000, hour, hour, 1100},
+		{1000, 50 * hour, hour, 1100},
 		{1000, hour, 0, 1000},
-		{1500, hour / 4, hour, 1575},
+		{1600, hour / 4, hour, 1640},
 	} {
 		if got := drip.Raised(c.weight, c.waited, c.patience); got != c.want {
 			t.Errorf("%d after %d of %d ms: got %d, want %d", c.weight, c.waited, c.patience, got, c.want)

@@ -14,7 +14,7 @@ func Weight(score float64, urgency int) float64 {
 
 // Raise is how much a weight has grown at the end of somebody's patience.
 // Source: DESIGN.md, "Nobody starves".
-const Raise = 0.2
+const Raise = 0.1
 
 // Raised is a weight, in any unit, after waiting: it grows evenly by [Raise]
 // over the patience, and no further. Without patience it does not grow.
