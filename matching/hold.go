@@ -156,7 +156,10 @@ func (e *Engine) CapsUsed(ctx context.Context, county string, caps []HouseholdCa
 // is used, but one that lies ahead stays.
 func usedIn(packed, period string) (int64, error) {
 	p := strings.Split(packed, "|")
-	if len(p) != 3 || p[0] != period && !(p[0] > period && period != "" && p[0][:1] == period[:1]) {
+	if len(p) != 3 {
+		return 0, nil
+	}
+	if ahead := period != "" && p[0] > period && p[0][:1] == period[:1]; p[0] != period && !ahead {
 		return 0, nil
 	}
 	return strconv.ParseInt(p[1], 10, 64)
