@@ -208,7 +208,7 @@ func viewOffer(o *providers.Offer) offerView {
 		offerTerms: offerTerms{
 			TitleZH: o.TitleZH, TitleEN: o.TitleEN, Category: o.Category, Unit: o.Unit, ValueFen: o.ValueFen,
 			Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, CapUnits: o.CapUnits,
-			CapPeriod: string(o.CapPeriod), Handover: o.Handover,
+			CapPeriod: string(o.CapPeriod), Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Handover: o.Handover,
 		},
 	}
 }
@@ -225,6 +225,8 @@ type offerTerms struct {
 	MinScoreMilli int64              `json:"min_score_milli" minimum:"0" maximum:"1000"`
 	CapUnits      int64              `json:"cap_units" minimum:"0" description:"Per household and cap_period; 0: none."`
 	CapPeriod     string             `json:"cap_period" enum:"day,week,month,year,ever"`
+	Pace          string             `json:"pace" enum:"now,even,drip" description:"How fast it is released: at once, an equal part in each minute, or by need lines. Empty: drip, or now where every lot lasts half an hour at most."`
+	ReserveMilli  int64              `json:"reserve_milli" minimum:"0" maximum:"3000" description:"For pace drip: how many thousandths of the expected demand are kept for those in greater need, 500 to 3000; 0: 1400."`
 	Handover      providers.Handover `json:"handover" required:"true"`
 }
 
@@ -242,7 +244,8 @@ func (a *App) createOffer(c *fiber.Ctx) error {
 	o, err := a.post(c, in.Organisation, providers.NewOffer{
 		TitleZH: in.TitleZH, TitleEN: in.TitleEN, Category: in.Category, Unit: in.Unit, ValueFen: in.ValueFen,
 		Divisions: in.Divisions, Groups: in.Groups, MinScoreMilli: in.MinScoreMilli, CapUnits: in.CapUnits,
-		CapPeriod: matching.Period(in.CapPeriod), Handover: in.Handover, Lots: in.Lots,
+		CapPeriod: matching.Period(in.CapPeriod), Pace: matching.Pace(in.Pace), ReserveMilli: in.ReserveMilli,
+		Handover: in.Handover, Lots: in.Lots,
 	})
 	if err != nil {
 		return err

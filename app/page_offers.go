@@ -121,6 +121,7 @@ func (a *App) showOfferNew(c *fiber.Ctx) error {
 	}
 	if _, sent := v.Values["cap_period"]; !sent {
 		v.Values["cap_period"] = []string{string(matching.Month)}
+		v.Values["pace"] = []string{string(matching.PaceDrip)}
 	}
 	return a.show(c, fiber.StatusOK, v)
 }
@@ -136,6 +137,7 @@ func (a *App) saveOffer(c *fiber.Ctx) error {
 		TitleZH: f.Value("title_zh"), TitleEN: f.Value("title_en"), Category: category, Unit: f.Value("unit"),
 		ValueFen: money(f, "value_yuan"), Divisions: f.Values["divisions"], Groups: f.Values["groups"],
 		MinScoreMilli: whole(f, "min_score"), CapUnits: units(f, "cap_units", category), CapPeriod: matching.Period(f.Value("cap_period")),
+		Pace: matching.Pace(f.Value("pace")), ReserveMilli: 10 * money(f, "reserve"), // written like yuan, with two decimals at most
 		Handover: providers.Handover{How: providers.How(f.Value("how")), Place: f.Value("place"), PlaceEN: f.Value("place_en"), Note: f.Value("note")},
 	}
 	lots, rows := typedLots(f, category)
@@ -147,7 +149,7 @@ func (a *App) saveOffer(c *fiber.Ctx) error {
 			return to(c, "/offers/"+o.ID, "offer")
 		}
 		fields := map[string]string{
-			"value_fen": "value_yuan", "min_score_milli": "min_score", "handover": "how", "handover.how": "how",
+			"value_fen": "value_yuan", "min_score_milli": "min_score", "reserve_milli": "reserve", "handover": "how", "handover.how": "how",
 			"handover.place": "place", "handover.place_en": "place_en", "handover.note": "note",
 		}
 		if status, err = a.refill(c, err, f, fields, rows); err != nil {
@@ -197,6 +199,7 @@ func (a *App) showOffer(c *fiber.Ctx) error {
 		Place: text(o.Handover.Place, o.Handover.PlaceEN), Note: o.Handover.Note, ValueFen: o.ValueFen,
 		Groups: groupTexts(o.Groups), MinScoreMilli: o.MinScoreMilli, Cap: amount(o.Category, o.CapUnits, o.Unit),
 		CapPeriod: string(o.CapPeriod), CreatedMs: o.CreatedMs, Money: o.Category == providers.Cash, Live: true,
+		Pace: string(o.Pace), ReserveMilli: o.ReserveMilli,
 	}
 	org, err := a.Providers.Get(c.UserContext(), o.Organisation)
 	if err != nil {

@@ -23,6 +23,7 @@ type Catalogue struct {
 type listing struct {
 	offers  map[string]Offer
 	shelves map[shelf][]entry
+	changes map[string]uint64 // county → how often its shelves have changed
 }
 
 // shelf is where a scan looks: one category in one county.
@@ -38,7 +39,7 @@ type entry struct {
 // NewCatalogue makes an empty catalogue.
 func NewCatalogue() *Catalogue {
 	c := &Catalogue{}
-	c.current.Store(&listing{offers: map[string]Offer{}, shelves: map[shelf][]entry{}})
+	c.current.Store(&listing{offers: map[string]Offer{}, shelves: map[shelf][]entry{}, changes: map[string]uint64{}})
 	return c
 }
 
@@ -81,11 +82,12 @@ func (c *Catalogue) change(alter func(*listing, map[shelf]bool)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.current.Load()
-	next := &listing{offers: maps.Clone(old.offers), shelves: maps.Clone(old.shelves)}
+	next := &listing{offers: maps.Clone(old.offers), shelves: maps.Clone(old.shelves), changes: maps.Clone(old.changes)}
 	touched := map[shelf]bool{}
 	alter(next, touched)
 	for s := range touched {
 		next.shelves[s] = nil
+		next.changes[s.county]++
 	}
 	for _, o := range next.offers {
 		var prefixes []string
@@ -160,6 +162,10 @@ func (c *Catalogue) Offer(id string) (Offer, bool) {
 	return o, ok
 }
 
+// Changes counts how often a county's shelves have changed: as long as it stays
+// the same, so do they.
+func (c *Catalogue) Changes(county string) uint64 { return c.current.Load().changes[county] }
+
 // Candidates returns the lots of a category that may serve the person in the
 // county now: what ends first comes first, then what fewest people may have,
 // then by id. The misses say, by offer, why the county's other offers of the
@@ -191,6 +197,20 @@ func (c *Catalogue) Candidates(county, category string, p Person, now time.Time)
 
 // miss says why the lot does not serve the person now; "" when it does.
 func (e entry) miss(p Person, ms int64) string {
+	if why := e.serves(p); why != "" {
+		return why
+	}
+	switch {
+	case ms < e.lot.FromMs:
+		return MissNotYet
+	case ms >= e.lot.UntilMs:
+		return MissOver
+	}
+	return ""
+}
+
+// serves says why the lot serves the person at no time; "" when it does.
+func (e entry) serves(p Person) string {
 	serves := func(prefix string) bool { return strings.HasPrefix(p.Division, prefix) }
 	in := func(group string) bool { return slices.Contains(p.Groups, group) }
 	switch {
@@ -200,10 +220,6 @@ func (e entry) miss(p Person, ms int64) string {
 		return MissGroup
 	case p.ScoreMilli < e.offer.MinScoreMilli:
 		return MissScore
-	case ms < e.lot.FromMs:
-		return MissNotYet
-	case ms >= e.lot.UntilMs:
-		return MissOver
 	}
 	return ""
 }

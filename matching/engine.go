@@ -31,6 +31,7 @@ type Engine struct {
 	log     *slog.Logger
 	scripts scripts
 	gens    sync.Map // county -> generation
+	lines   sync.Map // county -> *Lines
 
 	flushing sync.Mutex // one caller at a time tells the backlog
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -15,6 +16,9 @@ const MaxBacklog = maxBacklog
 
 // ShardKey is shardKey.
 func ShardKey(county, name string) string { return shardKey(county, name) }
+
+// Now is the engine's clock.
+func (e *Engine) Now() time.Time { return e.now() }
 
 // Behind is how many changes Redis has still to be told.
 func (e *Engine) Behind(county string) int { return e.behind(county) }
@@ -36,7 +40,7 @@ func (e *Engine) Dump(ctx context.Context, county string) ([]string, error) {
 	}
 	s := shard{county, gen}
 	var out []string
-	for _, name := range []string{keyLots, keyHolds, keyCaps} {
+	for _, name := range []string{keyLots, keyHolds, keyCaps, keyLines} {
 		m, err := e.redis.HGetAll(ctx, s.key(name)).Result()
 		if err != nil {
 			return nil, err

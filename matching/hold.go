@@ -3,9 +3,12 @@ package matching
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // inFlight is how many holds one need may have that the record has not
@@ -113,6 +116,53 @@ func (c Cap) withField(category string) Cap {
 		return Cap{Field: "c:" + category, Period: Ever.Label(time.Time{})}
 	}
 	return c
+}
+
+// HouseholdCap is a cap as one household stands to it.
+type HouseholdCap struct {
+	Household string
+	Cap       Cap
+}
+
+// CapsUsed is how many units of each cap are used in its period, in their
+// order.
+//
+// Errors: [ErrNotReady]; anything else is Redis, and safe to retry.
+func (e *Engine) CapsUsed(ctx context.Context, county string, caps []HouseholdCap) ([]int64, error) {
+	out := make([]int64, 0, len(caps))
+	for part := range slices.Chunk(caps, chunk) {
+		fields := make([]string, len(part))
+		for i, c := range part {
+			fields[i] = c.Household + "|" + c.Cap.Field
+		}
+		var got *redis.SliceCmd
+		if err := e.read(ctx, county, func(p redis.Pipeliner, s shard) {
+			got = p.HMGet(ctx, s.key(keyCaps), fields...)
+		}); err != nil {
+			return nil, err
+		}
+		for i, v := range got.Val() {
+			used, err := usedIn(text(v), part[i].Cap.Period)
+			if err != nil {
+				return nil, fmt.Errorf("cap %s in Redis: %w", fields[i], err)
+			}
+			out = append(out, used)
+		}
+	}
+	return out, nil
+}
+
+// usedIn reads a packed cap as hold.lua does: another period means that nothing
+// is used, but one that lies ahead stays.
+func usedIn(packed, period string) (int64, error) {
+	p := strings.Split(packed, "|")
+	if len(p) != 3 {
+		return 0, nil
+	}
+	if ahead := period != "" && p[0] > period && p[0][:1] == period[:1]; p[0] != period && !ahead {
+		return 0, nil
+	}
+	return strconv.ParseInt(p[1], 10, 64)
 }
 
 // pack writes a hold as Redis keeps it.

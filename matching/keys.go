@@ -23,6 +23,7 @@ const (
 	keyCaps  = "caps"
 	keyWaits = "waits"
 	keyFreed = "freed"
+	keyLines = "lines"
 )
 
 // shard makes the keys of one generation of a county.
@@ -44,7 +45,7 @@ func (s shard) keys(names ...string) []string {
 
 // all is every key of the generation but its waiting lists.
 func (s shard) all() []string {
-	return s.keys(keyLots, keyHolds, keyDue, keySeen, keyCaps, keyWaits, keyFreed)[1:]
+	return s.keys(keyLots, keyHolds, keyDue, keySeen, keyCaps, keyWaits, keyFreed, keyLines)[1:]
 }
 
 // checkCounty accepts division codes at county level.

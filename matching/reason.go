@@ -1,6 +1,7 @@
 package matching
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -18,7 +19,10 @@ type Reason struct {
 // The codes of reasons; stored, so they never change their meaning.
 const (
 	CodeGiven           = "given"
+	CodeGivenWaiting    = "given_waiting"
 	CodeWaitingStock    = "waiting_stock"
+	CodeWaitingLine     = "waiting_line"
+	CodeWaitingEven     = "waiting_even"
 	CodeWaitingNone     = "waiting_none"
 	CodeWaitingCap      = "waiting_cap"
 	CodeWaitingOfferCap = "waiting_offer_cap"
@@ -48,15 +52,85 @@ func (t Text) en() string {
 	return t.EN
 }
 
-// ReasonGiven: units of the offer are kept for the need; unit is the word for
-// one, such as 份.
-func ReasonGiven(offer, unit Text, units int64) Reason {
-	n := strconv.FormatInt(units, 10)
+// Given is what [ReasonGiven] tells.
+type Given struct {
+	Offer, Unit, Category  Text // Unit is the word for one, such as 份
+	Units                  int64
+	WeightMilli, LineMilli int64
+	Waited                 bool  // given from the waiting list
+	WasMilli               int64 // the line when it was last refused; 0: there was none
+}
+
+// ReasonGiven: units of the offer are kept for the need.
+func ReasonGiven(g Given) Reason {
+	n, weight, line := strconv.FormatInt(g.Units, 10), milli(g.WeightMilli), milli(g.LineMilli)
+	facts := map[string]string{"units": n}
+	if g.WeightMilli > 0 { // else somebody decided without the lines
+		facts["weight_milli"], facts["line_milli"] = strconv.FormatInt(g.WeightMilli, 10), strconv.FormatInt(g.LineMilli, 10)
+	}
+	zh := "“" + g.Offer.ZH + "” " + n + " " + g.Unit.ZH
+	en := n + " " + g.Unit.en() + " of “" + g.Offer.en() + "”"
+	switch {
+	case g.Waited && g.WasMilli > g.LineMilli:
+		facts["was_milli"] = strconv.FormatInt(g.WasMilli, 10)
+		return Reason{
+			CodeGivenWaiting,
+			"“" + g.Category.ZH + "”的今日线从 " + milli(g.WasMilli) + " 降至 " + line + "，需求分 " + weight + "：从候补名单派发" + zh + "。",
+			"The line for “" + g.Category.en() + "” fell from " + milli(g.WasMilli) + " to " + line + ", score " + weight +
+				": given from the waiting list, " + en + ".",
+			facts,
+		}
+	case g.Waited:
+		return Reason{
+			CodeGivenWaiting,
+			"有了余量，需求分 " + weight + "：从候补名单派发" + zh + "。",
+			"There is stock again, score " + weight + ": given from the waiting list, " + en + ".",
+			facts,
+		}
+	case g.LineMilli > 0:
+		return Reason{
+			CodeGiven,
+			"需求分 " + weight + "，“" + g.Category.ZH + "”今日线 " + line + "：派发" + zh + "。",
+			"Score " + weight + ", today's line for “" + g.Category.en() + "” " + line + ": given, " + en + ".",
+			facts,
+		}
+	}
 	return Reason{
 		CodeGiven,
-		"已匹配：“" + offer.ZH + "”有余量，按需派发 " + n + " " + unit.ZH + "。",
-		"Matched: “" + offer.en() + "” has stock; given: " + n + " " + unit.en() + ".",
-		map[string]string{"units": n},
+		"已匹配：“" + g.Offer.ZH + "”有余量，按需派发 " + n + " " + g.Unit.ZH + "。",
+		"Matched: “" + g.Offer.en() + "” has stock; given: " + n + " " + g.Unit.en() + ".",
+		facts,
+	}
+}
+
+// milli writes thousandths with two decimals, cut: what is below a line never
+// reads as if it were on it.
+func milli(n int64) string { return fmt.Sprintf("%d.%02d", n/1000, n%1000/10) }
+
+// ReasonWaitingLine: there is something, but it is kept for people in greater
+// need who are still expected. The position is among the facts only: it changes
+// while the reason stands, and is shown beside it.
+func ReasonWaitingLine(category Text, weightMilli, lineMilli, position int64) Reason {
+	return Reason{
+		CodeWaitingLine,
+		"需求分 " + milli(weightMilli) + "，低于“" + category.ZH + "”今日线 " + milli(lineMilli) + "：已列入候补，线降到时自动安排。",
+		"Below today's line for “" + category.en() + "” (" + milli(lineMilli) + ") with " + milli(weightMilli) +
+			": waiting; served as soon as the line falls to it.",
+		map[string]string{
+			"weight_milli": strconv.FormatInt(weightMilli, 10), "line_milli": strconv.FormatInt(lineMilli, 10),
+			"position": strconv.FormatInt(position, 10),
+		},
+	}
+}
+
+// ReasonWaitingEven: the offer is released evenly, and what was released so far
+// is given out.
+func ReasonWaitingEven(category Text) Reason {
+	return Reason{
+		CodeWaitingEven,
+		"“" + category.ZH + "”按时间均匀派发，目前放出的份额已派完：已列入候补，放出新份额时自动安排。",
+		"“" + category.en() + "” is released evenly and what was released so far is given out: waiting; served as more is released.",
+		nil,
 	}
 }
 

@@ -200,6 +200,30 @@ func (e *Engine) clear(ctx context.Context, county string, over []string) error 
 	return nil
 }
 
+// Forget removes everything that Redis has of a county, for one that exists no
+// more. Errors: [ErrRequest]; anything else is Redis, and safe to retry.
+func (e *Engine) Forget(ctx context.Context, county string) error {
+	if err := checkCounty(county); err != nil {
+		return err
+	}
+	if err := e.redis.Del(ctx, shardKey(county, "gen")).Err(); err != nil { // from here on it refuses
+		return fmt.Errorf("forget county %s: %w", county, err)
+	}
+	e.gens.Delete(county)
+	e.forget(county)
+	all, err := e.redis.SMembers(ctx, shardKey(county, "gens")).Result()
+	if err == nil {
+		err = e.clear(ctx, county, all)
+	}
+	if err == nil {
+		err = e.redis.Del(ctx, shardKey(county, "gens"), shardKey(county, "server"), shardKey(county, "worker")).Err()
+	}
+	if err != nil {
+		return fmt.Errorf("forget county %s: %w", county, err)
+	}
+	return nil
+}
+
 func (c CapState) check() error {
 	if err := errors.Join(checkName("household", c.Household), checkName("cap", c.Field)); err != nil {
 		return err

@@ -37,6 +37,8 @@ type Offer struct {
 	MinScoreMilli int64
 	CapUnits      int64  // per household and CapPeriod; 0: none
 	CapPeriod     Period // for CapUnits
+	Pace          Pace   // empty: [PaceDrip]
+	ReserveMilli  int64  // how many thousandths of the expected demand are reckoned with; 0: the planner's
 	Lots          []Lot
 }
 
@@ -153,6 +155,9 @@ type Stock struct {
 	TakenUnits int64
 	Closed     bool
 }
+
+// qty is what the lot had at first.
+func (s Stock) qty() int64 { return s.FreeUnits + s.HeldUnits + s.TakenUnits }
 
 // Waiter is a need on the waiting list.
 type Waiter struct {

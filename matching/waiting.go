@@ -36,6 +36,27 @@ func (e *Engine) wait(ctx context.Context, county, category, need string, rank a
 	return err
 }
 
+// Reweigh changes the weights of needs that wait; those that have left their
+// lists stay off them.
+//
+// Errors: [ErrNotReady]; anything else is Redis, and safe to retry.
+func (e *Engine) Reweigh(ctx context.Context, county string, waiters []Waiter) error {
+	for part := range slices.Chunk(waiters, chunk) {
+		lists := map[string][]redis.Z{}
+		for _, w := range part {
+			lists[w.Category] = append(lists[w.Category], redis.Z{Score: float64(-w.WeightMilli), Member: w.Need})
+		}
+		if err := e.read(ctx, county, func(p redis.Pipeliner, s shard) {
+			for category, waiting := range lists {
+				p.ZAddXX(ctx, s.wait(category), waiting...) // it makes no list: one of a generation that is over stays gone
+			}
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Waiting reads limit needs of a waiting list from offset on, highest weight
 // first.
 //

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 )
@@ -20,8 +19,10 @@ type Ledger interface {
 	Serve(ctx context.Context, county, need string) (served bool, err error)
 	// Snapshot reads what the county is rebuilt from.
 	Snapshot(ctx context.Context, county string) (Snapshot, error)
-	// Opens names the categories of lots whose time begins in (since, until].
-	Opens(ctx context.Context, county string, since, until time.Time) (categories []string, err error)
+	// Plan draws the county's need lines when it is time to, and names the
+	// waiting needs for which something can be had by them, in the order in
+	// which they are to be tried. planned says whether it was time.
+	Plan(ctx context.Context, county string) (reached []string, planned bool, err error)
 }
 
 const (
@@ -31,16 +32,13 @@ const (
 	// list does not hold up what else is due.
 	servesPerTick = 200
 	// fruitless is how many needs in a row may get nothing before the rest of
-	// a list, which weighs less, is left for the next full round.
+	// a list, which weighs less, is left for the next plan.
 	fruitless = 20
-	// fullRound is how often everybody who waits is tried again: caps roll
-	// over at midnight without anything becoming free.
-	fullRound = time.Minute
 )
 
 // Worker keeps the counties moving: it rebuilds those that Redis has lost,
-// settles holds that nobody confirmed, and serves the waiting lists when
-// something can be had. Any number of processes may run one; a lock per
+// settles holds that nobody confirmed, has the need lines drawn, and serves the
+// waiting lists when something can be had. Any number of processes may run one; a lock per
 // county keeps them from doubling work, and nothing depends on it.
 type Worker struct {
 	engine   *Engine
@@ -57,11 +55,9 @@ type Worker struct {
 
 // room is what the worker remembers of a county between ticks.
 type room struct {
-	mu     sync.Mutex // one tick of a county at a time
-	opened time.Time  // lots that begin until then are dealt with
-	full   time.Time  // when the last full round began
-	freed  []list     // to be walked because something can be had
-	rounds []list     // to be walked in the full round
+	mu      sync.Mutex // one tick of a county at a time
+	freed   []list     // to be walked because something can be had
+	reached []string   // needs to be tried because a plan reaches them
 }
 
 // list is how far the walk along a waiting list has come.
@@ -69,7 +65,6 @@ type list struct {
 	category string
 	from     int64 // offset to go on from: those before it got nothing
 	inVain   int   // how many in a row got nothing
-	patience int   // how many in a row may; 0: all
 }
 
 // NewWorker makes a worker that looks at each county every so often; 0 means
@@ -152,7 +147,7 @@ func (w *Worker) room(county string) *room {
 	defer w.mu.Unlock()
 	r := w.rooms[county]
 	if r == nil {
-		r = &room{opened: w.engine.now().Add(-fullRound)}
+		r = &room{}
 		w.rooms[county] = r
 	}
 	return r
@@ -169,10 +164,14 @@ func (w *Worker) Tick(ctx context.Context, county string) error {
 	defer r.mu.Unlock()
 	// What nobody else can do: the backlog and the doubts are this process's
 	// own, and a county that refuses must not wait for a dead process's lock.
-	if err := w.restore(ctx, county, r); err != nil {
+	if err := w.restore(ctx, county); err != nil {
 		return err
 	}
 	if err := w.engine.Flush(ctx, county); err != nil {
+		return err
+	}
+	// Every process serves by the newest lines, whoever has drawn them.
+	if err := w.engine.FollowLines(ctx, county); err != nil {
 		return err
 	}
 	if mine, err := w.lock(county).take(ctx, max(5*w.every, 5*time.Second)); err != nil || !mine {
@@ -181,12 +180,19 @@ func (w *Worker) Tick(ctx context.Context, county string) error {
 	if err := w.sweep(ctx, county); err != nil {
 		return err
 	}
-	return w.serve(ctx, county, r)
+	reached, planned, err := w.ledger.Plan(ctx, county)
+	if err != nil {
+		err = fmt.Errorf("plan: %w", err) // what became free is given all the same, by the lines there are
+	}
+	if planned {
+		r.reached = reached
+	}
+	return errors.Join(err, w.serve(ctx, county, r))
 }
 
 // restore rebuilds the county if Redis does not have it, if it lies on another
 // run of the server than it was written to, or if somebody doubts it.
-func (w *Worker) restore(ctx context.Context, county string, r *room) error {
+func (w *Worker) restore(ctx context.Context, county string) error {
 	needs := func(ctx context.Context) (bool, error) {
 		ready, err := w.engine.Ready(ctx, county)
 		if err != nil {
@@ -201,15 +207,11 @@ func (w *Worker) restore(ctx context.Context, county string, r *room) error {
 	if needed, err := needs(ctx); err != nil || !needed {
 		return err
 	}
-	done, err := w.engine.rebuildIf(ctx, county, needs, func(ctx context.Context) (Snapshot, error) {
+	_, err := w.engine.rebuildIf(ctx, county, needs, func(ctx context.Context) (Snapshot, error) {
 		w.log.Info("rebuilding a county's matcher from the record", "county", county)
 		return w.ledger.Snapshot(ctx, county)
 	})
-	if err != nil || !done {
-		return err
-	}
-	r.full = time.Time{} // everybody who waits is tried
-	return nil
+	return err
 }
 
 // sweep settles the holds whose deadline has passed. The record is asked
@@ -258,59 +260,58 @@ func (w *Worker) sweep(ctx context.Context, county string) error {
 	}
 }
 
-// serve walks the waiting lists of categories in which something can be had,
-// and now and then all of them.
+// serve tries the needs that the last plan reaches, and walks the waiting lists
+// of categories in which something became free since.
 func (w *Worker) serve(ctx context.Context, county string, r *room) error {
-	now := w.engine.now()
-	opened, err := w.ledger.Opens(ctx, county, r.opened, now)
-	if err != nil {
-		return fmt.Errorf("ask the record for lots that begin: %w", err)
+	budget := servesPerTick
+	for len(r.reached) > 0 && budget > 0 {
+		if _, err := w.try(ctx, county, r.reached[0]); err != nil {
+			return err
+		}
+		r.reached = r.reached[1:]
+		budget--
 	}
 	freed, err := w.engine.Freed(ctx, county, true)
 	if err != nil {
 		return err
 	}
-	r.opened = now
-	for _, category := range slices.Concat(opened, freed) {
-		r.freed = again(r.freed, category, fruitless)
+	for _, category := range freed {
+		r.freed = again(r.freed, category)
 	}
-	if now.Sub(r.full) >= fullRound {
-		all, err := w.engine.WaitingCategories(ctx, county)
+	for len(r.freed) > 0 && budget > 0 {
+		tried, more, err := w.walk(ctx, county, &r.freed[0], budget)
+		budget -= tried
 		if err != nil {
 			return err
 		}
-		for _, category := range all {
-			if !slices.ContainsFunc(r.rounds, func(l list) bool { return l.category == category }) {
-				r.rounds = append(r.rounds, list{category: category})
-			}
-		}
-		r.full = now
-	}
-	budget := servesPerTick
-	for _, lists := range []*[]list{&r.freed, &r.rounds} {
-		for len(*lists) > 0 && budget > 0 {
-			tried, more, err := w.walk(ctx, county, &(*lists)[0], budget)
-			budget -= tried
-			if err != nil {
-				return err
-			}
-			if !more {
-				*lists = (*lists)[1:]
-			}
+		if !more {
+			r.freed = r.freed[1:]
 		}
 	}
 	return nil
 }
 
+// try serves one need; that it fails holds nobody else up.
+func (w *Worker) try(ctx context.Context, county, need string) (served bool, err error) {
+	served, err = w.ledger.Serve(ctx, county, need)
+	if ctx.Err() != nil || errors.Is(err, ErrNotReady) {
+		return false, err
+	}
+	if err != nil {
+		w.log.Warn("a waiting need could not be tried", "county", county, "need", need, "error", err)
+	}
+	return served, nil
+}
+
 // again has a category's list walked from its head.
-func again(lists []list, category string, patience int) []list {
+func again(lists []list, category string) []list {
 	for i := range lists {
 		if lists[i].category == category {
-			lists[i] = list{category: category, patience: patience}
+			lists[i] = list{category: category}
 			return lists
 		}
 	}
-	return append(lists, list{category: category, patience: patience})
+	return append(lists, list{category: category})
 }
 
 // walk tries at most budget needs of a waiting list, heaviest first; more says
@@ -321,12 +322,9 @@ func (w *Worker) walk(ctx context.Context, county string, l *list, budget int) (
 		return 0, true, err
 	}
 	for _, waiter := range waiters {
-		served, err := w.ledger.Serve(ctx, county, waiter.Need)
-		if ctx.Err() != nil || errors.Is(err, ErrNotReady) {
-			return tried, true, err
-		}
+		served, err := w.try(ctx, county, waiter.Need)
 		if err != nil {
-			w.log.Warn("a waiting need could not be tried", "county", county, "need", waiter.Need, "error", err)
+			return tried, true, err
 		}
 		tried++
 		if served {
@@ -334,7 +332,7 @@ func (w *Worker) walk(ctx context.Context, county string, l *list, budget int) (
 			continue // it has left the list
 		}
 		l.from++
-		if l.inVain++; l.inVain == l.patience {
+		if l.inVain++; l.inVain == fruitless {
 			return tried, false, nil
 		}
 	}

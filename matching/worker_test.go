@@ -15,15 +15,17 @@ import (
 
 // ledger is a record for the worker's tests.
 type ledger struct {
-	mu       sync.Mutex
-	recorded map[string]bool
-	snapshot matching.Snapshot
-	opens    map[string]time.Time // category -> when a lot begins
-	serve    func(need string) (bool, error)
-	served   []string
-	asked    []string
-	err      error
-	reads    int
+	mu        sync.Mutex
+	recorded  map[string]bool
+	snapshot  matching.Snapshot
+	engine    *matching.Engine
+	planned   time.Time
+	unplanned error // of Plan
+	serve     func(need string) (bool, error)
+	served    []string
+	asked     []string
+	err       error
+	reads     int
 }
 
 func (l *ledger) Recorded(_ context.Context, ids []string) (map[string]bool, error) {
@@ -46,16 +48,33 @@ func (l *ledger) Snapshot(context.Context, string) (matching.Snapshot, error) {
 	return l.snapshot, l.err
 }
 
-func (l *ledger) Opens(_ context.Context, _ string, since, until time.Time) (out []string, err error) {
-	for category, at := range l.opens {
-		if at.After(since) && !at.After(until) {
-			out = append(out, category)
+// Plan reaches everybody who waits, once a minute and where there are no lines.
+func (l *ledger) Plan(ctx context.Context, county string) (reached []string, planned bool, err error) {
+	if l.unplanned != nil {
+		return nil, false, l.unplanned
+	}
+	if l.engine == nil || l.engine.Lines(county) != nil && l.engine.Now().Sub(l.planned) < time.Minute {
+		return nil, false, nil
+	}
+	l.planned = l.engine.Now()
+	if err := l.engine.PublishLines(ctx, county, matching.NewLines(nil)); err != nil {
+		return nil, false, err
+	}
+	categories, err := l.engine.WaitingCategories(ctx, county)
+	for _, category := range categories {
+		waiters, err := l.engine.Waiting(ctx, county, category, 0, 10_000)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, w := range waiters {
+			reached = append(reached, w.Need)
 		}
 	}
-	return out, l.err
+	return reached, true, err
 }
 
 func (r *rig) worker(l *ledger) *matching.Worker {
+	l.engine = r.Engine
 	return matching.NewWorker(r.Engine, l, func() []string { return []string{r.county} }, time.Second, nil)
 }
 
@@ -194,22 +213,9 @@ func TestWorkerServesByWeightWhenUnitsAreFreed(t *testing.T) {
 	})
 }
 
-func TestWorkerServesWhenLotsBegin(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, newEmbedded(t).URL())
-	l := &ledger{opens: map[string]time.Time{"meal": r.now().Add(5 * time.Second)}}
-	w := r.worker(l)
-	r.tick(w, l)
-	r.wait(2)
-	r.forward(5*time.Second - 1)
-	r.same("tried before", len(r.tick(w, l)), 0)
-	r.forward(time.Second)
-	r.same("tried", r.tick(w, l), []string{"w000", "w001"})
-	r.same("tried after", len(r.tick(w, l)), 0)
-}
-
-// Everybody is tried once a minute, however long the list.
-func TestWorkerFullRound(t *testing.T) {
+// Whoever a plan reaches is tried, however many they are, and until the next
+// plan not again.
+func TestWorkerTriesWhomAPlanReaches(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newEmbedded(t).URL())
 	r.wait(450)
@@ -226,9 +232,25 @@ func TestWorkerFullRound(t *testing.T) {
 	}
 	r.same("needs tried", len(tried), 450)
 	r.forward(time.Minute - 1)
-	r.same("before the minute", len(r.tick(w, l)), 0)
+	r.same("before the next plan", len(r.tick(w, l)), 0)
 	r.forward(time.Millisecond)
-	r.same("next round", len(r.tick(w, l)), 200)
+	r.same("next plan", len(r.tick(w, l)), 200)
+}
+
+// That nothing can be planned does not keep what became free from those who wait.
+func TestWorkerServesWithoutAPlan(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newEmbedded(t).URL())
+	l := &ledger{}
+	w := r.worker(l)
+	r.tick(w, l)
+	r.wait(1)
+	r.open(1, "l")
+	l.unplanned, l.served = errors.New("the record is down"), nil
+	if err := w.Tick(r.ctx(), r.county); !errors.Is(err, l.unplanned) {
+		t.Errorf("got %v", err)
+	}
+	r.same("tried", l.served, []string{"w000"})
 }
 
 // A freed category is walked on where the last tick ended, and from the head
@@ -260,6 +282,7 @@ func TestWorkerPassesOverANeedThatFails(t *testing.T) {
 		}
 		return false, nil
 	}}
+	l.engine = r.Engine
 	w := matching.NewWorker(r.Engine, l, nil, 0, slog.New(slog.NewTextHandler(&log, nil)))
 	r.same("tried", r.tick(w, l), []string{"w000", "w001", "w002"})
 	if !bytes.Contains(log.Bytes(), []byte("w000")) {
@@ -305,6 +328,7 @@ func TestWorkerRuns(t *testing.T) {
 			snapshot: matching.Snapshot{Waiters: []matching.Waiter{{Need: "n", Category: "meal"}}},
 			serve:    func(need string) (bool, error) { tried <- need; return false, nil },
 		}
+		l.engine = r.Engine
 		w := matching.NewWorker(r.Engine, l, func() []string { return []string{r.county} }, time.Hour, nil)
 		ctx, stop := context.WithCancel(r.ctx())
 		ended := make(chan struct{})
@@ -341,6 +365,7 @@ func TestWorkerReportsTrouble(t *testing.T) {
 	r.lose()
 	lines := make(chan string, 100)
 	l := &ledger{err: errors.New("the record is down")}
+	l.engine = r.Engine
 	w := matching.NewWorker(r.Engine, l, func() []string { return []string{r.county} }, time.Millisecond,
 		slog.New(slog.NewTextHandler(writer(func(p []byte) { lines <- string(p) }), nil)))
 	ctx, stop := context.WithCancel(r.ctx())

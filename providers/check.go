@@ -9,6 +9,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/matching"
 )
 
 const (
@@ -70,13 +71,14 @@ func (s *Service) checkOrganisation(n NewOrganisation) (*Organisation, error) {
 func (s *Service) checkOffer(n NewOffer) (*Offer, []string, error) {
 	o := &Offer{
 		Category: n.Category, ValueFen: n.ValueFen, MinScoreMilli: n.MinScoreMilli,
-		CapUnits: n.CapUnits, CapPeriod: n.CapPeriod, Handover: n.Handover,
+		CapUnits: n.CapUnits, CapPeriod: n.CapPeriod, Pace: n.Pace, ReserveMilli: n.ReserveMilli, Handover: n.Handover,
 	}
 	for _, check := range []func() error{
 		func() error { return s.checkWords(o, n) },
 		func() error { return s.checkEligible(o, n) },
 		func() error { return checkHandover(&o.Handover) },
 		func() error { return s.checkLots(o, n.Lots) },
+		func() error { return checkRelease(o) },
 	} {
 		if err := check(); err != nil {
 			return nil, nil, err
@@ -221,6 +223,39 @@ func checkHandover(h *Handover) (err error) {
 	}
 	h.Note, err = text("handover.note", "交付说明", "The note", h.Note, 0, 500)
 	return err
+}
+
+// shortLotMs is how long a lot may last for its offer to be given at once where
+// nothing is said: there is no time in which anybody could be waited for.
+const shortLotMs = 30 * 60_000
+
+// The least and the greatest reserve, in thousandths of the expected demand.
+const (
+	minReserveMilli = 500
+	maxReserveMilli = 3000
+)
+
+// checkRelease checks how fast an offer is released.
+func checkRelease(o *Offer) error {
+	switch {
+	case o.Pace == "":
+		o.Pace = matching.PaceNow
+		for _, lot := range o.Lots {
+			if lot.UntilMs-lot.FromMs > shortLotMs {
+				o.Pace = matching.PaceDrip
+			}
+		}
+	case !o.Pace.Valid():
+		return ErrOffer{"pace", "请选择放出方式：先到先得(now)、均匀放出(even)或精准滴灌(drip)。",
+			"Choose a pace: now, even or drip.", nil}
+	}
+	switch {
+	case o.ReserveMilli == 0:
+		o.ReserveMilli = matching.DefaultReserveMilli
+	case o.ReserveMilli < minReserveMilli || o.ReserveMilli > maxReserveMilli:
+		return ErrOffer{"reserve_milli", "预留倍数应为 0.5 至 3，请改正。", "The reserve is 0.5 to 3 times the expected demand: correct it.", nil}
+	}
+	return nil
 }
 
 func (s *Service) checkLots(o *Offer, lots []NewLot) error {

@@ -148,6 +148,8 @@ type Offer struct {
 	MinScoreMilli int64           `json:"min_score_milli"` // 0..1000
 	CapUnits      int64           `json:"cap_units"`       // per household and CapPeriod; 0: none
 	CapPeriod     matching.Period `json:"cap_period"`
+	Pace          matching.Pace   `json:"pace"`          // how fast it is released; empty, of older offers: drip
+	ReserveMilli  int64           `json:"reserve_milli"` // for pace drip: 500..3000; 0, of older offers: 1400
 	Handover      Handover        `json:"handover"`
 	Status        OfferStatus     `json:"status"`
 	Lots          []OfferLot      `json:"lots"`
@@ -179,8 +181,14 @@ type NewOffer struct {
 	MinScoreMilli int64           `json:"min_score_milli"`
 	CapUnits      int64           `json:"cap_units"`
 	CapPeriod     matching.Period `json:"cap_period"` // empty: the category's
-	Handover      Handover        `json:"handover"`
-	Lots          []NewLot        `json:"lots"`
+	// Pace is how fast it is released; empty: drip, or now where every lot lasts
+	// half an hour at most.
+	Pace matching.Pace `json:"pace"`
+	// ReserveMilli is how many thousandths of the expected demand are reckoned
+	// with at pace drip: 500..3000; 0: 1400.
+	ReserveMilli int64    `json:"reserve_milli"`
+	Handover     Handover `json:"handover"`
+	Lots         []NewLot `json:"lots"`
 	// Key makes repeating safe: a second offer of the same organisation under
 	// the same key is the first one. Empty: every call is a new offer.
 	Key string `json:"-"`

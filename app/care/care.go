@@ -97,6 +97,8 @@ type Service struct {
 	committer *committer
 	worker    *matching.Worker
 	suspects  suspects
+	plans     plans
+	fetch     time.Duration // see [matching.PlannerConfig]
 	untold    untold
 	turns     turns // whose handover is being taken in
 
@@ -153,8 +155,9 @@ func New(c Config) (*Service, error) {
 		offline:     store.Of[offlineRecord](c.Record, offlineSchema),
 		conflicts:   store.Of[Conflict](c.Record, conflictSchema),
 		known:       offers{byID: map[string]openOffer{}},
-		suspects:    suspects{since: map[string]time.Time{}},
-		stopped:     make(chan struct{}),
+		plans:       plans{byCounty: map[string]*plan{}}, fetch: fetch,
+		suspects: suspects{since: map[string]time.Time{}},
+		stopped:  make(chan struct{}),
 	}
 	s.committer = newCommitter(s)
 	s.worker = matching.NewWorker(s.engine, ledger{s}, s.counties, s.tick, s.log)

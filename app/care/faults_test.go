@@ -221,7 +221,7 @@ func TestNeedWithdrawnDuringItsScanLosesNoUnits(t *testing.T) {
 	r, n := c.resident(village, "meal", 2, 3)
 	m := &match{s: c.care, by: "x", resident: r, needs: []*residents.Need{n}, until: c.clock.now().Add(time.Hour)}
 	hold := c.hold(r, n.ID, 2)
-	a, ok := m.allocation(n, hold)
+	a, ok := m.allocation(n, hold, standing{})
 	if !ok {
 		t.Fatal("the offer is not known")
 	}

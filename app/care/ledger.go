@@ -63,27 +63,6 @@ func (l ledger) Serve(ctx context.Context, county, need string) (bool, error) {
 	return len(m.fresh) > 0, nil
 }
 
-// Opens names the categories with lots that become usable in (since, until].
-func (l ledger) Opens(_ context.Context, county string, since, until time.Time) ([]string, error) {
-	l.s.known.mu.RLock()
-	defer l.s.known.mu.RUnlock()
-	seen := map[string]bool{}
-	var out []string
-	for _, o := range l.s.known.byID {
-		if seen[o.Category] {
-			continue
-		}
-		for _, lot := range o.lots {
-			if lot.Shares[county] > 0 && lot.FromMs > since.UnixMilli() && lot.FromMs <= until.UnixMilli() {
-				seen[o.Category] = true
-				out = append(out, o.Category)
-				break
-			}
-		}
-	}
-	return out, nil
-}
-
 // Snapshot reads what a county's shard is rebuilt from. The shard refuses
 // meanwhile, but allocations may still end, and holds made before may still
 // reach the record: each share is read together with its allocations until
@@ -251,7 +230,7 @@ func (s *Service) waiters(ctx context.Context, county string, state residents.Ne
 					continue
 				}
 			}
-			out = append(out, matching.Waiter{Need: n.ID, Category: n.Category, WeightMilli: n.WeightMilli(score)})
+			out = append(out, matching.Waiter{Need: n.ID, Category: n.Category, WeightMilli: weightNow(n, score, s.now())})
 		}
 		if next == "" {
 			return out, nil

@@ -53,6 +53,7 @@ func (s *Service) remember(o *providers.Offer, org *providers.Organisation) matc
 	mo := matching.Offer{
 		ID: o.ID, Version: o.Revision, Category: o.Category, Divisions: o.Divisions, Groups: o.Groups,
 		MinScoreMilli: o.MinScoreMilli, CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
+		Pace: o.Pace, ReserveMilli: o.ReserveMilli,
 	}
 	for _, lot := range o.Lots {
 		entry.lots[lot.ID] = lot

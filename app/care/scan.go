@@ -289,6 +289,7 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		}
 		m.past[n.ID] = past
 	}
+	lines, stands := m.s.engine.Lines(m.resident.County), map[string]standing{}
 	request := matching.Request{County: m.resident.County, Household: m.resident.Household}
 	now := m.s.now()
 	person := m.s.person(m.resident)
@@ -297,7 +298,7 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		if wanted == 0 {
 			continue
 		}
-		category, ok := providers.CategoryByID(n.Category)
+		_, ok := providers.CategoryByID(n.Category)
 		if !ok {
 			return false, fmt.Errorf("need %s: no category %q", n.ID, n.Category)
 		}
@@ -306,13 +307,12 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 			candidates, misses = nil, nil
 		}
 		m.notFor[n.ID] = m.s.describe(misses)
+		weight := weightNow(n, m.resident.ScoreMilli, now)
+		open, _ := lines.Open(candidates, weight)
+		stands[n.ID] = standing{weight, lines, candidates}
 		request.Asks = append(request.Asks, matching.Ask{
 			Need: n.ID, Category: n.Category, Base: nextOrdinal(m.past[n.ID]), QtyUnits: wanted,
-			WeightMilli: n.WeightMilli(m.resident.ScoreMilli),
-			Cap: matching.Cap{
-				Field: "c:" + n.Category, Period: category.CapPeriod.Label(now), Limit: category.CapUnits,
-			},
-			Candidates: candidates,
+			WeightMilli: weight, Cap: categoryCap(n.Category, now), Candidates: open,
 		})
 	}
 	if len(request.Asks) == 0 {
@@ -334,7 +334,7 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 			again = true
 		}
 		for _, h := range o.Holds {
-			a, ok := m.allocation(n, h)
+			a, ok := m.allocation(n, h, stands[n.ID])
 			if !ok { // the offer was withdrawn in between
 				withdrawn = append(withdrawn, h)
 				continue
@@ -343,7 +343,9 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		}
 		m.place[n.ID] = o.Position
 		if o.ShortUnits > 0 {
-			m.short[n.ID] = m.why(n, o)
+			if m.short[n.ID], err = m.why(ctx, n, o, stands[n.ID]); err != nil {
+				return false, err
+			}
 		} else {
 			delete(m.short, n.ID)
 		}
@@ -410,8 +412,15 @@ func nextOrdinal(past []*Allocation) int {
 	return next
 }
 
+// standing is where a need stands to the lines.
+type standing struct {
+	weightMilli int64
+	lines       *matching.Lines
+	candidates  []matching.Candidate
+}
+
 // allocation is what a hold becomes when the record accepts it.
-func (m *match) allocation(n *residents.Need, h matching.Hold) (_ *Allocation, ok bool) {
+func (m *match) allocation(n *residents.Need, h matching.Hold, at standing) (_ *Allocation, ok bool) {
 	o, ok := m.s.offer(h.Offer)
 	if !ok {
 		return nil, false
@@ -425,28 +434,87 @@ func (m *match) allocation(n *residents.Need, h matching.Hold) (_ *Allocation, o
 		Claim: strings.Join([]string{m.resident.Household, h.Category.Field, h.Category.Period, strconv.FormatInt(h.Seq, 10)}, "|"),
 		Seq:   h.Seq, CategoryCap: h.Category, OfferCap: h.OfferCap,
 		PromisedMs: now, PromisedBy: m.by, ExpiresMs: min(until, m.until.UnixMilli()), UntilMs: until,
-		Reason:  matching.ReasonGiven(matching.Text{ZH: o.TitleZH, EN: o.TitleEN}, unitText(o.Unit, n.Category), h.QtyUnits),
+		Reason:  m.given(n, o, h, at),
 		TitleZH: o.TitleZH, TitleEN: o.TitleEN, Unit: o.Unit, ValueFen: o.ValueFen,
 		ProviderName: o.providerName, ProviderKind: o.Kind, Handover: o.Handover,
 	}, true
 }
 
+// given says why a need is served: by its weight and the line, and whether the
+// line has fallen to somebody who waited.
+func (m *match) given(n *residents.Need, o openOffer, h matching.Hold, at standing) matching.Reason {
+	g := matching.Given{
+		Offer: matching.Text{ZH: o.TitleZH, EN: o.TitleEN}, Unit: unitText(o.Unit, n.Category), Category: categoryText(n.Category),
+		Units: h.QtyUnits, WeightMilli: at.weightMilli, LineMilli: at.lines.Of(h.Lot), Waited: m.by == byWorker,
+	}
+	if n.Reason.Code == matching.CodeWaitingLine {
+		// A reason of our own: what does not read as a number is no line.
+		g.WasMilli, _ = strconv.ParseInt(n.Reason.Facts["line_milli"], 10, 64)
+	}
+	return matching.ReasonGiven(g)
+}
+
+func categoryText(id string) matching.Text {
+	c, _ := providers.CategoryByID(id)
+	return matching.Text{ZH: c.ZH, EN: c.EN}
+}
+
+// above is the lowest line above a need behind which there still is something;
+// 0 where there is none.
+func (m *match) above(ctx context.Context, at standing) (lowest int64, err error) {
+	var lots []string
+	for _, c := range at.candidates {
+		if at.lines.Of(c.Lot) > at.weightMilli {
+			lots = append(lots, c.Lot)
+		}
+	}
+	if len(lots) == 0 {
+		return 0, nil
+	}
+	stock, err := m.s.engine.Stock(ctx, m.resident.County, lots)
+	if err != nil {
+		return 0, err
+	}
+	for _, st := range stock {
+		if line := at.lines.Of(st.ID); st.FreeUnits > 0 && (lowest == 0 || line < lowest) {
+			lowest = line
+		}
+	}
+	return lowest, nil
+}
+
 // why puts the engine's word for a shortage into a reason.
-func (m *match) why(n *residents.Need, o matching.Outcome) matching.Reason {
+func (m *match) why(ctx context.Context, n *residents.Need, o matching.Outcome, at standing) (matching.Reason, error) {
+	if o.Why != matching.ShortCap && m.resident.Consent.Allows(residents.ConsentMatching) {
+		switch line, err := m.above(ctx, at); {
+		case err != nil:
+			return matching.Reason{}, err
+		case line == matching.Shut:
+			return matching.ReasonWaitingEven(categoryText(n.Category)), nil
+		case line > 0:
+			return matching.ReasonWaitingLine(categoryText(n.Category), at.weightMilli, line, o.Position), nil
+		case len(at.candidates) > 0 && o.Why == matching.ShortNone: // what is above is given out as well
+			o.Why = matching.ShortStock
+		}
+	}
+	return m.shortage(n, o), nil
+}
+
+func (m *match) shortage(n *residents.Need, o matching.Outcome) matching.Reason {
 	category, _ := providers.CategoryByID(n.Category)
 	now := m.s.now()
 	if !m.resident.Consent.Allows(residents.ConsentMatching) {
 		return matching.ReasonNoConsent()
 	}
 	switch o.Why {
-	case "cap":
+	case matching.ShortCap:
 		return matching.ReasonWaitingCap(o.CapUsed, category.CapUnits, category.CapPeriod, category.CapPeriod.End(now))
-	case "offer_cap":
+	case matching.ShortOfferCap:
 		return matching.ReasonWaitingOfferCap(time.Time{})
-	case "stock":
+	case matching.ShortStock:
 		return matching.ReasonWaitingStock(0) // the position has a field of its own
 	}
-	return matching.ReasonWaitingNone(matching.Text{ZH: category.ZH, EN: category.EN}, 0)
+	return matching.ReasonWaitingNone(categoryText(n.Category), 0)
 }
 
 // finish writes what the needs have become, tells the events, and puts back on
@@ -483,7 +551,7 @@ func (m *match) finish(ctx context.Context) error {
 // does not take now.
 func (s *Service) wait(ctx context.Context, n *residents.Need, scoreMilli int64) {
 	err := s.engine.Wait(ctx, n.County, matching.Waiter{
-		Need: n.ID, Category: n.Category, WeightMilli: n.WeightMilli(scoreMilli),
+		Need: n.ID, Category: n.Category, WeightMilli: weightNow(n, scoreMilli, s.now()),
 	})
 	if err != nil && !errors.Is(err, matching.ErrNotReady) {
 		s.log.Warn("put on the waiting list later", "need", n.ID, "error", err)

@@ -538,7 +538,9 @@ func (s *Service) giveSpare(a *Allocation, n *residents.Need, givenMs int64) {
 		a.OfferCap = offerCap(o, at)
 	}
 	a.Seq, a.PromisedMs = 0, givenMs
-	a.Reason = matching.ReasonGiven(matching.Text{ZH: a.TitleZH, EN: a.TitleEN}, unitText(a.Unit, a.Category), a.QtyUnits)
+	a.Reason = matching.ReasonGiven(matching.Given{
+		Offer: matching.Text{ZH: a.TitleZH, EN: a.TitleEN}, Unit: unitText(a.Unit, a.Category), Category: categoryText(a.Category), Units: a.QtyUnits,
+	})
 	a.Claim = strings.Join([]string{a.Household, a.CategoryCap.Field, a.CategoryCap.Period, a.ID}, "|")
 }
 

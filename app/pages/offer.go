@@ -14,6 +14,8 @@ type Offer struct {
 	MinScoreMilli                   int64
 	Cap                             Amount
 	CapPeriod                       string
+	Pace                            string // empty: drip
+	ReserveMilli                    int64  // 0: the usual
 	CreatedMs                       int64
 	Money                           bool
 	Live                            bool // stock is asked for again and again
@@ -22,6 +24,9 @@ type Offer struct {
 }
 
 func (Offer) template() string { return "offer" }
+
+// Times writes thousandths as a factor, such as 1.4.
+func (Offer) Times(milli int64) string { return strconv.FormatFloat(float64(milli)/1000, 'f', -1, 64) }
 
 // Yuan writes fen as yuan.
 func (Offer) Yuan(fen int64) string { return Yuan(fen) }

@@ -112,6 +112,7 @@ func needSchema() store.Schema {
 		{Name: "resident", Fields: []string{"resident", "created_ms"}},
 		{Name: "state", Fields: []string{"county", "state", "created_ms"}},
 		{Name: "until", Fields: []string{"state", "until_ms"}},
+		{Name: "county", Fields: []string{"county", "created_ms"}},
 	}}
 }
 

@@ -1,0 +1,23 @@
+-- lines.lua: publish the need lines of a county's lots.
+--
+-- Atomic:     one script, one hash slot; every check precedes every write.
+-- Idempotent: a repeat writes the same again.
+--
+-- KEYS[1] gen     string
+-- KEYS[2] lines   hash   lot -> line, thousandths; |version, |at
+-- ARGV[1] generation
+-- ARGV[2] version of the lines
+-- ARGV[3] when they were drawn, Unix ms
+-- then per lot: lot, line
+--
+-- Returns {"ok"}, or {"gen", current or ""}.
+
+local current = redis.call('GET', KEYS[1])
+if current ~= ARGV[1] then return {'gen', current or ''} end
+
+redis.call('DEL', KEYS[2])
+redis.call('HSET', KEYS[2], '|version', ARGV[2], '|at', ARGV[3])
+for from = 4, #ARGV, 1000 do
+  redis.call('HSET', KEYS[2], unpack(ARGV, from, math.min(from + 999, #ARGV)))
+end
+return {'ok'}

@@ -1,0 +1,270 @@
+package matching_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xingfuma/happycode/matching"
+)
+
+const plannedCounty = "330502000000"
+
+// shelf is a county with some lots of meals, and its planner from midnight on.
+type plannedShelf struct {
+	t         *testing.T
+	catalogue *matching.Catalogue
+	planner   *matching.Planner
+	midnight  time.Time
+	stock     map[string]matching.Stock
+}
+
+func newShelf(t *testing.T, change func(*matching.PlannerConfig), offers ...matching.Offer) *plannedShelf {
+	t.Helper()
+	s := &plannedShelf{t: t, catalogue: matching.NewCatalogue(), midnight: matching.Day.Start(epoch), stock: map[string]matching.Stock{}}
+	s.put(offers...)
+	c := matching.PlannerConfig{
+		County: plannedCounty, Catalogue: s.catalogue, Categories: []string{"meal", "visit"}, Places: 1,
+		Place: func(string) int { return 0 }, StartMs: s.midnight.UnixMilli(), Hours: 24,
+	}
+	if change != nil {
+		change(&c)
+	}
+	p, err := matching.NewPlanner(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.planner = p
+	return s
+}
+
+// put puts offers on the shelf, each with one lot of its name and 10 units.
+func (s *plannedShelf) put(offers ...matching.Offer) {
+	for _, o := range offers {
+		o.Version, o.Category, o.Divisions = 1, "meal", []string{plannedCounty}
+		if o.Lots == nil {
+			o.Lots = []matching.Lot{s.lot(o.ID, 0, 20)}
+		}
+		s.catalogue.Put(o)
+		for _, l := range o.Lots {
+			s.stock[l.ID] = matching.Stock{ID: l.ID, Known: true, FreeUnits: 10}
+		}
+	}
+}
+
+func (s *plannedShelf) lot(id string, from, until int) matching.Lot {
+	ms := func(hour int) int64 { return s.midnight.Add(time.Duration(hour) * time.Hour).UnixMilli() }
+	return matching.Lot{ID: id, County: plannedCounty, FromMs: ms(from), UntilMs: ms(until)}
+}
+
+func (s *plannedShelf) at(hour float64) time.Time {
+	return s.midnight.Add(time.Duration(hour * float64(time.Hour)))
+}
+
+func (s *plannedShelf) plan(hour float64, waiting ...matching.Asker) *matching.Lines {
+	s.t.Helper()
+	lines, err := s.planner.Plan(s.at(hour), s.stock, waiting)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return lines
+}
+
+func (s *plannedShelf) reached(hour float64, lines *matching.Lines, waiting ...matching.Asker) string {
+	return strings.Join(s.planner.Reached(s.at(hour), lines, s.stock, waiting), " ")
+}
+
+func asker(need string, units, weight int64) matching.Asker {
+	return matching.Asker{Need: need, Category: "meal", Person: matching.Person{Household: need, Division: "330502001001"}, Units: units, WeightMilli: weight}
+}
+
+// yesterday is what came before, every hour: units of a weight.
+func yesterday(units, weight float64) func(*matching.PlannerConfig) {
+	return func(c *matching.PlannerConfig) {
+		for hour := range 24 {
+			c.History = append(c.History, matching.Past{
+				AtMs: c.StartMs - 7*24*3_600_000 + int64(hour)*3_600_000, Category: "meal", Person: matching.Person{Division: "330502001001"},
+				Units: units, Weight: weight, Share: 1,
+			})
+		}
+	}
+}
+
+// A shelf for which nobody competes has no line: all is given at once.
+func TestAShelfWithoutCompetitionHasNoLine(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, nil, matching.Offer{ID: "a"})
+	if line := s.plan(9).Of("a"); line != 0 {
+		t.Errorf("nobody was ever seen: the line is %d", line)
+	}
+	if line := s.plan(9, asker("n", 4, 300)).Of("a"); line != 0 {
+		t.Errorf("one waits for 4 of 10: the line is %d", line)
+	}
+	if line := s.plan(9, asker("n", 4, 300), asker("m", 8, 900)).Of("a"); line != 300 {
+		t.Errorf("two wait for 12 of 10: the line is %d, want the weight of the one who goes without", line)
+	}
+}
+
+// Units are kept for those who were there before, and the line falls as the day
+// passes without them.
+func TestTheLineFollowsThePast(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, yesterday(1, 2), matching.Offer{ID: "a"})
+	if line := s.plan(8).Of("a"); line != 2000 {
+		t.Errorf("twelve units of weight 2 are expected for ten: the line is %d", line)
+	}
+	if line := s.plan(16).Of("a"); line != 0 {
+		t.Errorf("four are expected for ten: the line is %d", line)
+	}
+	for range 40 { // far more come than were expected
+		s.planner.Seen(matching.Past{AtMs: s.at(15.5).UnixMilli(), Category: "meal", Person: matching.Person{Division: "330502001001"}, Units: 2, Weight: 2})
+	}
+	if line := s.plan(16).Of("a"); line == 0 {
+		t.Error("after eighty came instead of one, nothing is kept for the rest of the day")
+	}
+	// What has come is still known when the shelf changes.
+	s.put(matching.Offer{ID: "b", Groups: []string{"elderly"}})
+	if line := s.plan(16).Of("a"); line == 0 {
+		t.Error("with another offer on the shelf, what came is forgotten")
+	}
+}
+
+func TestReserve(t *testing.T) {
+	t.Parallel()
+	for milli, kept := range map[int64]bool{500: false, 0: true, 3000: true} {
+		s := newShelf(t, yesterday(1, 2), matching.Offer{ID: "a", ReserveMilli: milli})
+		if line := s.plan(11).Of("a"); line > 0 != kept {
+			t.Errorf("nine expected for ten with a reserve of %d: the line is %d", milli, line)
+		}
+	}
+}
+
+func TestPaces(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, yesterday(5, 2), matching.Offer{ID: "now", Pace: matching.PaceNow}, matching.Offer{ID: "drip", Pace: matching.PaceDrip},
+		matching.Offer{ID: "even", Pace: matching.PaceEven}) // from 0 to 20 o'clock
+	lines := s.plan(6)
+	if lines.Of("now") != 0 || lines.Of("drip") != 2000 || lines.Of("even") != 0 {
+		t.Errorf("lines %d, %d and %d, want 0, 2000 and 0", lines.Of("now"), lines.Of("drip"), lines.Of("even"))
+	}
+	s.stock["even"] = matching.Stock{ID: "even", FreeUnits: 7, HeldUnits: 1, TakenUnits: 2}
+	if line := s.plan(6).Of("even"); line != matching.Shut {
+		t.Errorf("three of ten are given after three tenths of the time: the line is %d, want it shut", line)
+	}
+	if got := s.planner.Spent(s.at(6), s.stock); !slices.Equal(got, []string{"even"}) {
+		t.Errorf("spent: %v", got)
+	}
+	if line := s.plan(6.1).Of("even"); line != 0 {
+		t.Errorf("a little later the line is %d", line)
+	}
+}
+
+// Before a lot ends, what is left goes to whoever comes, while it can be fetched.
+func TestWhatIsLeftCanBeFetched(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, func(c *matching.PlannerConfig) {
+		yesterday(5000, 2)(c)
+		c.Fetch = 30 * time.Minute
+	}, matching.Offer{ID: "long"})
+	for hour := range 20 { // as many come as were expected
+		s.planner.Seen(matching.Past{AtMs: s.at(float64(hour)).UnixMilli(), Category: "meal", Person: matching.Person{Division: "330502001001"}, Units: 5000, Weight: 2})
+	}
+	s.put(matching.Offer{ID: "short", Lots: []matching.Lot{s.lot("short", 12, 14)}})
+	for _, c := range []struct {
+		lot  string
+		hour float64
+		open bool
+	}{{"long", 19.2, false}, {"long", 19.5, true}, {"short", 13.6, false}, {"short", 13.8, true}} {
+		if line := s.plan(c.hour).Of(c.lot); line == 0 != c.open {
+			t.Errorf("%s at %.2f: the line is %d", c.lot, c.hour, line)
+		}
+	}
+	for hour, want := range map[float64]float64{1: 12, 12: 13.8, 13.8: 14, 14: 19.5, 19.5: 20} {
+		if got := s.planner.Next(s.at(hour)); got != s.at(want).UnixMilli() {
+			t.Errorf("after %.1f the next moment is %s, want %.1f", hour, time.UnixMilli(got), want)
+		}
+	}
+	if next := s.planner.Next(s.at(20)); next < s.at(1000).UnixMilli() {
+		t.Errorf("after the last lot there is a next moment, %s", time.UnixMilli(next))
+	}
+}
+
+func TestReached(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, nil, matching.Offer{ID: "a"}, matching.Offer{ID: "b", Groups: []string{"elderly"}}, matching.Offer{ID: "c"})
+	s.put(matching.Offer{ID: "c", Lots: []matching.Lot{s.lot("c", 12, 20)}})
+	s.plan(9) // which takes the shelves as they are now
+	lines := matching.NewLines(map[string]int64{"a": 800})
+	all := []matching.Asker{asker("light", 1, 799), asker("some", 6, 800), asker("most", 6, 3000), asker("none", 0, 4000), asker("third", 6, 790)}
+	if got := s.reached(9, lines, all...); got != "most some" {
+		t.Errorf("reached %q", got)
+	}
+	old := asker("old", 1, 100)
+	old.Person.Groups = []string{"elderly"}
+	if got := s.reached(9, lines, append(all, old)...); got != "most some old" {
+		t.Errorf("with somebody of a group reached %q", got)
+	}
+	// Twelve are asked for of ten: the third is not asked about in vain.
+	if got := s.reached(9, lines, append(all, asker("more", 1, 850), asker("last", 1, 800))...); got != "most more some" && got != "most more last some" {
+		t.Errorf("of more than there is reached %q", got)
+	}
+	s.stock["c"] = matching.Stock{ID: "c", FreeUnits: 14}
+	if got := s.reached(13, lines, all...); got != "most some light third" {
+		t.Errorf("when another lot has begun reached %q", got)
+	}
+	if got := s.reached(20, lines, all...); got != "" {
+		t.Errorf("when all have ended reached %q", got)
+	}
+	// A cap of the offer's own may keep units from the first: the next is asked
+	// about as well.
+	s = newShelf(t, nil, matching.Offer{ID: "a", CapUnits: 1, CapPeriod: matching.Day})
+	if got := s.reached(9, nil, asker("x", 10, 900), asker("y", 10, 800)); got != "x y" {
+		t.Errorf("with a cap of its own reached %q", got)
+	}
+}
+
+// A planner says what it lacks.
+func TestAPlannerRefuses(t *testing.T) {
+	t.Parallel()
+	good := matching.PlannerConfig{
+		County: plannedCounty, Catalogue: matching.NewCatalogue(), Categories: []string{"meal"}, Places: 1,
+		Place: func(string) int { return 0 }, Hours: 24,
+	}
+	for what, spoil := range map[string]func(*matching.PlannerConfig){
+		"no catalogue": func(c *matching.PlannerConfig) { c.Catalogue = nil }, "no categories": func(c *matching.PlannerConfig) { c.Categories = nil },
+		"no places": func(c *matching.PlannerConfig) { c.Places = 0 }, "no place": func(c *matching.PlannerConfig) { c.Place = nil },
+		"no hours": func(c *matching.PlannerConfig) { c.Hours = 0 }, "a year": func(c *matching.PlannerConfig) { c.Hours = 24 * 365 },
+	} {
+		c := good
+		spoil(&c)
+		if _, err := matching.NewPlanner(c); err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+	p, err := matching.NewPlanner(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What is not of a known category changes nothing.
+	p.Seen(matching.Past{Category: "weapon", Units: 1, Weight: 1})
+	lines, err := p.Plan(epoch, nil, []matching.Asker{{Need: "n", Category: "weapon", Units: 1}})
+	if err != nil || len(p.Reached(epoch, lines, nil, []matching.Asker{{Need: "n", Category: "weapon", Units: 1}})) != 0 {
+		t.Errorf("an unknown category: %v", err)
+	}
+}
+
+func TestCatalogueCountsChanges(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, nil, matching.Offer{ID: "a"})
+	before, elsewhere := s.catalogue.Changes(plannedCounty), s.catalogue.Changes("330523000000")
+	s.put(matching.Offer{ID: "b"})
+	s.catalogue.Remove("unknown")
+	if got := s.catalogue.Changes(plannedCounty); got != before+1 {
+		t.Errorf("after one change %d, before it %d", got, before)
+	}
+	s.catalogue.Remove("b")
+	if got := s.catalogue.Changes(plannedCounty); got != before+2 || s.catalogue.Changes("330523000000") != elsewhere {
+		t.Errorf("after two changes %d, before them %d", got, before)
+	}
+}
