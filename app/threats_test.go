@@ -78,6 +78,7 @@ func (g guesser) code(i int) string {
 func TestEnumerationOfCodes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.stopClock()
 	g := w.guesser()
 	for _, name := range []string{"form", "find", "hand", "queue", "photo"} {
 		w.account(name, accounts.Caseworker, county, "")
@@ -209,6 +210,7 @@ func TestPhotoOfNobodysCode(t *testing.T) {
 func TestPINGuessesAtHandover(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.stopClock()
 	for _, name := range []string{"api", "form"} {
 		w.account(name, accounts.Caseworker, county, "")
 	}

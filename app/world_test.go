@@ -115,6 +115,7 @@ type world struct {
 	logs    *logs
 	address string       // "" until it listens
 	shift   atomic.Int64 // how far the clock is ahead, ns
+	stopped atomic.Int64 // where it stands, Unix ns; 0: it runs
 	serial  atomic.Int64
 	actors  map[string]*actorHeaders
 	orgID   string // of providerOwn
@@ -129,7 +130,17 @@ type actorHeaders struct {
 	name, bearer, cookie, csrf string
 }
 
-func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.shift.Load())) }
+func (w *world) now() time.Time {
+	now := time.Now()
+	if at := w.stopped.Load(); at != 0 {
+		now = time.Unix(0, at)
+	}
+	return now.Add(time.Duration(w.shift.Load()))
+}
+
+// stopClock lets no time pass but by shift: what counts within a minute counts
+// so on a slow machine too.
+func (w *world) stopClock() { w.stopped.Store(time.Now().UnixNano()) }
 
 func (w *world) next() int { return int(w.serial.Add(1)) }
 

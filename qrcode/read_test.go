@@ -62,3 +62,27 @@ func TestReadPhotos(t *testing.T) {
 		}
 	}
 }
+
+// A screenshot of a code is read whatever the code says.
+func TestReadScreenshots(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 1))
+	for i := range 60 {
+		var code [10]byte
+		for k := range code {
+			code[k] = byte(r.Uint32())
+		}
+		text := qrcode.URL(host, sign(qrcode.Screen, key(1), code, r.Uint32()))
+		content, err := qrcode.PNG(text, qrcode.M, 300)
+		if err != nil {
+			t.Fatal(err)
+		}
+		picture, err := png.Decode(bytes.NewReader(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := qrcode.Read(picture); err != nil || got != text {
+			t.Errorf("code %d: %q, %v", i, got, err)
+		}
+	}
+}
