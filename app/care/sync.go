@@ -404,6 +404,10 @@ func (s *Service) apply(ctx context.Context, r *offlineRecord) (Outcome, matchin
 	if err != nil {
 		return "", none, err
 	}
+	l, err := s.leases.Get(ctx, r.Lease)
+	if err != nil {
+		return "", none, err
+	}
 	kind := ""
 	a, err := s.allocations.Change(ctx, r.Allocation, func(a *Allocation) error {
 		kind = ""
@@ -428,11 +432,11 @@ func (s *Service) apply(ctx context.Context, r *offlineRecord) (Outcome, matchin
 			return nil
 		}
 		if a.Spare {
-			s.giveSpare(a, need, r.given(s.now()))
+			s.giveSpare(a, need, r.given(l, s.now()))
 		}
 		a.State, a.Unsettled, a.EndedMs, a.EndedBy = HandedOver, true, s.now().UnixMilli(), r.Account
 		a.EndReason, a.Proof, a.Carer = matching.ReasonHandedOver(), r.proof(), r.Carer
-		a.GivenMs, a.OfflineRecord = r.given(s.now()), r.ID
+		a.GivenMs, a.OfflineRecord = r.given(l, s.now()), r.ID
 		return nil
 	})
 	mine := err == nil
@@ -457,23 +461,11 @@ func (s *Service) apply(ctx context.Context, r *offlineRecord) (Outcome, matchin
 			return "", none, err
 		}
 	}
-	if err := s.trimNeed(ctx, a.Need, r.Account); err != nil {
-		return "", none, err
-	}
-	over, err := s.tooMuch(ctx, a)
+	over, err := s.weigh(ctx, a, r.Account)
 	if err != nil {
 		return "", none, err
 	}
 	if over {
-		if _, err := s.allocations.Change(ctx, a.ID, func(a *Allocation) error {
-			if a.OverCap {
-				return errSame
-			}
-			a.OverCap = true
-			return nil
-		}); err != nil && !errors.Is(err, errSame) {
-			return "", none, err
-		}
 		reason, err := s.dispute(ctx, r, a, KindOver)
 		return Flagged, reason, err
 	}
@@ -487,8 +479,10 @@ const undecided = 10 * 366 * 24 * time.Hour
 // whoever began it is gone.
 const resumeAfter = 30 * time.Second
 
-// given is when it was given, not after now and not before it can have been.
-func (r *offlineRecord) given(now time.Time) int64 { return min(r.GivenMs, now.UnixMilli()) }
+// given is when it was given, not after now and not when it cannot have been.
+func (r *offlineRecord) given(l *Lease, now time.Time) int64 {
+	return max(l.FromMs, min(r.GivenMs, l.UntilMs, now.UnixMilli()))
+}
 
 func (r *offlineRecord) proof() string {
 	switch {
@@ -542,6 +536,29 @@ func (s *Service) giveSpare(a *Allocation, n *residents.Need, givenMs int64) {
 		Offer: matching.Text{ZH: a.TitleZH, EN: a.TitleEN}, Unit: unitText(a.Unit, a.Category), Category: categoryText(a.Category), Units: a.QtyUnits,
 	})
 	a.Claim = strings.Join([]string{a.Household, a.CategoryCap.Field, a.CategoryCap.Period, a.ID}, "|")
+}
+
+// weigh looks, after a handover without a network, at what it was too much of:
+// what is promised beyond the need goes back, and the allocation is marked if
+// it is over all the same. It may be repeated.
+func (s *Service) weigh(ctx context.Context, a *Allocation, by string) (over bool, err error) {
+	if err := s.trimNeed(ctx, a.Need, by); err != nil {
+		return false, err
+	}
+	if over, err = s.tooMuch(ctx, a); err != nil || !over {
+		return false, err
+	}
+	_, err = s.allocations.Change(ctx, a.ID, func(a *Allocation) error {
+		if a.OverCap {
+			return errSame
+		}
+		a.OverCap = true
+		return nil
+	})
+	if errors.Is(err, errSame) {
+		err = nil
+	}
+	return true, err
 }
 
 // tooMuch says whether, with this handover, the household has more than a cap

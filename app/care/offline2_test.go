@@ -1,0 +1,130 @@
+package care
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/residents"
+)
+
+// judge is somebody who settles what others have reported.
+func judge() accounts.Principal {
+	return accounts.Principal{Account: "judge", Role: accounts.Caseworker, Division: county}
+}
+
+// settle decides on the only open conflict.
+func (c *city) settle(decision string) ConflictView {
+	c.t.Helper()
+	open := c.conflicts()
+	if len(open) != 1 {
+		c.t.Fatalf("%d conflicts, want 1", len(open))
+	}
+	v, err := c.care.SettleConflict(context.Background(), judge(), open[0].ID, decision, "")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return v
+}
+
+// A spare was kept for a decision while its need was served online: decided to
+// be given it is too much, which is marked and put before a person, once.
+func TestGivenConflictWeighsNeedAndCap(t *testing.T) {
+	t.Parallel()
+	for name, doubt := range map[string]struct {
+		kind   string
+		change func(c *city, f *phone, r *Record)
+	}{
+		"a clock of 1970": {KindTime, func(_ *city, _ *phone, r *Record) { r.GivenMs = 1 }},
+		"a clock ahead":   {KindTime, func(c *city, _ *phone, r *Record) { r.GivenMs += 30 * 24 * time.Hour.Milliseconds() }},
+		"a revoked card": {KindRevoked, func(c *city, _ *phone, r *Record) {
+			if _, err := c.residents.Reissue(context.Background(), "worker", r.Resident, residents.WhyLost); err != nil {
+				c.t.Fatal(err)
+			}
+			r.GivenMs += 10 * time.Minute.Milliseconds()
+			c.clock.advance(10 * time.Minute)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCity(t, nil, nil)
+			ctx := context.Background()
+			o := c.offer("meal", 10, 1, county) // one a day
+			r := c.person(village, "")
+			f := c.phone("电话", c.worker)
+			f.take(8, SpareOrder{o.ID, 1})
+			n := c.need(r, "meal", 1, 3)
+			x := f.gives(r, f.bundle.Spares[0], n.ID)
+			doubt.change(c, f, &x)
+			f.sign(&x)
+			if got := f.sync(x); got[0].Outcome != Flagged || got[0].Reason.Code != "offline_"+doubt.kind {
+				t.Fatalf("the record is %+v", got[0])
+			}
+			c.clock.advance(time.Minute)
+			r, err := c.residents.Get(ctx, r.ID) // its card may be new
+			if err != nil {
+				t.Fatal(err)
+			}
+			scan := c.scan(r)
+			if len(scan.Offered) != 1 {
+				t.Fatalf("offered %+v", scan.Offered)
+			}
+			if _, err := c.care.HandOver(ctx, c.worker, scan.Offered[0].ID, Evidence{}); err != nil {
+				t.Fatal(err)
+			}
+			first := c.settle(DecideGiven)
+			a := c.allocation(x.Allocation)
+			if a.State != HandedOver || !a.OverCap || a.Resident != r.ID {
+				t.Errorf("the spare is %+v", a)
+			}
+			if a.GivenMs < f.bundle.Lease.FromMs || a.GivenMs > c.clock.now().UnixMilli() {
+				t.Errorf("given at %d, in no time of the lease", a.GivenMs)
+			}
+			if _, err := c.care.conflicts.Change(ctx, first.ID, func(v *Conflict) error { // as after a crash
+				v.Unapplied = true
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.care.finishDecisions(ctx); err != nil {
+				t.Fatal(err)
+			}
+			second := c.settle(DecideTrue)
+			if second.Kind != KindOver || second.Allocation != a.ID || second.Other.Allocation != scan.Offered[0].ID {
+				t.Errorf("the second conflict is %+v", second)
+			}
+			if report := c.clean(false); report.OverCaps != 1 {
+				t.Errorf("verify counts %+v", report)
+			}
+			c.untilClean()
+		})
+	}
+}
+
+// What is promised beyond the need goes back when a spare is found to be given.
+func TestGivenConflictTrimsPromises(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	o := c.offer("meal", 10, 0, county)
+	r := c.person(village, "")
+	f := c.phone("电话", c.worker)
+	f.take(8, SpareOrder{o.ID, 1})
+	n := c.need(r, "meal", 1, 3)
+	x := f.gives(r, f.bundle.Spares[0], n.ID)
+	x.GivenMs -= time.Hour.Milliseconds()
+	f.sign(&x)
+	wants(t, f.sync(x), Flagged)
+	promise := c.scan(r).Offered[0].ID
+	c.settle(DecideGiven)
+	if a := c.allocation(promise); a.State != Withdrawn {
+		t.Errorf("the promise is %q", a.State)
+	}
+	if a := c.allocation(x.Allocation); a.State != HandedOver || a.OverCap {
+		t.Errorf("the spare is %+v", a)
+	}
+	if open := c.conflicts(); len(open) != 0 {
+		t.Errorf("conflicts %+v", open)
+	}
+	c.untilClean()
+}
