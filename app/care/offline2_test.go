@@ -128,3 +128,54 @@ func TestGivenConflictTrimsPromises(t *testing.T) {
 	}
 	c.untilClean()
 }
+
+// A promise is not taken back because a device gave its household too much
+// afterwards; nor is one that a device has taken along.
+func TestToldPromiseOutlivesAnOfflineOverCap(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 2, 0, county)
+	first := c.person(village, "")
+	second := c.person(village, first.Household)
+	f := c.phone("电话", c.worker)
+	f.take(8, SpareOrder{o.ID, 2})
+	promised := c.share(c.offer("meal", 10, 0, county))
+	c.need(first, "meal", 2, 3)
+	a := c.scan(first).Offered[0].ID
+	n := c.need(second, "meal", 2, 3)
+	f.gives(second, f.bundle.Spares[0], n.ID)
+	f.gives(second, f.bundle.Spares[1], n.ID)
+	wants(t, f.sync(), Accepted, Flagged) // four of three a day
+	marked := func() bool {
+		sh, err := c.care.shares.Get(ctx, promised.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(sh.Reservations()) > 0
+	}
+	if !marked() {
+		t.Fatal("the promise has no mark any more")
+	}
+	if _, err := c.care.Return(ctx, f.who, f.id); err != nil {
+		t.Fatal(err)
+	}
+	c.phone("另一台", judge()).take(8)
+	c.alter(a, func(a *Allocation) { a.CategoryCap.Limit = 1 })
+	if err := c.care.void(ctx, c.allocation(a)); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.allocation(a); got.State != Promised || got.Lease == "" {
+		t.Errorf("what a device has is %+v", got)
+	}
+	c.alter(a, func(a *Allocation) { a.CategoryCap.Limit, a.Lease = 3, "" })
+	if err := c.care.resolveMarks(ctx, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.allocation(a); got.State != Promised {
+		t.Errorf("the promise is %q", got.State)
+	}
+	if marked() {
+		t.Error("the mark stands")
+	}
+}

@@ -566,7 +566,7 @@ func (s *Service) weigh(ctx context.Context, a *Allocation, by string) (over boo
 // much, the later to look sees both.
 func (s *Service) tooMuch(ctx context.Context, a *Allocation) (bool, error) {
 	if a.Spare { // the others were checked when they were promised
-		if over, err := s.overCap(ctx, a); over || err != nil {
+		if over, err := s.overCap(ctx, a, (*Allocation).counts); over || err != nil {
 			return over, err
 		}
 	}

@@ -131,6 +131,13 @@ func (a *Allocation) hold() matching.Hold {
 // counts says whether the units of the allocation count against caps.
 func (a *Allocation) counts() bool { return a.State == Promised || a.State == HandedOver }
 
+// countsRightly leaves out what was given beyond a cap and is before a person:
+// nobody else's promise is taken back for it.
+func (a *Allocation) countsRightly() bool { return a.counts() && !a.OverCap }
+
+// heard says that a device knows of the promise.
+func (a *Allocation) heard() bool { return a.Lease != "" || a.Disputed != "" }
+
 // redemption notes that a screen code was used: its id is made of the code,
 // its step and the purpose, so that it is used once.
 type redemption struct {
