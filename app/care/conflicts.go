@@ -453,7 +453,7 @@ func (s *Service) giveKept(ctx context.Context, c *Conflict, r *offlineRecord) e
 			if need == nil || need.Category != a.Category || need.County != a.County {
 				return errNobody
 			}
-			s.giveSpare(a, need, r.given(l, s.now()))
+			a.giveSpare(need, r.given(l, s.now()))
 		}
 		a.State, a.Unsettled, a.EndedMs, a.EndedBy = HandedOver, true, s.now().UnixMilli(), c.SettledBy
 		a.EndReason, a.Proof, a.Carer = matching.ReasonHandedOver(), r.proof(), r.Carer

@@ -179,3 +179,36 @@ func TestToldPromiseOutlivesAnOfflineOverCap(t *testing.T) {
 		t.Error("the mark stands")
 	}
 }
+
+// An offer's own cap holds for a spare that is reported after the offer ended.
+func TestSpareOfAnEndedOfferKeepsItsCap(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 4, 1, county) // one a day
+	r := c.person(village, "")
+	f := c.phone("电话", c.worker)
+	f.take(8, SpareOrder{o.ID, 2})
+	n := c.need(r, "meal", 2, 3)
+	f.gives(r, f.bundle.Spares[0], n.ID)
+	f.gives(r, f.bundle.Spares[1], n.ID)
+	if _, err := c.care.WithdrawOffer(ctx, accounts.Principal{Role: accounts.Admin}, o.ID); err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := c.care.Bundle(ctx, f.who, f.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.bundle = fresh
+	if room := f.person(r).Room["o:"+o.ID]; room != 1 {
+		t.Errorf("the roster leaves room for %d, want 1", room)
+	}
+	wants(t, f.sync(), Accepted, Flagged)
+	if a := c.allocation(f.queue[0].Allocation); a.OfferCap.Limit != 1 || a.OfferCap.Field != "o:"+o.ID {
+		t.Errorf("the spare counts against %+v", a.OfferCap)
+	}
+	if a := c.allocation(f.queue[1].Allocation); !a.OverCap {
+		t.Errorf("the second spare is %+v", a)
+	}
+	c.untilClean()
+}

@@ -432,7 +432,7 @@ func (s *Service) apply(ctx context.Context, r *offlineRecord) (Outcome, matchin
 			return nil
 		}
 		if a.Spare {
-			s.giveSpare(a, need, r.given(l, s.now()))
+			a.giveSpare(need, r.given(l, s.now()))
 		}
 		a.State, a.Unsettled, a.EndedMs, a.EndedBy = HandedOver, true, s.now().UnixMilli(), r.Account
 		a.EndReason, a.Proof, a.Carer = matching.ReasonHandedOver(), r.proof(), r.Carer
@@ -524,13 +524,11 @@ func (r *offlineRecord) doubtOf(a *Allocation, need *residents.Need) string {
 // giveSpare makes a device's spare the resident's: promised and given at once.
 // Its claim carries its own id, so that no ordinal is taken that the matcher
 // may be giving out at this moment.
-func (s *Service) giveSpare(a *Allocation, n *residents.Need, givenMs int64) {
+func (a *Allocation) giveSpare(n *residents.Need, givenMs int64) {
 	at := time.UnixMilli(givenMs)
 	a.Need, a.Resident, a.Household, a.Division = n.ID, n.Resident, n.Household, n.Division
 	a.CategoryCap = categoryCap(a.Category, at)
-	if o, ok := s.offer(a.Offer); ok {
-		a.OfferCap = offerCap(o, at)
-	}
+	a.OfferCap = a.spareCap(at)
 	a.Seq, a.PromisedMs = 0, givenMs
 	a.Reason = matching.ReasonGiven(matching.Given{
 		Offer: matching.Text{ZH: a.TitleZH, EN: a.TitleEN}, Unit: unitText(a.Unit, a.Category), Category: categoryText(a.Category), Units: a.QtyUnits,

@@ -97,14 +97,17 @@ type Allocation struct {
 	LeaseUntilMs int64    `json:"lease_until_ms"` // reports are waited for until then
 	Leases       []string `json:"leases,omitempty"`
 	// Spare: promised to a device, not to a person; SparePeriod and SpareSeq
-	// are its claim as the matcher knows it until the handover.
-	Spare         bool   `json:"spare"`
-	SparePeriod   string `json:"spare_period"`
-	SpareSeq      int64  `json:"spare_seq"`
-	OfflineRecord string `json:"offline_record"` // that reported the handover
-	GivenMs       int64  `json:"given_ms"`       // when, by the device's clock; 0: handed over online
-	Disputed      string `json:"disputed"`       // the conflict that decides
-	OverCap       bool   `json:"over_cap"`       // given without a network beyond a cap; a conflict names it
+	// are its claim as the matcher knows it until the handover, CapUnits and
+	// CapPeriod the offer's own cap, which may be forgotten by then.
+	Spare         bool            `json:"spare"`
+	SparePeriod   string          `json:"spare_period"`
+	SpareSeq      int64           `json:"spare_seq"`
+	CapUnits      int64           `json:"cap_units"`
+	CapPeriod     matching.Period `json:"cap_period"`
+	OfflineRecord string          `json:"offline_record"` // that reported the handover
+	GivenMs       int64           `json:"given_ms"`       // when, by the device's clock; 0: handed over online
+	Disputed      string          `json:"disputed"`       // the conflict that decides
+	OverCap       bool            `json:"over_cap"`       // given without a network beyond a cap; a conflict names it
 
 	Reason     matching.Reason `json:"reason"`
 	EndReason  matching.Reason `json:"end_reason"`
