@@ -22,14 +22,14 @@ const (
 	KindOver      = "over"       // the need or the cap was used up already: a copied card on two devices
 	KindEnded     = "ended"      // it had gone back to others: a unit is missing
 	KindNotLeased = "not_leased" // the device never had it
-	KindMismatch  = "mismatch"   // another person, need or quantity
+	KindMismatch  = "mismatch"   // another person, need or quantity, or the need had ended
 	KindCode      = "code"       // the code is nobody's or somebody else's
 	KindToken     = "token"      // the scanned code does not verify
 	KindRevoked   = "revoked"    // the code was revoked before
 	KindNoPIN     = "no_pin"     // worth so much that it takes a PIN
 	KindTime      = "time"       // given outside the lease, by the device's clock
 	KindLate      = "late"       // given after the lot had ended
-	KindOutside   = "outside"    // the account does not answer for the person any more
+	KindOutside   = "outside"    // the account does not answer for the person any more, or nobody does: moved away, dead
 	KindUnknown   = "unknown"    // refused, no conflict
 )
 
@@ -261,8 +261,8 @@ func (c *Conflict) words() matching.Reason {
 			"This device reported a handover on " + given + " of something it had never taken along; it was not recorded.",
 		},
 		KindMismatch: {
-			"本设备于 " + given + " 的报告与派发不符：人、需求或数量不一致。",
-			"The report of " + given + " does not fit the allocation: another person, need or quantity.",
+			"本设备于 " + given + " 的报告与派发不符：人、需求或数量不一致，或该需求此前已结束。",
+			"The report of " + given + " does not fit the allocation: another person, need or quantity, or the need had ended before.",
 		},
 		KindCode: {
 			"本设备于 " + given + " 读到的幸福码不是该居民的。",
@@ -289,8 +289,8 @@ func (c *Conflict) words() matching.Reason {
 			"By the device's clock it was given on " + given + ", after the lot had ended.",
 		},
 		KindOutside: {
-			"该账户已不负责此居民所在区划；设备报告于 " + given + " 交付。",
-			"The account does not answer for this resident's division any more; the device reported a handover on " + given + ".",
+			"该账户已不负责此居民：区划已变更，或居民已迁出、去世；设备报告于 " + given + " 交付。",
+			"The account does not answer for this resident any more: another division, moved away or dead; the device reported a handover on " + given + ".",
 		},
 	}[c.Kind]
 	if !ok {

@@ -212,3 +212,52 @@ func TestSpareOfAnEndedOfferKeepsItsCap(t *testing.T) {
 	}
 	c.untilClean()
 }
+
+// A spare is for somebody on the device's list, who lives there still, and for
+// a need that had not ended: else the units wait for a person.
+func TestSpareForNobodyOnTheList(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 20, 0, county)
+	moved, past, late, served := c.person(village, ""), c.person(village, ""), c.person(village, ""), c.person(village, "")
+	f := c.phone("电话", c.worker)
+	f.take(8, SpareOrder{o.ID, 5})
+	stranger := c.person(village, "") // came after
+	people := []*residents.Resident{stranger, moved, past, late, served}
+	needs := make([]*residents.Need, len(people))
+	for i, r := range people {
+		needs[i] = c.need(r, "meal", 1, 3)
+	}
+	withdraw := func(n *residents.Need) {
+		if _, err := c.care.WithdrawNeed(ctx, c.worker, n.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	withdraw(needs[2])
+	if _, err := c.care.HandOver(ctx, c.worker, c.scan(served).Offered[0].ID, Evidence{}); err != nil {
+		t.Fatal(err)
+	}
+	c.clock.advance(time.Hour)
+	for i, r := range people {
+		f.gives(r, f.bundle.Spares[i], needs[i].ID)
+	}
+	c.clock.advance(time.Hour)
+	withdraw(needs[3]) // after it was given
+	if _, err := c.residents.SetStatus(ctx, "worker", moved.ID, residents.Moved); err != nil {
+		t.Fatal(err)
+	}
+	got := f.sync()
+	wants(t, got, Flagged, Flagged, Flagged, Accepted, Flagged)
+	for i, kind := range map[int]string{0: KindMismatch, 1: KindOutside, 2: KindMismatch, 4: KindOver} {
+		if got[i].Reason.Code != "offline_"+kind {
+			t.Errorf("record %d: %+v, want %s", i, got[i].Reason, kind)
+		}
+	}
+	for _, i := range []int{0, 1, 2} {
+		if a := c.allocation(f.queue[i].Allocation); a.State != Promised || a.Disputed == "" || a.Resident != "" {
+			t.Errorf("spare %d is %+v", i, a)
+		}
+	}
+	c.untilClean()
+}

@@ -287,8 +287,10 @@ func (s *Service) doubt(ctx context.Context, p accounts.Principal, d *Device, r 
 	}
 	skew := clockSkew.Milliseconds()
 	switch {
-	case !p.Sees(person.Division) || !p.Sees(l.Division):
+	case !p.Sees(person.Division) || !p.Sees(l.Division), a.Spare && person.Status != residents.Active:
 		return KindOutside, "", nil
+	case a.Spare && !slices.Contains(l.People, person.ID):
+		return KindMismatch, "", nil
 	case r.GivenMs < l.FromMs-skew || r.GivenMs > until+skew || r.GivenMs > s.now().UnixMilli()+skew:
 		return KindTime, "", nil
 	case r.GivenMs > a.UntilMs+skew:
@@ -506,11 +508,18 @@ func (s *Service) spareNeedOf(ctx context.Context, r *offlineRecord) (*residents
 	return n, err
 }
 
+// after says whether the need had ended, unserved, before the record was given.
+// One that was served is given too much, which is another conflict.
+func (r *offlineRecord) after(n *residents.Need) bool {
+	return !n.State.Live() && n.State != residents.NeedHandedOver && n.UpdatedMs < r.GivenMs-clockSkew.Milliseconds()
+}
+
 // doubtOf is what speaks against the record where this allocation is meant.
 func (r *offlineRecord) doubtOf(a *Allocation, need *residents.Need) string {
 	fits := a.Resident == r.Resident && r.Need == ""
 	if a.Spare {
-		fits = need != nil && need.Resident == r.Resident && need.Category == a.Category && need.County == a.County
+		fits = need != nil && need.Resident == r.Resident && need.Category == a.Category && need.County == a.County &&
+			!r.after(need)
 	}
 	switch {
 	case r.Doubt != "":
