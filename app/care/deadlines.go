@@ -88,7 +88,7 @@ func (s *Service) expirePromises(ctx context.Context) error {
 			continue
 		}
 		if a.Lease != "" { // the lease ends, the promise stands a while
-			if err := s.endLease(ctx, a.Lease, LeaseOver, byWorker); err != nil {
+			if err := s.letGo(ctx, a.Lease); err != nil {
 				return fmt.Errorf("expire %s: %w", a.ID, err)
 			}
 			continue

@@ -849,6 +849,19 @@ func (s *Service) endLease(ctx context.Context, id, why, by string) error {
 	return s.finishLease(ctx, l)
 }
 
+// letGo ends a lease of which something is past its deadline. One that has
+// ended already is finished again: a slow taker may have added to it.
+func (s *Service) letGo(ctx context.Context, id string) error {
+	l, err := s.leases.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	if l.Ended {
+		return s.finishLease(ctx, l)
+	}
+	return s.endLease(ctx, id, LeaseOver, byWorker)
+}
+
 // finishLease brings back what an ended lease has: spares go to those who wait,
 // promises stand as if they had just been made, what is in dispute waits.
 func (s *Service) finishLease(ctx context.Context, l *Lease) error {

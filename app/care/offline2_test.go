@@ -261,3 +261,28 @@ func TestSpareForNobodyOnTheList(t *testing.T) {
 	}
 	c.untilClean()
 }
+
+// What a slow taker added to a lease that had ended and was finished long ago
+// goes back at its deadline.
+func TestEndedLeaseLetsGoAtTheDeadline(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 4, 0, county)
+	r, _ := c.resident(village, "meal", 1, 3)
+	f := c.phone("电话", c.worker)
+	f.take(4, SpareOrder{o.ID, 1})
+	id := f.bundle.Lease.ID
+	if _, err := c.care.leases.Change(ctx, id, func(l *Lease) error { // all but what came late
+		l.Ended, l.EndedMs, l.EndedWhy, l.EndedBy = true, c.clock.now().UnixMilli(), LeaseReturned, byWorker
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	promise, spare := f.person(r).Items[0].Allocation, f.bundle.Spares[0].Allocation
+	c.clock.ms.Store(c.allocation(promise).ExpiresMs + 1)
+	c.until("nothing names the lease", func() bool {
+		return c.allocation(promise).Lease == "" && c.allocation(spare).State != Promised
+	})
+	c.untilClean()
+}
