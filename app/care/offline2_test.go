@@ -2,6 +2,7 @@ package care
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -285,4 +286,35 @@ func TestEndedLeaseLetsGoAtTheDeadline(t *testing.T) {
 		return c.allocation(promise).Lease == "" && c.allocation(spare).State != Promised
 	})
 	c.untilClean()
+}
+
+// One account cannot take an offer out of circulation with its devices.
+func TestSpareBounds(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	small, big, vast := c.offer("meal", 12, 0, county), c.offer("grocery", 400, 0, county), c.offer("meal", 800, 0, county)
+	one, two := c.phone("甲机", c.worker), c.phone("乙机", c.worker)
+	take := func(f *phone, key string, spares ...SpareOrder) error {
+		_, err := c.care.TakeLease(ctx, f.who, f.id, NewLease{Division: village, Hours: 4, Spares: spares, Key: key}, nil)
+		return err
+	}
+	var wrong *residents.FieldError
+	if err := take(one, "", SpareOrder{small.ID, 9}); !errors.As(err, &wrong) || wrong.Field != "spare" {
+		t.Errorf("nine of twelve: %v", err)
+	}
+	if err := take(one, "", SpareOrder{big.ID, 101}); !errors.As(err, &wrong) {
+		t.Errorf("101 of 400: %v", err)
+	}
+	for range 2 { // also when what is free has shrunk by its own
+		if err := take(one, "key", SpareOrder{small.ID, 8}, SpareOrder{big.ID, 100}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := take(two, "", SpareOrder{vast.ID, 93}); !errors.As(err, &wrong) {
+		t.Errorf("more than the account may have: %v", err)
+	}
+	if err := take(two, "", SpareOrder{vast.ID, 92}); err != nil {
+		t.Errorf("up to what the account may have: %v", err)
+	}
 }

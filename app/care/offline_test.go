@@ -555,7 +555,7 @@ func TestLostDeviceReturnsEverything(t *testing.T) {
 	o := c.offer("meal", 5, 0, county)
 	r, _ := c.resident(village, "meal", 1, 3)
 	f := c.phone("电话", c.worker)
-	f.take(8, SpareOrder{o.ID, 10})
+	f.take(8, SpareOrder{o.ID, 8})
 	if got := len(f.bundle.Spares); got != 4 {
 		t.Fatalf("%d spares of four free units", got)
 	}
