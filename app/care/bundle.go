@@ -292,11 +292,10 @@ func (s *Service) rooms(ctx context.Context, r *residents.Resident, p *Person, s
 		if !slices.ContainsFunc(p.Needs, func(n PersonNeed) bool { return n.Category == a.Category }) {
 			continue
 		}
-		o, ok := s.offer(a.Offer)
-		if !ok || o.CapUnits == 0 {
+		if a.CapUnits == 0 {
 			continue
 		}
-		if err := room("o:"+a.Offer, offerCap(o, now), a.Category); err != nil {
+		if err := room("o:"+a.Offer, a.spareCap(now), a.Category); err != nil {
 			return err
 		}
 	}
@@ -309,12 +308,12 @@ func categoryCap(category string, t time.Time) matching.Cap {
 	return matching.Cap{Field: "c:" + category, Period: c.CapPeriod.Label(t), Limit: c.CapUnits}
 }
 
-// offerCap is an offer's own cap for a claim at t.
-func offerCap(o openOffer, t time.Time) matching.Cap {
-	if o.CapUnits == 0 {
+// spareCap is the own cap of a spare's offer for a claim at t.
+func (a *Allocation) spareCap(t time.Time) matching.Cap {
+	if a.CapUnits == 0 {
 		return matching.Cap{}
 	}
-	return matching.Cap{Field: "o:" + o.ID, Period: o.CapPeriod.Label(t), Limit: o.CapUnits}
+	return matching.Cap{Field: "o:" + a.Offer, Period: a.CapPeriod.Label(t), Limit: a.CapUnits}
 }
 
 // used sums what of a cap a household has, by the record.

@@ -289,7 +289,7 @@ func (c *committer) checkCaps(ctx context.Context, fresh []*proposal) error {
 	g.SetLimit(8)
 	for _, p := range fresh {
 		g.Go(func() error {
-			over, err := c.s.overCap(gctx, p.alloc)
+			over, err := c.s.overCap(gctx, p.alloc, (*Allocation).counts)
 			if err != nil {
 				return err
 			}
@@ -306,8 +306,8 @@ func (c *committer) checkCaps(ctx context.Context, fresh []*proposal) error {
 }
 
 // overCap says whether, by the record, an allocation's household has more than
-// a cap allows in the allocation's periods.
-func (s *Service) overCap(ctx context.Context, a *Allocation) (bool, error) {
+// a cap allows in the allocation's periods, of what counts.
+func (s *Service) overCap(ctx context.Context, a *Allocation, counts func(*Allocation) bool) (bool, error) {
 	if a.CategoryCap.Limit == 0 && a.OfferCap.Limit == 0 {
 		return false, nil
 	}
@@ -321,7 +321,7 @@ func (s *Service) overCap(ctx context.Context, a *Allocation) (bool, error) {
 	err := s.allocations.Each(ctx, store.Query{
 		Index: "claim", From: prefix + from + "|", To: a.Household + "|" + a.CategoryCap.Field + "}",
 	}, func(x *Allocation) error {
-		if !x.counts() {
+		if !counts(x) {
 			return nil
 		}
 		if x.CategoryCap.Period == a.CategoryCap.Period {
@@ -339,7 +339,7 @@ func (s *Service) overCap(ctx context.Context, a *Allocation) (bool, error) {
 // stands, so its units are undone.
 func (s *Service) void(ctx context.Context, a *Allocation) error {
 	_, err := s.allocations.Change(ctx, a.ID, func(x *Allocation) error {
-		if x.State != Promised {
+		if x.State != Promised || x.heard() {
 			return errSame
 		}
 		x.State, x.EndedMs, x.EndedBy = Void, s.now().UnixMilli(), byWorker

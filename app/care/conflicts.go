@@ -22,14 +22,14 @@ const (
 	KindOver      = "over"       // the need or the cap was used up already: a copied card on two devices
 	KindEnded     = "ended"      // it had gone back to others: a unit is missing
 	KindNotLeased = "not_leased" // the device never had it
-	KindMismatch  = "mismatch"   // another person, need or quantity
+	KindMismatch  = "mismatch"   // another person, need or quantity, or the need had ended
 	KindCode      = "code"       // the code is nobody's or somebody else's
 	KindToken     = "token"      // the scanned code does not verify
 	KindRevoked   = "revoked"    // the code was revoked before
 	KindNoPIN     = "no_pin"     // worth so much that it takes a PIN
 	KindTime      = "time"       // given outside the lease, by the device's clock
 	KindLate      = "late"       // given after the lot had ended
-	KindOutside   = "outside"    // the account does not answer for the person any more
+	KindOutside   = "outside"    // the account does not answer for the person any more, or nobody does: moved away, dead
 	KindUnknown   = "unknown"    // refused, no conflict
 )
 
@@ -44,7 +44,7 @@ const (
 )
 
 // Conflict is a handover without a network that a person has to judge. Its id
-// is the record's.
+// is the record's; with overSuffix where a decision has given too much.
 type Conflict struct {
 	store.Meta `bson:",inline"`
 	Kind       string          `json:"kind"`
@@ -161,6 +161,10 @@ func (s *Service) conflictView(c *Conflict) ConflictView {
 	return v
 }
 
+// overSuffix ends the id of the conflict about units that were kept, then
+// decided to be given, and were too much by then.
+const overSuffix = ".over"
+
 // dispute opens a conflict for a record, once, and says why in words.
 func (s *Service) dispute(ctx context.Context, r *offlineRecord, a *Allocation, kind string) (matching.Reason, error) {
 	c := &Conflict{
@@ -168,6 +172,9 @@ func (s *Service) dispute(ctx context.Context, r *offlineRecord, a *Allocation, 
 		Record: r.Record, Lease: r.Lease, Allocation: a.ID, How: r.How, PIN: r.PIN, TitleZH: a.TitleZH, TitleEN: a.TitleEN,
 		Unit: a.Unit, Category: a.Category, QtyUnits: r.QtyUnits, GivenMs: r.GivenMs, AtMs: s.now().UnixMilli(),
 		Kept: a.Disputed == r.ID,
+	}
+	if kind == KindOver && r.Doubt != "" { // its own conflict was about that doubt
+		c.ID += overSuffix
 	}
 	if d, err := s.devices.Get(ctx, r.Device); err == nil {
 		c.DeviceName = d.Name
@@ -254,8 +261,8 @@ func (c *Conflict) words() matching.Reason {
 			"This device reported a handover on " + given + " of something it had never taken along; it was not recorded.",
 		},
 		KindMismatch: {
-			"本设备于 " + given + " 的报告与派发不符：人、需求或数量不一致。",
-			"The report of " + given + " does not fit the allocation: another person, need or quantity.",
+			"本设备于 " + given + " 的报告与派发不符：人、需求或数量不一致，或该需求此前已结束。",
+			"The report of " + given + " does not fit the allocation: another person, need or quantity, or the need had ended before.",
 		},
 		KindCode: {
 			"本设备于 " + given + " 读到的幸福码不是该居民的。",
@@ -282,8 +289,8 @@ func (c *Conflict) words() matching.Reason {
 			"By the device's clock it was given on " + given + ", after the lot had ended.",
 		},
 		KindOutside: {
-			"该账户已不负责此居民所在区划；设备报告于 " + given + " 交付。",
-			"The account does not answer for this resident's division any more; the device reported a handover on " + given + ".",
+			"该账户已不负责此居民：区划已变更，或居民已迁出、去世；设备报告于 " + given + " 交付。",
+			"The account does not answer for this resident any more: another division, moved away or dead; the device reported a handover on " + given + ".",
 		},
 	}[c.Kind]
 	if !ok {
@@ -431,6 +438,13 @@ func (s *Service) giveKept(ctx context.Context, c *Conflict, r *offlineRecord) e
 	if _, err := s.residents.Get(ctx, r.Resident); err != nil {
 		return err
 	}
+	l, err := s.leases.Get(ctx, r.Lease)
+	if err != nil {
+		return err
+	}
+	turn := s.turns.of(r.Resident)
+	turn.Lock()
+	defer turn.Unlock()
 	a, err := s.allocations.Change(ctx, c.Allocation, func(a *Allocation) error {
 		if a.State != Promised || a.Disputed != c.ID {
 			return errSame
@@ -439,17 +453,19 @@ func (s *Service) giveKept(ctx context.Context, c *Conflict, r *offlineRecord) e
 			if need == nil || need.Category != a.Category || need.County != a.County {
 				return errNobody
 			}
-			s.giveSpare(a, need, r.given(s.now()))
+			a.giveSpare(need, r.given(l, s.now()))
 		}
 		a.State, a.Unsettled, a.EndedMs, a.EndedBy = HandedOver, true, s.now().UnixMilli(), c.SettledBy
 		a.EndReason, a.Proof, a.Carer = matching.ReasonHandedOver(), r.proof(), r.Carer
-		a.GivenMs, a.OfflineRecord = r.given(s.now()), r.ID
+		a.GivenMs, a.OfflineRecord = r.given(l, s.now()), r.ID
 		a.Disputed = ""
 		return nil
 	})
 	switch {
 	case errors.Is(err, errSame):
-		return nil
+		if a, err = s.allocations.Get(ctx, c.Allocation); err != nil || a.State != HandedOver || a.OfflineRecord != r.ID {
+			return err
+		}
 	case errors.Is(err, errNobody): // gone, to nobody's need
 		_, err = s.end(ctx, c.Allocation, ending{
 			by: c.SettledBy, to: Expired, conflict: c.ID, lost: true, reason: matching.Reason{
@@ -459,9 +475,15 @@ func (s *Service) giveKept(ctx context.Context, c *Conflict, r *offlineRecord) e
 		return err
 	case err != nil:
 		return err
+	default:
+		s.settleLate(ctx, a)
 	}
-	s.settleLate(ctx, a)
-	return nil
+	// Others may have served the need, or used the cap, while it was kept.
+	over, err := s.weigh(ctx, a, c.SettledBy)
+	if err == nil && over {
+		_, err = s.dispute(ctx, r, a, KindOver)
+	}
+	return err
 }
 
 var errNobody = errors.New("a spare that no need fits")

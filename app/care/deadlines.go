@@ -88,7 +88,7 @@ func (s *Service) expirePromises(ctx context.Context) error {
 			continue
 		}
 		if a.Lease != "" { // the lease ends, the promise stands a while
-			if err := s.endLease(ctx, a.Lease, LeaseOver, byWorker); err != nil {
+			if err := s.letGo(ctx, a.Lease); err != nil {
 				return fmt.Errorf("expire %s: %w", a.ID, err)
 			}
 			continue
@@ -466,14 +466,17 @@ func (s *Service) resolveShare(ctx context.Context, sh *providers.Share, now tim
 			lost = append(lost, m.Allocation)
 		default:
 			// Its maker may have died before it looked at the caps.
-			if over, err := s.overCap(ctx, a); err != nil {
+			over, err := s.overCap(ctx, a, (*Allocation).countsRightly)
+			if err != nil {
 				return err
-			} else if over && a.State == Promised && s.suspects.older(key, now, age) {
+			}
+			over = over && a.State == Promised && !a.heard()
+			if over && s.suspects.older(key, now, age) {
 				if err := s.void(ctx, a); err != nil {
 					return err
 				}
 				continue
-			} else if over && a.State == Promised {
+			} else if over {
 				seen[key] = true
 				continue
 			}

@@ -29,7 +29,7 @@ const (
 	MaxLease  = 72 * time.Hour // how long a device may be away
 	maxGrace  = 72 * time.Hour
 	MaxPeople = 1000 // in one lease: a town beyond it goes village by village
-	MaxSpares = 200  // units held in advance in one lease
+	MaxSpares = 200  // units held in advance by all devices of an account
 )
 
 // Why a lease ended.
@@ -405,6 +405,9 @@ func (s *Service) TakeLease(ctx context.Context, p accounts.Principal, device st
 	if err := s.checkLease(n, county); err != nil {
 		return nil, err
 	}
+	if err := s.checkSpares(ctx, d, n, county); err != nil {
+		return nil, err
+	}
 	if ready, err := s.engine.Ready(ctx, county); err != nil || !ready {
 		return nil, errors.Join(err, fmt.Errorf("county %s: %w", county, ErrNotReady))
 	}
@@ -456,7 +459,6 @@ func (s *Service) checkLease(n NewLease, county string) error {
 	if county == "" {
 		return &residents.FieldError{Field: "division", ZH: "请选择县(区)以下的区划", EN: "choose a county or a division below one"}
 	}
-	var units int64
 	offers := map[string]bool{}
 	known := s.spareOffers(n.Division, county)
 	for _, sp := range n.Spares {
@@ -464,18 +466,87 @@ func (s *Service) checkLease(n NewLease, county string) error {
 			return &residents.FieldError{Field: "spare", ZH: "备用份额每种资源只填一次，至少 1 份", EN: "name each offer once, with at least one unit in advance"}
 		}
 		offers[sp.Offer] = true
-		units += sp.QtyUnits
 		if !slices.ContainsFunc(known, func(o spareOffer) bool { return o.ID == sp.Offer }) {
 			return &residents.FieldError{Field: "spare", ZH: "所选资源不能作为该区划的备用份额，请重新选择", EN: "units of this offer cannot be held in advance for this division: choose again"}
 		}
 	}
-	if units > MaxSpares {
-		return &residents.FieldError{
-			Field: "spare", ZH: "备用份额合计不能超过 " + strconv.Itoa(MaxSpares) + " 份",
-			EN: "at most " + strconv.Itoa(MaxSpares) + " units can be held in advance",
+	return nil
+}
+
+// sparesAlways is how many units of an offer a lease may always hold; of more,
+// a quarter of what is free.
+const sparesAlways = 8
+
+// checkSpares refuses to take so much in advance that others go without. A
+// lease that has begun under the same key was let through before.
+func (s *Service) checkSpares(ctx context.Context, d *Device, n NewLease, county string) error {
+	var units int64
+	var refused error
+	for _, sp := range n.Spares {
+		units += sp.QtyUnits
+		free, err := s.freeSpares(ctx, n.Division, county, sp.Offer)
+		if err != nil {
+			return err
+		}
+		if most := max(sparesAlways, free/4); sp.QtyUnits > most {
+			refused = &residents.FieldError{
+				Field: "spare", ZH: fmt.Sprintf("每台设备最多带走一种资源余量的四分之一，此资源现在最多 %d 份，请减少", most),
+				EN: fmt.Sprintf("a device takes at most a quarter of what is free of an offer, of this one %d units now: ask for fewer", most),
+			}
 		}
 	}
-	return nil
+	var held int64
+	if err := s.devices.Each(ctx, store.Query{Index: "account", Equal: []any{d.Account}}, func(x *Device) error {
+		l, err := s.LeaseOf(ctx, x)
+		if errors.Is(err, store.ErrNotFound) || err == nil && l.Device == d.ID {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, sp := range l.Spares {
+			held += sp.QtyUnits
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if units+held > MaxSpares {
+		refused = &residents.FieldError{
+			Field: "spare", ZH: fmt.Sprintf("您的所有设备备用份额合计不能超过 %d 份，其他设备已带走 %d 份；请减少，或先交回其他设备", MaxSpares, held),
+			EN: fmt.Sprintf("your devices hold at most %d units in advance, and others have %d: ask for fewer, or return another first", MaxSpares, held),
+		}
+	}
+	if refused == nil || n.Key == "" {
+		return refused
+	}
+	if _, err := s.leases.Get(ctx, leaseID(d, n.Key)); !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return refused
+}
+
+// freeSpares is how many units of an offer are free in the county.
+func (s *Service) freeSpares(ctx context.Context, division, county, offer string) (free int64, err error) {
+	for _, o := range s.spareOffers(division, county) {
+		if o.ID != offer {
+			continue
+		}
+		shares, err := s.shares.GetAll(ctx, o.shares)
+		if err != nil {
+			return 0, err
+		}
+		for _, sh := range shares {
+			free += sh.FreeUnits()
+		}
+	}
+	return free, nil
+}
+
+// leaseID is the id of the lease that a device takes under a key.
+func leaseID(d *Device, key string) string {
+	sum := sha256.Sum256([]byte(d.ID + "|" + key))
+	return hex.EncodeToString(sum[:16])
 }
 
 // beginLease writes the lease and binds it to its device; the device's
@@ -492,8 +563,7 @@ func (s *Service) beginLease(ctx context.Context, d *Device, n NewLease, county 
 		l.People[i] = r.ID
 	}
 	if n.Key != "" {
-		sum := sha256.Sum256([]byte(d.ID + "|" + n.Key))
-		l.ID = hex.EncodeToString(sum[:16])
+		l.ID = leaseID(d, n.Key)
 	}
 	if err := s.leases.Insert(ctx, l); errors.Is(err, store.ErrDuplicate) {
 		asked := l.Asked
@@ -775,6 +845,7 @@ func (s *Service) spare(d *Device, l *Lease, o spareOffer, h matching.Hold) *All
 		Category: o.Category, Offer: h.Offer, Organisation: o.Organisation, Share: h.Lot, QtyUnits: h.QtyUnits,
 		State: Promised, Claim: strings.Join([]string{h.Household, h.Category.Field, h.Category.Period, strconv.FormatInt(h.Seq, 10)}, "|"),
 		Seq: h.Seq, CategoryCap: h.Category, OfferCap: h.OfferCap, Spare: true, SparePeriod: h.Category.Period, SpareSeq: h.Seq,
+		CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
 		PromisedMs: now, PromisedBy: l.Account, UntilMs: o.until(h.Lot),
 		Reason: matching.Reason{
 			// Providers read it as well: it names neither the device nor whose it is.
@@ -846,6 +917,19 @@ func (s *Service) endLease(ctx context.Context, id, why, by string) error {
 		return fmt.Errorf("end lease %s: %w", id, err)
 	}
 	return s.finishLease(ctx, l)
+}
+
+// letGo ends a lease of which something is past its deadline. One that has
+// ended already is finished again: a slow taker may have added to it.
+func (s *Service) letGo(ctx context.Context, id string) error {
+	l, err := s.leases.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	if l.Ended {
+		return s.finishLease(ctx, l)
+	}
+	return s.endLease(ctx, id, LeaseOver, byWorker)
 }
 
 // finishLease brings back what an ended lease has: spares go to those who wait,

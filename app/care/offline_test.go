@@ -555,7 +555,7 @@ func TestLostDeviceReturnsEverything(t *testing.T) {
 	o := c.offer("meal", 5, 0, county)
 	r, _ := c.resident(village, "meal", 1, 3)
 	f := c.phone("电话", c.worker)
-	f.take(8, SpareOrder{o.ID, 10})
+	f.take(8, SpareOrder{o.ID, 8})
 	if got := len(f.bundle.Spares); got != 4 {
 		t.Fatalf("%d spares of four free units", got)
 	}
@@ -682,6 +682,8 @@ func TestSparesSurviveARebuild(t *testing.T) {
 	c := newCity(t, nil, nil)
 	o := c.offer("meal", 10, 0, county)
 	r, _ := c.resident(village, "meal", 3, 3)
+	second := c.person(village, r.Household)
+	other := c.person(village, "")
 	f := c.phone("电话", c.worker)
 	f.take(8, SpareOrder{o.ID, 3})
 	if a := f.person(r).Items; len(a) != 1 {
@@ -689,9 +691,7 @@ func TestSparesSurviveARebuild(t *testing.T) {
 	}
 	c.emptyRedis()
 	c.clean(false)
-	second := c.person(village, r.Household)
 	more := c.need(second, "meal", 1, 3)
-	other := c.person(village, "")
 	wanted := c.need(other, "meal", 2, 3)
 	f.gives(other, f.bundle.Spares[0], wanted.ID)
 	wants(t, f.sync(), Accepted)

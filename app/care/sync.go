@@ -287,8 +287,10 @@ func (s *Service) doubt(ctx context.Context, p accounts.Principal, d *Device, r 
 	}
 	skew := clockSkew.Milliseconds()
 	switch {
-	case !p.Sees(person.Division) || !p.Sees(l.Division):
+	case !p.Sees(person.Division) || !p.Sees(l.Division), a.Spare && person.Status != residents.Active:
 		return KindOutside, "", nil
+	case a.Spare && !slices.Contains(l.People, person.ID):
+		return KindMismatch, "", nil
 	case r.GivenMs < l.FromMs-skew || r.GivenMs > until+skew || r.GivenMs > s.now().UnixMilli()+skew:
 		return KindTime, "", nil
 	case r.GivenMs > a.UntilMs+skew:
@@ -404,6 +406,10 @@ func (s *Service) apply(ctx context.Context, r *offlineRecord) (Outcome, matchin
 	if err != nil {
 		return "", none, err
 	}
+	l, err := s.leases.Get(ctx, r.Lease)
+	if err != nil {
+		return "", none, err
+	}
 	kind := ""
 	a, err := s.allocations.Change(ctx, r.Allocation, func(a *Allocation) error {
 		kind = ""
@@ -428,11 +434,11 @@ func (s *Service) apply(ctx context.Context, r *offlineRecord) (Outcome, matchin
 			return nil
 		}
 		if a.Spare {
-			s.giveSpare(a, need, r.given(s.now()))
+			a.giveSpare(need, r.given(l, s.now()))
 		}
 		a.State, a.Unsettled, a.EndedMs, a.EndedBy = HandedOver, true, s.now().UnixMilli(), r.Account
 		a.EndReason, a.Proof, a.Carer = matching.ReasonHandedOver(), r.proof(), r.Carer
-		a.GivenMs, a.OfflineRecord = r.given(s.now()), r.ID
+		a.GivenMs, a.OfflineRecord = r.given(l, s.now()), r.ID
 		return nil
 	})
 	mine := err == nil
@@ -457,23 +463,11 @@ func (s *Service) apply(ctx context.Context, r *offlineRecord) (Outcome, matchin
 			return "", none, err
 		}
 	}
-	if err := s.trimNeed(ctx, a.Need, r.Account); err != nil {
-		return "", none, err
-	}
-	over, err := s.tooMuch(ctx, a)
+	over, err := s.weigh(ctx, a, r.Account)
 	if err != nil {
 		return "", none, err
 	}
 	if over {
-		if _, err := s.allocations.Change(ctx, a.ID, func(a *Allocation) error {
-			if a.OverCap {
-				return errSame
-			}
-			a.OverCap = true
-			return nil
-		}); err != nil && !errors.Is(err, errSame) {
-			return "", none, err
-		}
 		reason, err := s.dispute(ctx, r, a, KindOver)
 		return Flagged, reason, err
 	}
@@ -487,8 +481,10 @@ const undecided = 10 * 366 * 24 * time.Hour
 // whoever began it is gone.
 const resumeAfter = 30 * time.Second
 
-// given is when it was given, not after now and not before it can have been.
-func (r *offlineRecord) given(now time.Time) int64 { return min(r.GivenMs, now.UnixMilli()) }
+// given is when it was given, not after now and not when it cannot have been.
+func (r *offlineRecord) given(l *Lease, now time.Time) int64 {
+	return max(l.FromMs, min(r.GivenMs, l.UntilMs, now.UnixMilli()))
+}
 
 func (r *offlineRecord) proof() string {
 	switch {
@@ -512,11 +508,18 @@ func (s *Service) spareNeedOf(ctx context.Context, r *offlineRecord) (*residents
 	return n, err
 }
 
+// after says whether the need had ended, unserved, before the record was given.
+// One that was served is given too much, which is another conflict.
+func (r *offlineRecord) after(n *residents.Need) bool {
+	return !n.State.Live() && n.State != residents.NeedHandedOver && n.UpdatedMs < r.GivenMs-clockSkew.Milliseconds()
+}
+
 // doubtOf is what speaks against the record where this allocation is meant.
 func (r *offlineRecord) doubtOf(a *Allocation, need *residents.Need) string {
 	fits := a.Resident == r.Resident && r.Need == ""
 	if a.Spare {
-		fits = need != nil && need.Resident == r.Resident && need.Category == a.Category && need.County == a.County
+		fits = need != nil && need.Resident == r.Resident && need.Category == a.Category && need.County == a.County &&
+			!r.after(need)
 	}
 	switch {
 	case r.Doubt != "":
@@ -530,13 +533,11 @@ func (r *offlineRecord) doubtOf(a *Allocation, need *residents.Need) string {
 // giveSpare makes a device's spare the resident's: promised and given at once.
 // Its claim carries its own id, so that no ordinal is taken that the matcher
 // may be giving out at this moment.
-func (s *Service) giveSpare(a *Allocation, n *residents.Need, givenMs int64) {
+func (a *Allocation) giveSpare(n *residents.Need, givenMs int64) {
 	at := time.UnixMilli(givenMs)
 	a.Need, a.Resident, a.Household, a.Division = n.ID, n.Resident, n.Household, n.Division
 	a.CategoryCap = categoryCap(a.Category, at)
-	if o, ok := s.offer(a.Offer); ok {
-		a.OfferCap = offerCap(o, at)
-	}
+	a.OfferCap = a.spareCap(at)
 	a.Seq, a.PromisedMs = 0, givenMs
 	a.Reason = matching.ReasonGiven(matching.Given{
 		Offer: matching.Text{ZH: a.TitleZH, EN: a.TitleEN}, Unit: unitText(a.Unit, a.Category), Category: categoryText(a.Category), Units: a.QtyUnits,
@@ -544,12 +545,35 @@ func (s *Service) giveSpare(a *Allocation, n *residents.Need, givenMs int64) {
 	a.Claim = strings.Join([]string{a.Household, a.CategoryCap.Field, a.CategoryCap.Period, a.ID}, "|")
 }
 
+// weigh looks, after a handover without a network, at what it was too much of:
+// what is promised beyond the need goes back, and the allocation is marked if
+// it is over all the same. It may be repeated.
+func (s *Service) weigh(ctx context.Context, a *Allocation, by string) (over bool, err error) {
+	if err := s.trimNeed(ctx, a.Need, by); err != nil {
+		return false, err
+	}
+	if over, err = s.tooMuch(ctx, a); err != nil || !over {
+		return false, err
+	}
+	_, err = s.allocations.Change(ctx, a.ID, func(a *Allocation) error {
+		if a.OverCap {
+			return errSame
+		}
+		a.OverCap = true
+		return nil
+	})
+	if errors.Is(err, errSame) {
+		err = nil
+	}
+	return true, err
+}
+
 // tooMuch says whether, with this handover, the household has more than a cap
 // allows or the resident more than was needed. Of two that together are too
 // much, the later to look sees both.
 func (s *Service) tooMuch(ctx context.Context, a *Allocation) (bool, error) {
 	if a.Spare { // the others were checked when they were promised
-		if over, err := s.overCap(ctx, a); over || err != nil {
+		if over, err := s.overCap(ctx, a, (*Allocation).counts); over || err != nil {
 			return over, err
 		}
 	}

@@ -97,14 +97,17 @@ type Allocation struct {
 	LeaseUntilMs int64    `json:"lease_until_ms"` // reports are waited for until then
 	Leases       []string `json:"leases,omitempty"`
 	// Spare: promised to a device, not to a person; SparePeriod and SpareSeq
-	// are its claim as the matcher knows it until the handover.
-	Spare         bool   `json:"spare"`
-	SparePeriod   string `json:"spare_period"`
-	SpareSeq      int64  `json:"spare_seq"`
-	OfflineRecord string `json:"offline_record"` // that reported the handover
-	GivenMs       int64  `json:"given_ms"`       // when, by the device's clock; 0: handed over online
-	Disputed      string `json:"disputed"`       // the conflict that decides
-	OverCap       bool   `json:"over_cap"`       // given without a network beyond a cap; a conflict names it
+	// are its claim as the matcher knows it until the handover, CapUnits and
+	// CapPeriod the offer's own cap, which may be forgotten by then.
+	Spare         bool            `json:"spare"`
+	SparePeriod   string          `json:"spare_period"`
+	SpareSeq      int64           `json:"spare_seq"`
+	CapUnits      int64           `json:"cap_units"`
+	CapPeriod     matching.Period `json:"cap_period"`
+	OfflineRecord string          `json:"offline_record"` // that reported the handover
+	GivenMs       int64           `json:"given_ms"`       // when, by the device's clock; 0: handed over online
+	Disputed      string          `json:"disputed"`       // the conflict that decides
+	OverCap       bool            `json:"over_cap"`       // given without a network beyond a cap; a conflict names it
 
 	Reason     matching.Reason `json:"reason"`
 	EndReason  matching.Reason `json:"end_reason"`
@@ -130,6 +133,13 @@ func (a *Allocation) hold() matching.Hold {
 
 // counts says whether the units of the allocation count against caps.
 func (a *Allocation) counts() bool { return a.State == Promised || a.State == HandedOver }
+
+// countsRightly leaves out what was given beyond a cap and is before a person:
+// nobody else's promise is taken back for it.
+func (a *Allocation) countsRightly() bool { return a.counts() && !a.OverCap }
+
+// heard says that a device knows of the promise.
+func (a *Allocation) heard() bool { return a.Lease != "" || a.Disputed != "" }
 
 // redemption notes that a screen code was used: its id is made of the code,
 // its step and the purpose, so that it is used once.
