@@ -567,3 +567,18 @@ func TestPhotosAreLimited(t *testing.T) {
 		t.Errorf("two minutes later: %d, want 200", got)
 	}
 }
+
+// No picture is made of a code that was revoked.
+func TestRevokedCodeHasNoPicture(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	at := "/residents/" + w.person.ID
+	for _, want := range []int{200, 409} {
+		for _, path := range []string{at + "/card", "/api/v1" + at + "/code.svg", "/api/v1" + at + "/code.png"} {
+			if got := w.do("caseworker", "GET", path, nil); got.status != want {
+				t.Errorf("%s: %d, want %d", path, got.status, want)
+			}
+		}
+		w.do("caseworker", "POST", "/api/v1"+at+"/code/revoke", reasonRequest{Reason: residents.WhyOther})
+	}
+}
