@@ -265,6 +265,16 @@ type codeView struct {
 	IssuedMs int64                `json:"issued_ms"`
 }
 
+// drawable returns the token of a resident's code for a picture of it; there is
+// none of a code that is not recognised. Errors: faultNothingShown.
+func (a *App) drawable(c *fiber.Ctx, r *residents.Resident) (*residents.Code, qrcode.Token, error) {
+	code, token, err := a.codeOf(c, r)
+	if err == nil && (code.Status != residents.CodeActive || r.Status != residents.Active) {
+		err = faultNothingShown
+	}
+	return code, token, err
+}
+
 // codeOf returns a resident's current code and its token.
 func (a *App) codeOf(c *fiber.Ctx, r *residents.Resident) (*residents.Code, qrcode.Token, error) {
 	code, err := a.Residents.CodeByID(c.UserContext(), r.Code)
@@ -291,7 +301,7 @@ func (a *App) getCode(c *fiber.Ctx) error {
 }
 
 func (a *App) getCodeSVG(c *fiber.Ctx) error {
-	_, token, err := a.codeOf(c, residentOf(c))
+	_, token, err := a.drawable(c, residentOf(c))
 	if err != nil {
 		return err
 	}
@@ -316,7 +326,7 @@ func (a *App) getCodePNG(c *fiber.Ctx) error {
 		}
 		pixels = n
 	}
-	_, token, err := a.codeOf(c, residentOf(c))
+	_, token, err := a.drawable(c, residentOf(c))
 	if err != nil {
 		return err
 	}

@@ -544,3 +544,41 @@ func TestPhotoOfAHandover(t *testing.T) {
 		t.Errorf("a photo after the handover: %d", got.status)
 	}
 }
+
+// Photos count with the scans and handovers they belong to.
+func TestPhotosAreLimited(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	path := "/api/v1/allocations/" + w.grant() + "/photo"
+	send := func() int {
+		kind, body := withFile(t, "file", picture(t, 40, 30), nil)
+		return w.do("caseworker", "POST", path, body, header{"Content-Type", kind}).status
+	}
+	for range int(allowanceOf(LimitScan).failed) {
+		if got := w.do("caseworker", "POST", "/api/v1/scans", scanRequest{"330500000000"}); got.status != 404 {
+			t.Fatalf("a code that is nobody's: %d %s", got.status, got.body)
+		}
+	}
+	if got := send(); got != 429 {
+		t.Errorf("after guessing: %d, want 429", got)
+	}
+	w.shift.Add(int64(2 * allowanceOf(LimitScan).window))
+	if got := send(); got != 200 {
+		t.Errorf("two minutes later: %d, want 200", got)
+	}
+}
+
+// No picture is made of a code that was revoked.
+func TestRevokedCodeHasNoPicture(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	at := "/residents/" + w.person.ID
+	for _, want := range []int{200, 409} {
+		for _, path := range []string{at + "/card", "/api/v1" + at + "/code.svg", "/api/v1" + at + "/code.png"} {
+			if got := w.do("caseworker", "GET", path, nil); got.status != want {
+				t.Errorf("%s: %d, want %d", path, got.status, want)
+			}
+		}
+		w.do("caseworker", "POST", "/api/v1"+at+"/code/revoke", reasonRequest{Reason: residents.WhyOther})
+	}
+}

@@ -233,7 +233,7 @@ func (a *App) showCard(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	code, err := a.Residents.CodeByID(c.UserContext(), r.Code)
+	code, _, err := a.drawable(c, r)
 	if err != nil {
 		return err
 	}

@@ -298,8 +298,13 @@ func TestPhotoAboveTheLimit(t *testing.T) {
 	if _, err := c.care.HandOver(ctx, c.worker, a.ID, Evidence{}); !errors.Is(err, ErrProofNeeded) {
 		t.Errorf("yesterday's photo: %v", err)
 	}
-	if _, err := c.care.AddPhoto(ctx, c.worker, a.ID, append(jpeg, '2')); err != nil {
-		t.Fatal(err)
+	for range 2 {
+		if _, err := c.care.AddPhoto(ctx, c.worker, a.ID, append(jpeg, '2')); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := c.photos(); n != 1 {
+		t.Errorf("%d photos after another took the place of the first, want 1", n)
 	}
 	v, err := c.care.HandOver(ctx, c.worker, a.ID, Evidence{})
 	if err != nil || v.Proof != "photo" || !v.Photo {

@@ -47,9 +47,9 @@ func (s *Service) kept(a *Allocation) bool {
 }
 
 // AddPhoto keeps a photo, a JPEG, that was taken at the handover of what was
-// promised; it takes the place of one before. The photo is written first, then
-// the allocation names it: an unnamed one counts for nothing and is swept in
-// time. Adding the same picture again changes nothing.
+// promised; it takes the place of one before, which is deleted. The photo is
+// written first, then the allocation names it: an unnamed one counts for
+// nothing and is swept in time. Adding the same picture again changes nothing.
 // Errors: [ErrEnded], [ErrNotYours], [store.ErrNotFound].
 func (s *Service) AddPhoto(ctx context.Context, p accounts.Principal, id string, jpeg []byte) (AllocationView, error) {
 	if p.Role == accounts.Resident {
@@ -71,15 +71,20 @@ func (s *Service) AddPhoto(ctx context.Context, p accounts.Principal, id string,
 	if _, err := s.photos.InsertAll(ctx, []*photo{f}); err != nil {
 		return AllocationView{}, fmt.Errorf("add a photo to %s: %w", id, err)
 	}
+	var replaced string
 	a, err = s.allocations.Change(ctx, id, func(a *Allocation) error {
 		if a.State != Promised {
 			return ErrEnded
 		}
+		replaced = ""
 		if a.Photo != f.ID {
-			a.Photo, a.PhotoMs = f.ID, now
+			replaced, a.Photo, a.PhotoMs = a.Photo, f.ID, now
 		}
 		return nil
 	})
+	if err == nil && replaced != "" {
+		err = s.photos.Delete(ctx, replaced)
+	}
 	if err != nil {
 		return AllocationView{}, fmt.Errorf("add a photo to %s: %w", id, err)
 	}

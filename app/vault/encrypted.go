@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"syscall"
 )
 
 // SecretSize is the length of the secret that a key file is encrypted under.
@@ -72,11 +74,36 @@ func decrypt(content, secret []byte) (plain []byte, encrypted bool, err error) {
 	return plain, true, nil
 }
 
-// convert encrypts a key file where it lies. Whoever reads it meanwhile sees
-// one or the other. A second process that does the same writes the same keys.
-func convert(path string, plain, secret []byte) error {
-	if err := place(path, plain, secret, func(made string) error { return os.Rename(made, path) }); err != nil {
-		return errors.Join(ErrKeyFile, fmt.Errorf("encrypt key file %s: %w", path, err))
+// Encrypt writes a plain key file anew, encrypted under secret and with the
+// owner it had; done says that it was plain. From then on it opens with this
+// secret only. Whoever reads it meanwhile sees one or the other, and a second
+// process that does the same writes the same keys.
+//
+// Errors: [ErrKeyFile], [ErrSecret]; anything else is the file system.
+func Encrypt(path string, secret []byte) (done bool, err error) {
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return false, fmt.Errorf("encrypt key file: %w", err)
 	}
-	return nil
+	_, plain, err := read(path, secret)
+	if err != nil || plain == nil {
+		return false, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return false, fmt.Errorf("encrypt key file: %w", err)
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return false, fmt.Errorf("encrypt key file %s: its owner is not known: %w", path, ErrKeyFile)
+	}
+	err = place(path, plain, secret, func(made string) error {
+		if err := os.Chown(made, int(owner.Uid), int(owner.Gid)); err != nil {
+			return err
+		}
+		return os.Rename(made, path)
+	})
+	if err != nil {
+		return false, errors.Join(ErrKeyFile, fmt.Errorf("encrypt key file %s: %w", path, err))
+	}
+	return true, nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/xingfuma/happycode/app/vault"
@@ -20,10 +21,20 @@ func TestEncryptedKeyFile(t *testing.T) {
 	t.Parallel()
 	plain, path := open(t)
 	want := plain.BlindIndex("f", "v")
-	for range 2 { // converted by the first, read by the second
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 3 { // plain, encrypted, encrypted before
 		v, err := vault.OpenWith(path, secretOf(1))
 		if err != nil || v.BlindIndex("f", "v") != want {
 			t.Fatalf("with the secret: %v", err)
+		}
+		if after, _ := os.ReadFile(path); round == 0 && !bytes.Equal(after, before) {
+			t.Fatal("reading changed the file")
+		}
+		if done, err := vault.Encrypt(path, secretOf(1)); err != nil || done != (round == 0) {
+			t.Fatalf("encrypting, round %d: %v, %v", round, done, err)
 		}
 	}
 	sealed, err := os.ReadFile(path)
@@ -100,6 +111,9 @@ func TestEncryptingAtTheSameTime(t *testing.T) {
 		for i := range indexes {
 			wg.Go(func() {
 				v, err := vault.OpenWith(path, secretOf(1))
+				if err == nil {
+					_, err = vault.Encrypt(path, secretOf(1))
+				}
 				if err != nil {
 					t.Error(err)
 					return
@@ -117,6 +131,45 @@ func TestEncryptingAtTheSameTime(t *testing.T) {
 				t.Fatal("two openers have different keys")
 			}
 		}
+	}
+}
+
+// A file that is reached by a link and that is another's, or another group's,
+// stays where and whose it is.
+func TestEncryptingKeepsPlaceAndOwner(t *testing.T) {
+	t.Parallel()
+	_, path := open(t)
+	link := filepath.Join(t.TempDir(), "link.json")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	uid, gid := os.Geteuid(), os.Getegid()
+	if uid == 0 {
+		uid, gid = 65534, 65533
+	} else if groups, err := os.Getgroups(); err == nil && len(groups) > 0 {
+		gid = groups[len(groups)-1]
+	}
+	if err := os.Chown(path, uid, gid); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := vault.Encrypt(link, secretOf(1)); err != nil || !done {
+		t.Fatalf("%v, %v", done, err)
+	}
+	if to, err := os.Readlink(link); err != nil || to != path {
+		t.Errorf("the link leads to %q, %v", to, err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner := info.Sys().(*syscall.Stat_t); int(owner.Uid) != uid || int(owner.Gid) != gid || info.Mode().Perm() != 0o600 {
+		t.Errorf("owner %d:%d, mode %v, want %d:%d, 0600", owner.Uid, owner.Gid, info.Mode(), uid, gid)
+	}
+	if _, err := vault.Open(path); !errors.Is(err, vault.ErrSecret) {
+		t.Errorf("without the secret: %v", err)
+	}
+	if _, err := vault.OpenWith(link, secretOf(1)); err != nil {
+		t.Error(err)
 	}
 }
 

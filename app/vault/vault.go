@@ -89,20 +89,17 @@ func Open(path string) (*Vault, error) { return OpenWith(path, nil) }
 // fresh random keys, mode 0600, durable before OpenWith returns. Two processes
 // that make it at the same time end up with the same file.
 //
-// With a secret of [SecretSize] bytes the file is kept encrypted: one that is
-// not yet is written anew. From then on it opens with this secret only.
+// With a secret of [SecretSize] bytes a new file is encrypted, and an encrypted
+// one opens with its secret only. A plain one is read as it is, see [Encrypt].
 //
 // Errors: [ErrKeyFile], [ErrSecret]; anything else is the file system.
 func OpenWith(path string, secret []byte) (*Vault, error) {
-	v, plain, err := read(path, secret)
+	v, _, err := read(path, secret)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := create(path, secret); err != nil {
 			return nil, fmt.Errorf("create key file %s: %w", path, err)
 		}
-		v, plain, err = read(path, secret)
-	}
-	if err == nil && plain != nil && secret != nil {
-		err = convert(path, plain, secret)
+		v, _, err = read(path, secret)
 	}
 	if err != nil {
 		return nil, err

@@ -162,6 +162,31 @@ func TestBrowserScreenCode(t *testing.T) {
 	})
 	t.Run("who signs out leaves nothing behind", func(t *testing.T) {
 		p.t = t
+		p.open("/me/code")
+		phone.code(0)
+		// As it is while a slow server has not answered yet.
+		p.do("leave", chromedp.Evaluate[chromedp.Void](`(() => {
+			const form = Object.assign(document.createElement("form"), { method: "post" });
+			form.setAttribute("action", "/signout");
+			document.body.append(form);
+			document.addEventListener("submit", (event) => event.preventDefault());
+			form.requestSubmit();
+			form.remove();
+		})()`))
+		phone.advance(30 * time.Second)
+		p.await("nothing is shown or kept", `!document.getElementById("live-code").checkVisibility() && document.getElementById("live-name").textContent === "" && localStorage.getItem("happycode.codes") === null`)
+		phone.ahead = 0 // pages that open hear the server's time
+		// As it is in a window that is open beside the one somebody leaves.
+		p.open("/me/code")
+		phone.code(0)
+		p.do("leave elsewhere", chromedp.Evaluate[chromedp.Void](`(() => {
+			window.before = true;
+			window.dispatchEvent(new StorageEvent("storage", { key: "happycode.left", newValue: "1" }));
+			window.gone = localStorage.getItem("happycode.codes") === null && !document.getElementById("live-code").checkVisibility();
+			if (!window.gone) throw new Error("the codes stay");
+		})()`))
+		p.await("loaded anew", `window.before === undefined`)
+		phone.code(0)
 		p.open("/me")
 		phone.code(0)
 		p.press("details.me > summary")

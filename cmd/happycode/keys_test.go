@@ -87,8 +87,8 @@ func TestKeysAlone(t *testing.T) {
 	)
 }
 
-// A key file is encrypted at the first start with a secret, and opens with
-// that secret only.
+// A plain key file is read by commands as it is, encrypted when the server
+// first starts with a secret, and opens with that secret only from then on.
 func TestKeySecret(t *testing.T) {
 	t.Parallel()
 	env := environ(t)
@@ -113,6 +113,25 @@ func TestKeySecret(t *testing.T) {
 		t.Fatalf("the key file: %v", err)
 	}
 	list(right, 0, "签发中 / signing")
+	if after, err := os.ReadFile(set.KeyFile); err != nil || !bytes.Equal(after, plain) {
+		t.Fatalf("a command changed the key file: %v", err)
+	}
+	if set, err = settings.Load(right); err != nil {
+		t.Fatal(err)
+	}
+	for _, warnings := range []int{1, 0} {
+		var log bytes.Buffer
+		s, err := open(t.Context(), set, slog.New(slog.NewTextHandler(&log, nil)), time.Now, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(log.String(), "level=WARN"); got != warnings || strings.Count(log.String(), set.KeyFile) != warnings {
+			t.Errorf("%d warnings, want %d that name the file:\n%s", got, warnings, &log)
+		}
+	}
 	sealed, err := os.ReadFile(set.KeyFile)
 	if err != nil || bytes.Contains(sealed, []byte("aead_keyset")) {
 		t.Fatalf("the key file is not encrypted: %v", err)

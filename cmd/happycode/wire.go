@@ -143,7 +143,7 @@ func open(ctx context.Context, set settings.Settings, log *slog.Logger, now func
 	if err := s.openMatcher(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.openKeys(ctx); err != nil {
+	if err := s.openKeys(ctx, serving); err != nil {
 		return nil, err
 	}
 	if err := s.openServices(ctx); err != nil {
@@ -247,10 +247,15 @@ func (s *system) awaitServer(ctx context.Context) (server, error) {
 	}
 }
 
-// openKeys opens the key file and, with it, the keys of the codes.
-func (s *system) openKeys(ctx context.Context) (err error) {
+// openKeys opens the key file and, with it, the keys of the codes. Only serving
+// encrypts a plain key file: there is no way back.
+func (s *system) openKeys(ctx context.Context, serving bool) (err error) {
 	file := s.settings.KeyFile
 	s.vault, err = vault.OpenWith(file, s.settings.KeySecret)
+	encrypted := false
+	if err == nil && serving && s.settings.KeySecret != nil {
+		encrypted, err = vault.Encrypt(file, s.settings.KeySecret)
+	}
 	switch {
 	case errors.Is(err, vault.ErrSecret) && s.settings.KeySecret == nil:
 		return say("密钥文件 "+file+" 已加密；请把 HAPPYCODE_KEY_SECRET 设为加密时所用的口令",
@@ -261,6 +266,9 @@ func (s *system) openKeys(ctx context.Context) (err error) {
 	case err != nil:
 		return say("密钥文件 "+file+" 无法使用；请从备份恢复该文件，切勿新建：没有原密钥，加密的资料无法读取",
 			"the key file cannot be used; restore it from a backup, never make a new one: sealed fields open with the old keys only", err)
+	}
+	if encrypted {
+		s.log.Warn("the key file was plain and is encrypted now; it opens with HAPPYCODE_KEY_SECRET only", "file", file)
 	}
 	s.keys, err = keyring.Open(ctx, keyring.Config{
 		Record: s.record, Vault: s.vault, Now: s.now, Logger: s.log,

@@ -3,7 +3,7 @@ import { cardPrints } from "./cards";
 import { el, number, randomName, yuan } from "./dom";
 import { mindList } from "./offline/leaving";
 import { places } from "./places";
-import { forgetCodes } from "./kept";
+import { leave } from "./kept";
 
 function confirmations(): void {
   document.addEventListener("click", (event) => {
@@ -286,9 +286,11 @@ function withoutNetwork(): void {
 
 /** Whoever signs out leaves nothing behind in this window, and finds no codes of somebody before on signing in. */
 function forgetting(): void {
+  // A window that read the codes anew before the server knew is told again.
+  if (document.querySelector('form[action="/signin"]')) leave();
   document.addEventListener("submit", (event) => {
     const action = (event.target as HTMLFormElement).getAttribute("action");
-    if (action === "/signin" || action === "/signout") forgetCodes();
+    if (action === "/signin" || action === "/signout") leave();
     if (action !== "/signout") return;
     try {
       sessionStorage.clear();

@@ -1,7 +1,7 @@
 // The code's page for somebody who shows it on a resident's behalf: it says so,
 // and lets them sign out. The page itself names nobody and knows no session.
 import { byID } from "./dom";
-import { forgetCodes } from "./kept";
+import { leave } from "./kept";
 
 interface Me {
   carer: string;
@@ -33,7 +33,7 @@ async function signOut(csrf: string): Promise<void> {
     byID("carer-text").textContent = box.dataset["failed"] ?? "";
     return;
   }
-  forgetCodes();
+  leave();
   window.location.replace("/signin");
 }
 

@@ -2,7 +2,7 @@
 // which never reaches a server; it is sent only together with the PIN.
 import { Refused, postAsVisitor } from "./api";
 import { byID } from "./dom";
-import { forgetCodes } from "./kept";
+import { leave } from "./kept";
 
 const form = byID<HTMLFormElement>("pin-form");
 const error = byID("pin-error");
@@ -30,7 +30,7 @@ async function open(): Promise<void> {
   try {
     // A carer begins where the code is shown, a resident on the own page.
     const me = await postAsVisitor<{ carer?: string }>("/api/v1/resident-sessions", { code: digits || card.value.replace(/\s/g, ""), pin: pin.value });
-    forgetCodes(); // whoever signed in here before
+    leave(); // whoever signed in here before
     window.location.replace(me.carer ? "/me/code" : "/me");
     return;
   } catch (failed) {

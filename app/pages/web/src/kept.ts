@@ -1,11 +1,15 @@
 // The codes that a phone keeps, so that a page opened again without a network
 // still shows one. They are good for minutes only, and go when somebody signs
-// in or out.
+// in or out: from then on this page, and each other one that is open, keeps none.
 import { type Bundle, type Kept, bundleOf } from "./clock";
 
-export const keptKey = "happycode.codes";
+const keptKey = "happycode.codes";
+const leftKey = "happycode.left"; // set for a moment, for other windows to hear
+
+let over = false; // whoever was here has left
 
 export function keep(bundle: Bundle, clock: Kept): void {
+  if (over) return;
   try {
     localStorage.setItem(keptKey, JSON.stringify({ bundle, clock }));
   } catch {
@@ -31,4 +35,31 @@ export function forgetCodes(): void {
   } catch {
     // Nothing was kept.
   }
+}
+
+/** Somebody signs in or out: what was kept goes, and other windows are told. */
+export function leave(): void {
+  over = true;
+  forgetCodes();
+  try {
+    localStorage.setItem(leftKey, "1");
+    localStorage.removeItem(leftKey);
+  } catch {
+    // Other windows learn it when they next ask the server.
+  }
+}
+
+/** Whether whoever was here has left: this page shows, asks for and keeps nothing any more. */
+export function left(): boolean {
+  return over;
+}
+
+/** Calls then when somebody signs in or out in another window. */
+export function whenLeft(then: () => void): void {
+  window.addEventListener("storage", (event) => {
+    if (event.key !== leftKey || event.newValue === null) return;
+    over = true;
+    forgetCodes(); // this window may have kept them anew meanwhile
+    then();
+  });
 }

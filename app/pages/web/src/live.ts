@@ -4,7 +4,7 @@
 import { correction, generate } from "lean-qr";
 import { type Bundle, type Reading, ServerClock, bundleOf, pause, shown } from "./clock";
 import { Words, byID } from "./dom";
-import { forgetCodes, keep, kept, keptKey } from "./kept";
+import { forgetCodes, keep, kept, leave, left, whenLeft } from "./kept";
 
 const root = byID("live");
 const paper = byID("live-paper");
@@ -30,7 +30,7 @@ const read = (): Reading => ({ wall: Date.now(), steady: performance.now() });
 // ---- the bundle ----
 
 async function ask(): Promise<void> {
-  if (asking) return;
+  if (asking || left()) return;
   asking = true;
   const abort = new AbortController();
   const timer = window.setTimeout(() => abort.abort(), 10_000);
@@ -40,6 +40,7 @@ async function ask(): Promise<void> {
     const answer = await fetch("/api/v1/me/codes", { headers: { Accept: "application/json" }, cache: "no-store", signal: abort.signal });
     if (answer.ok) {
       const fresh = bundleOf(await answer.json());
+      if (left()) return;
       if (!fresh) throw new Error("not a bundle");
       bundle = fresh;
       clock = ServerClock.from(fresh.server_ms, asked, read());
@@ -47,8 +48,10 @@ async function ask(): Promise<void> {
       refused = "";
       failures = 0;
       nameOwner();
+    } else if (left()) {
+      return;
     } else if (answer.status === 401) {
-      drop();
+      leave();
       window.location.replace("/signin?next=" + encodeURIComponent(window.location.pathname));
     } else if (answer.status >= 400 && answer.status < 500 && answer.status !== 408 && answer.status !== 429) {
       const problem = (await answer.json().catch(() => ({}))) as { title?: string; detail?: string };
@@ -120,9 +123,26 @@ function put(node: HTMLElement, text: string): void {
 }
 
 let keptToken = "";
+let looking = 0; // the timer
+
+/** Takes everything off the page of whoever has left. */
+function wipe(): void {
+  window.clearInterval(looking);
+  bundle = undefined;
+  clock = undefined;
+  canvas.width = canvas.height = 0;
+  canvas.hidden = paper.hidden = trouble.hidden = true;
+  blank.hidden = false;
+  for (const id of ["live-name", "live-no"]) document.getElementById(id)?.replaceChildren();
+  document.getElementById("live-no-line")?.setAttribute("hidden", "");
+}
 
 /** Shows what is to be seen at this moment, and asks for more in time. */
 function look(): void {
+  if (left()) {
+    wipe();
+    return;
+  }
   const at = read();
   const gone = away;
   away = document.hidden;
@@ -232,15 +252,16 @@ nameOwner();
 elderMode();
 void stayAwake();
 void ask();
-window.setInterval(look, 250);
+looking = window.setInterval(look, 250);
 document.addEventListener("visibilitychange", seen);
-window.addEventListener("pageshow", (event) => event.persisted && seen());
+window.addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
+  if (left()) window.location.reload();
+  else seen();
+});
 window.addEventListener("online", () => void ask());
 window.addEventListener("resize", look);
-window.addEventListener("storage", (event) => {
-  // Somebody signed in or out in another window.
-  if (event.key !== keptKey || event.newValue !== null) return;
-  bundle = undefined;
-  clock = undefined;
-  void ask();
+whenLeft(() => {
+  look();
+  window.setTimeout(() => window.location.reload(), 1000); // the server has heard of it by then
 });
