@@ -20,7 +20,8 @@ var (
 	// ErrEnded says that the allocation has ended another way already.
 	ErrEnded = errors.New("this allocation has ended")
 	// ErrProof says that the evidence of a handover is not of this person: a
-	// scan of somebody else's, by somebody else or too old, or another code.
+	// scan of somebody else's, by somebody else, too old or of a code that does
+	// not count any more, or another code.
 	ErrProof = errors.New("the evidence does not fit this person")
 	// ErrDisputed says that a device has reported a handover of the allocation
 	// that a person has to judge first.
