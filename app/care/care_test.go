@@ -669,7 +669,7 @@ func TestHandoverProofIsChecked(t *testing.T) {
 }
 
 // Threat "replayed screen code": a code is accepted from 30 s before its own
-// step to 60 s after it, and once for each purpose, however many try at once.
+// step to 60 s after it, and once for each purpose, however many others try at once.
 func TestReplayedScreenCode(t *testing.T) {
 	t.Parallel()
 	c := newCity(t, nil, nil)
@@ -701,9 +701,10 @@ func TestReplayedScreenCode(t *testing.T) {
 	c.clock.ms.Store(begin.UnixMilli())
 	var taken atomic.Int64
 	var all sync.WaitGroup
-	for range 100 {
+	for i := range 100 {
+		one := accounts.Principal{Account: fmt.Sprint("caseworker ", i), Role: accounts.Caseworker, Division: county}
 		all.Go(func() {
-			_, err := c.care.Scan(context.Background(), c.worker, screen)
+			_, err := c.care.Scan(context.Background(), one, screen)
 			switch {
 			case err == nil:
 				taken.Add(1)
@@ -719,6 +720,56 @@ func TestReplayedScreenCode(t *testing.T) {
 	if _, _, err := c.care.Identify(context.Background(), "another purpose", screen); err != nil {
 		t.Errorf("for another purpose: %v", err)
 	}
+	if _, _, err := c.care.Identify(context.Background(), "another purpose", screen); !errors.Is(err, ErrUnknownCode) {
+		t.Errorf("for another purpose again: %v", err)
+	}
+}
+
+// Whoever scanned a screen code and got no answer scans it again; nobody else.
+func TestScreenCodeAgainAfterALostAnswer(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	c.offer("meal", 10, 0, county)
+	r, _ := c.resident(village, "meal", 1, 2)
+	_, code, err := c.residents.ByCardNumber(ctx, r.CardNo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := c.residents.ScreenToken(code, c.clock.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen := token.Digits()
+	// The code is used up, and then the process dies.
+	if _, _, _, err := c.care.identify(ctx, "scan", c.worker.Account, screen); err != nil {
+		t.Fatal(err)
+	}
+	var promised string
+	for range 2 {
+		got, err := c.care.Scan(ctx, c.worker, screen)
+		if err != nil || len(got.Offered) != 1 || promised != "" && got.Offered[0].ID != promised {
+			t.Fatalf("by the same account: %+v, %v, at first %q", got, err, promised)
+		}
+		promised = got.Offered[0].ID
+	}
+	colleague := accounts.Principal{Account: "colleague", Role: accounts.Caseworker, Division: county}
+	if _, err := c.care.Scan(ctx, colleague, screen); !errors.Is(err, ErrUnknownCode) {
+		t.Errorf("by another account: %v", err)
+	}
+	for range 2 {
+		if v, err := c.care.HandOver(ctx, c.worker, promised, Evidence{Code: screen}); err != nil || v.State != HandedOver {
+			t.Errorf("handed over on it: %+v, %v", v, err)
+		}
+	}
+	if _, err := c.care.HandOver(ctx, colleague, promised, Evidence{Code: screen}); !errors.Is(err, ErrProof) {
+		t.Errorf("handed over on it by another account: %v", err)
+	}
+	c.clock.advance(2 * time.Minute)
+	if _, err := c.care.Scan(ctx, c.worker, screen); !errors.Is(err, ErrUnknownCode) {
+		t.Errorf("after its time: %v", err)
+	}
+	c.clean(false)
 }
 
 func TestSuspendedOrganisationGivesNothingNew(t *testing.T) {

@@ -71,7 +71,7 @@ func (s *Service) prove(ctx context.Context, p accounts.Principal, a *Allocation
 		}
 	}
 	if e.Code != "" {
-		r, c, how, err := s.identify(ctx, "handover", e.Code)
+		r, c, how, err := s.identify(ctx, "handover", p.Account, e.Code)
 		if errors.Is(err, ErrUnknownCode) || err == nil && r.ID != a.Resident {
 			return proof{}, ErrProof
 		}

@@ -133,10 +133,11 @@ func (a *Allocation) hold() matching.Hold {
 func (a *Allocation) counts() bool { return a.State == Promised || a.State == HandedOver }
 
 // redemption notes that a screen code was used: its id is made of the code,
-// its step and the purpose, so that it is used once.
+// its step and the purpose, so that it is used once, or by one account.
 type redemption struct {
 	store.Meta `bson:",inline"`
-	AtMs       int64 `json:"at_ms"`
+	AtMs       int64  `json:"at_ms"`
+	Account    string `json:"account"` // that may use it again; "": nobody
 }
 
 // Event is one thing that happened, for the ledger of events. It carries ids
