@@ -624,6 +624,43 @@ func TestEventsTellWhatHappened(t *testing.T) {
 	}
 }
 
+// The audit log says who did it, not who asked for it again.
+func TestRepeatsInTheAuditLog(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	c.offer("meal", 10, 0, county)
+	colleague := accounts.Principal{Account: "colleague", Role: accounts.Caseworker, Division: county}
+	for act, do := range map[string]func(accounts.Principal, string) error{
+		"accept":  func(p accounts.Principal, id string) error { _, err := c.care.Accept(ctx, p, id); return err },
+		"decline": func(p accounts.Principal, id string) error { _, err := c.care.Decline(ctx, p, id, ""); return err },
+		"handover": func(p accounts.Principal, id string) error {
+			_, err := c.care.HandOver(ctx, p, id, Evidence{})
+			return err
+		},
+	} {
+		r, _ := c.resident(village, "meal", 1, 2)
+		id := c.scan(r).Offered[0].ID
+		for _, p := range []accounts.Principal{c.worker, colleague, c.worker} {
+			if err := do(p, id); err != nil {
+				t.Fatal(act, err)
+			}
+		}
+		entries, _, err := c.audit.Of(ctx, r.ID, "", 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []struct{ actor, act string }{
+			{c.worker.Account, act}, {colleague.Account, act + "_repeated"}, {c.worker.Account, act},
+		} {
+			if got := entries[i]; got.Actor != want.actor || got.Act != want.act || got.Outcome != "ok" {
+				t.Errorf("%s by %s, want %s by %s", got.Act, got.Actor, want.act, want.actor)
+			}
+		}
+	}
+	c.clean(false)
+}
+
 func TestHandoverProofIsChecked(t *testing.T) {
 	t.Parallel()
 	c := newCity(t, nil, nil)

@@ -226,7 +226,7 @@ func (s *Service) HandOver(ctx context.Context, p accounts.Principal, id string,
 	if err != nil {
 		return AllocationView{}, fmt.Errorf("hand over %s: %w", id, err)
 	}
-	if err := s.audited(ctx, p, "handover", a); err != nil {
+	if err := s.audited(ctx, p, doneBy(p, "handover", a.EndedBy), a); err != nil {
 		return AllocationView{}, err
 	}
 	return s.view(a), nil

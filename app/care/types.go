@@ -74,6 +74,7 @@ type Allocation struct {
 	PromisedMs int64  `json:"promised_ms"`
 	PromisedBy string `json:"promised_by"`
 	AcceptedMs int64  `json:"accepted_ms"`
+	AcceptedBy string `json:"accepted_by"`
 	ExpiresMs  int64  `json:"expires_ms"`
 	UntilMs    int64  `json:"until_ms"` // end of the lot
 	EndedMs    int64  `json:"ended_ms"`
