@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -393,6 +394,12 @@ func TestIdempotency(t *testing.T) {
 	if kept.Status != 201 || strings.Contains(kept.Body, canaryName) {
 		t.Errorf("kept: %+v", kept)
 	}
+	// Nor can a PIN in the request be guessed from it.
+	sent, err := json.Marshal(register)
+	must(t, err)
+	if kept.RequestHash == "" || kept.RequestHash == hash("/api/v1/residents", string(sent)) {
+		t.Errorf("the request is kept as %q, a hash that anybody can make", kept.RequestHash)
+	}
 	// After a day the answer is forgotten, but a need's id comes from the key:
 	// the same is found again, another need is refused.
 	w.shift.Store(int64(25 * time.Hour))
@@ -446,7 +453,7 @@ func TestIdempotencyAfterACrash(t *testing.T) {
 	died := &replay{AtMs: w.now().UnixMilli(), RequestHash: "of the request that died"}
 	died.ID = hash(p.Account, "createNeed", "crash")
 	body := `{"category":"legal","qty_units":1}`
-	died.RequestHash = hash(path, body)
+	died.RequestHash = w.app.requestHash(path, body)
 	must(t, w.app.replays.Insert(t.Context(), died))
 	key := header{"Idempotency-Key", "crash"}
 	if got := w.do("caseworker", "POST", path, body, key); got.status != 409 || got.problem(t).Code != "in_flight" {

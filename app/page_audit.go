@@ -53,10 +53,15 @@ func (a *App) actorName(c *fiber.Ctx, known actorNames, actor string) (string, e
 // themselves, or a command did.
 func otherActs() map[string]words {
 	return map[string]words{
-		"scan":          {"扫码", "Scanned the code"},
-		"accept":        {"接受派发", "Accepted aid"},
-		"decline":       {"谢绝派发", "Declined aid"},
-		"handover":      {"交付", "Handed aid over"},
+		"scan":     {"扫码", "Scanned the code"},
+		"accept":   {"接受派发", "Accepted aid"},
+		"decline":  {"谢绝派发", "Declined aid"},
+		"handover": {"交付", "Handed aid over"},
+
+		"accept_repeated":   {"再次接受派发(他人已接受)", "Accepted aid that somebody else had accepted"},
+		"decline_repeated":  {"再次谢绝派发(他人已谢绝)", "Declined aid that somebody else had declined"},
+		"handover_repeated": {"再次交付(他人已交付)", "Handed over aid that somebody else had handed over"},
+
 		"add_photo":     {"拍交付照片", "Took a photo of the handover"},
 		"add_need":      {"登记需求", "Recorded a need"},
 		"withdraw_need": {"撤回需求", "Withdrew a need"},

@@ -106,7 +106,7 @@ var ( // read only
 	faultReportState = &fault{status: 409, code: "report_state", title: words{"报告状态已变化", "The report has moved on"},
 		detail: words{"这条报告不能再做这一步，请刷新后查看。", "This report cannot take that step any more; reload to see where it stands."}}
 	faultProof = &fault{status: 422, code: "proof", title: words{"凭证不符", "The proof does not fit"},
-		detail: words{"所附扫码、卡号与该居民不符，或扫码已过期；请重新扫码，或不附凭证交付。", "The scan or code is not this person's, or too old. Scan again, or hand over without a proof."}}
+		detail: words{"所附扫码、卡号与该居民不符，或已失效；请重新扫码，或不附凭证交付。", "The scan or code is not this person's, or does not count any more. Scan again, or hand over without a proof."}}
 	faultDisputed = &fault{status: 409, code: "disputed", title: words{"等待核实", "In dispute"},
 		detail: words{"离线设备报告已交付，但有疑点，请先在“离线冲突”中核实。", "A device reported it as handed over offline, with a doubt; settle that under “Offline conflicts” first."}}
 	faultDeviceLost = &fault{status: 403, code: "device_lost", title: words{"设备已挂失", "The device was reported lost"},

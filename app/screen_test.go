@@ -35,9 +35,9 @@ func (w *world) codes(actor string) codesView {
 	return v
 }
 
-func (w *world) scans(code string) int {
+func (w *world) scans(actor, code string) int {
 	w.t.Helper()
-	return w.do("caseworker", "POST", "/api/v1/scans", scanRequest{code}).status
+	return w.do(actor, "POST", "/api/v1/scans", scanRequest{code}).status
 }
 
 // A phone without a network shows codes for a quarter of an hour and more;
@@ -71,21 +71,21 @@ func TestCodesForAPhoneWithoutANetwork(t *testing.T) {
 		}
 		seen[digits] = true
 	}
-	if got := w.scans(v.Tokens[2]); got != http.StatusNotFound {
+	if got := w.scans("caseworker", v.Tokens[2]); got != http.StatusNotFound {
 		t.Errorf("a code of the next minute but one: %d", got)
 	}
 	for _, i := range []int{0, 17, len(v.Tokens) - 2} {
 		at := time.UnixMilli(begin + int64(i)*v.StepS*1000 + 10_000)
 		w.shift.Add(int64(at.Sub(w.now())))
-		if got := w.scans(v.Prefix + v.Tokens[i]); got != http.StatusOK {
+		if got := w.scans("caseworker", v.Prefix+v.Tokens[i]); got != http.StatusOK {
 			t.Errorf("code %d, shown at its time: %d", i, got)
 		}
-		if got := w.scans(v.Tokens[i]); got != http.StatusNotFound {
+		if got := w.scans("village caseworker", v.Tokens[i]); got != http.StatusNotFound {
 			t.Errorf("code %d for the second time: %d", i, got)
 		}
 	}
 	w.shift.Add(int64(2 * time.Minute))
-	if got := w.scans(v.Tokens[len(v.Tokens)-1]); got != http.StatusNotFound {
+	if got := w.scans("caseworker", v.Tokens[len(v.Tokens)-1]); got != http.StatusNotFound {
 		t.Errorf("the last code after all have run out: %d", got)
 	}
 }
@@ -109,8 +109,11 @@ func TestAScreenCodeScansAndProves(t *testing.T) {
 	if got := w.do("caseworker", "POST", path, handoverRequest{Code: code}); got.status != http.StatusOK {
 		t.Errorf("as a proof: %d %s", got.status, got.body)
 	}
-	if got := w.scans(code); got != http.StatusNotFound {
-		t.Errorf("a second scan: %d", got)
+	if got := w.scans("village caseworker", code); got != http.StatusNotFound {
+		t.Errorf("a scan by another: %d", got)
+	}
+	if got := w.scans("caseworker", code); got != http.StatusOK {
+		t.Errorf("the same scan again: %d", got)
 	}
 }
 
@@ -145,7 +148,7 @@ func TestWhoGetsCodes(t *testing.T) {
 	ahead := w.codes("resident").Tokens
 	must(t, w.app.Residents.Revoke(ctx, "test", w.person.Code, residents.WhyLost))
 	none("revoked")
-	if got := w.scans(ahead[0]); got != http.StatusNotFound {
+	if got := w.scans("caseworker", ahead[0]); got != http.StatusNotFound {
 		t.Errorf("a code fetched before it was revoked: %d", got)
 	}
 	_, err = w.app.Residents.Reissue(ctx, "test", w.person.ID, residents.WhyLost)
@@ -155,7 +158,7 @@ func TestWhoGetsCodes(t *testing.T) {
 	if r, err := w.app.Residents.Get(ctx, w.person.ID); err != nil || token.CodeID() != r.Code {
 		t.Errorf("after the new card the page shows another code: %v", err)
 	}
-	if got := w.scans(ahead[1]); got != http.StatusNotFound {
+	if got := w.scans("caseworker", ahead[1]); got != http.StatusNotFound {
 		t.Errorf("a code of the old card: %d", got)
 	}
 }

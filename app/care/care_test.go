@@ -624,6 +624,43 @@ func TestEventsTellWhatHappened(t *testing.T) {
 	}
 }
 
+// The audit log says who did it, not who asked for it again.
+func TestRepeatsInTheAuditLog(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	c.offer("meal", 10, 0, county)
+	colleague := accounts.Principal{Account: "colleague", Role: accounts.Caseworker, Division: county}
+	for act, do := range map[string]func(accounts.Principal, string) error{
+		"accept":  func(p accounts.Principal, id string) error { _, err := c.care.Accept(ctx, p, id); return err },
+		"decline": func(p accounts.Principal, id string) error { _, err := c.care.Decline(ctx, p, id, ""); return err },
+		"handover": func(p accounts.Principal, id string) error {
+			_, err := c.care.HandOver(ctx, p, id, Evidence{})
+			return err
+		},
+	} {
+		r, _ := c.resident(village, "meal", 1, 2)
+		id := c.scan(r).Offered[0].ID
+		for _, p := range []accounts.Principal{c.worker, colleague, c.worker} {
+			if err := do(p, id); err != nil {
+				t.Fatal(act, err)
+			}
+		}
+		entries, _, err := c.audit.Of(ctx, r.ID, "", 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []struct{ actor, act string }{
+			{c.worker.Account, act}, {colleague.Account, act + "_repeated"}, {c.worker.Account, act},
+		} {
+			if got := entries[i]; got.Actor != want.actor || got.Act != want.act || got.Outcome != "ok" {
+				t.Errorf("%s by %s, want %s by %s", got.Act, got.Actor, want.act, want.actor)
+			}
+		}
+	}
+	c.clean(false)
+}
+
 func TestHandoverProofIsChecked(t *testing.T) {
 	t.Parallel()
 	c := newCity(t, nil, nil)
@@ -669,7 +706,7 @@ func TestHandoverProofIsChecked(t *testing.T) {
 }
 
 // Threat "replayed screen code": a code is accepted from 30 s before its own
-// step to 60 s after it, and once for each purpose, however many try at once.
+// step to 60 s after it, and once for each purpose, however many others try at once.
 func TestReplayedScreenCode(t *testing.T) {
 	t.Parallel()
 	c := newCity(t, nil, nil)
@@ -701,9 +738,10 @@ func TestReplayedScreenCode(t *testing.T) {
 	c.clock.ms.Store(begin.UnixMilli())
 	var taken atomic.Int64
 	var all sync.WaitGroup
-	for range 100 {
+	for i := range 100 {
+		one := accounts.Principal{Account: fmt.Sprint("caseworker ", i), Role: accounts.Caseworker, Division: county}
 		all.Go(func() {
-			_, err := c.care.Scan(context.Background(), c.worker, screen)
+			_, err := c.care.Scan(context.Background(), one, screen)
 			switch {
 			case err == nil:
 				taken.Add(1)
@@ -719,6 +757,56 @@ func TestReplayedScreenCode(t *testing.T) {
 	if _, _, err := c.care.Identify(context.Background(), "another purpose", screen); err != nil {
 		t.Errorf("for another purpose: %v", err)
 	}
+	if _, _, err := c.care.Identify(context.Background(), "another purpose", screen); !errors.Is(err, ErrUnknownCode) {
+		t.Errorf("for another purpose again: %v", err)
+	}
+}
+
+// Whoever scanned a screen code and got no answer scans it again; nobody else.
+func TestScreenCodeAgainAfterALostAnswer(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	c.offer("meal", 10, 0, county)
+	r, _ := c.resident(village, "meal", 1, 2)
+	_, code, err := c.residents.ByCardNumber(ctx, r.CardNo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := c.residents.ScreenToken(code, c.clock.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen := token.Digits()
+	// The code is used up, and then the process dies.
+	if _, _, _, err := c.care.identify(ctx, "scan", c.worker.Account, screen); err != nil {
+		t.Fatal(err)
+	}
+	var promised string
+	for range 2 {
+		got, err := c.care.Scan(ctx, c.worker, screen)
+		if err != nil || len(got.Offered) != 1 || promised != "" && got.Offered[0].ID != promised {
+			t.Fatalf("by the same account: %+v, %v, at first %q", got, err, promised)
+		}
+		promised = got.Offered[0].ID
+	}
+	colleague := accounts.Principal{Account: "colleague", Role: accounts.Caseworker, Division: county}
+	if _, err := c.care.Scan(ctx, colleague, screen); !errors.Is(err, ErrUnknownCode) {
+		t.Errorf("by another account: %v", err)
+	}
+	for range 2 {
+		if v, err := c.care.HandOver(ctx, c.worker, promised, Evidence{Code: screen}); err != nil || v.State != HandedOver {
+			t.Errorf("handed over on it: %+v, %v", v, err)
+		}
+	}
+	if _, err := c.care.HandOver(ctx, colleague, promised, Evidence{Code: screen}); !errors.Is(err, ErrProof) {
+		t.Errorf("handed over on it by another account: %v", err)
+	}
+	c.clock.advance(2 * time.Minute)
+	if _, err := c.care.Scan(ctx, c.worker, screen); !errors.Is(err, ErrUnknownCode) {
+		t.Errorf("after its time: %v", err)
+	}
+	c.clean(false)
 }
 
 func TestSuspendedOrganisationGivesNothingNew(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/audit"
+	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
 )
@@ -59,14 +61,17 @@ func proofOf(evidence string) proof {
 func (s *Service) prove(ctx context.Context, p accounts.Principal, a *Allocation, e Evidence) (proof, error) {
 	out := proof{how: byWord}
 	if e.Scan != "" {
-		evidence, err := s.scanned(ctx, p, a.Resident, e.Scan)
+		scan, err := s.scanned(ctx, p, a.Resident, e.Scan)
 		if err != nil {
 			return proof{}, err
 		}
-		out = proofOf(evidence)
+		out = proofOf(scan.Object)
+		if err := s.stillShows(ctx, a.Resident, out.carer, scan.AtMs); err != nil {
+			return proof{}, err
+		}
 	}
 	if e.Code != "" {
-		r, c, how, err := s.identify(ctx, "handover", e.Code)
+		r, c, how, err := s.identify(ctx, "handover", p.Account, e.Code)
 		if errors.Is(err, ErrUnknownCode) || err == nil && r.ID != a.Resident {
 			return proof{}, ErrProof
 		}
@@ -74,11 +79,6 @@ func (s *Service) prove(ctx context.Context, p accounts.Principal, a *Allocation
 			return proof{}, err
 		}
 		out = proof{how, c.Carer}
-	}
-	if out.carer != "" {
-		if err := s.stillShows(ctx, a.Resident, out.carer); err != nil {
-			return proof{}, err
-		}
 	}
 	switch {
 	case e.PIN == "":
@@ -94,42 +94,51 @@ func (s *Service) prove(ctx context.Context, p accounts.Principal, a *Allocation
 	return out, s.residents.CheckPIN(ctx, a.Resident, e.PIN)
 }
 
-// stillShows refuses a scan of a carer whose time has ended since.
-// Errors: [ErrProof].
-func (s *Service) stillShows(ctx context.Context, resident, carer string) error {
+// stillShows refuses a scan where the code shown, the carer's or else the
+// resident's own, was revoked or replaced since, where the carer's time has
+// ended, and where the resident has moved away or died. Errors: [ErrProof].
+func (s *Service) stillShows(ctx context.Context, resident, carer string, scannedMs int64) error {
 	r, err := s.residents.Get(ctx, resident)
 	if err != nil {
 		return err
 	}
-	c, err := s.residents.Carer(ctx, resident, carer)
+	id := r.Code
+	if carer != "" {
+		c, err := s.residents.Carer(ctx, resident, carer)
+		if err != nil {
+			return err
+		}
+		id = c.Code
+	}
+	r, code, err := s.residents.ByCode(ctx, id)
 	if err != nil {
 		return err
 	}
-	if !s.residents.Lives(r, c) {
+	if r.Status != residents.Active || code.Status != residents.CodeActive || code.IssuedAtMs() > scannedMs {
 		return ErrProof
 	}
 	return nil
 }
 
-// scanned says how a resident's code was read in a scan of the principal's, as
-// [evidenceOf] does. Errors: [ErrProof].
-func (s *Service) scanned(ctx context.Context, p accounts.Principal, resident, scan string) (string, error) {
+// scanned is the audit entry of a scan of the principal's; its object says how
+// the resident's code was read, as [evidenceOf] does. Errors: [ErrProof].
+func (s *Service) scanned(ctx context.Context, p accounts.Principal, resident, scan string) (audit.Entry, error) {
 	since := s.now().Add(-scanProves).UnixMilli()
 	for after := ""; ; {
 		entries, next, err := s.audit.Of(ctx, resident, after, 200)
 		if err != nil {
-			return "", err
+			return audit.Entry{}, err
 		}
 		for _, x := range entries {
 			if x.AtMs < since {
-				return "", ErrProof
+				return audit.Entry{}, ErrProof
 			}
 			if x.ID == scan && x.Act == "scan" && x.Actor == p.Account && x.Outcome == "ok" {
-				return x.Object, nil
+				return x, nil
 			}
 		}
 		if next == "" {
-			return "", ErrProof
+			return audit.Entry{}, ErrProof
 		}
 		after = next
 	}
@@ -139,11 +148,11 @@ func (s *Service) scanned(ctx context.Context, p accounts.Principal, resident, s
 // false where it was the resident's own. Errors: [ErrProof] when there is no
 // such scan of this resident in the last twelve hours.
 func (s *Service) ShownBy(ctx context.Context, p accounts.Principal, resident, scan string) (_ ShownBy, ok bool, err error) {
-	evidence, err := s.scanned(ctx, p, resident, scan)
+	entry, err := s.scanned(ctx, p, resident, scan)
 	if err != nil {
 		return ShownBy{}, false, err
 	}
-	carer := proofOf(evidence).carer
+	carer := proofOf(entry.Object).carer
 	if carer == "" {
 		return ShownBy{}, false, nil
 	}
@@ -217,7 +226,7 @@ func (s *Service) HandOver(ctx context.Context, p accounts.Principal, id string,
 	if err != nil {
 		return AllocationView{}, fmt.Errorf("hand over %s: %w", id, err)
 	}
-	if err := s.audited(ctx, p, "handover", a); err != nil {
+	if err := s.audited(ctx, p, doneBy(p, "handover", a.EndedBy), a); err != nil {
 		return AllocationView{}, err
 	}
 	return s.view(a), nil

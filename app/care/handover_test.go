@@ -142,6 +142,52 @@ func TestCarerEndedBetweenScanAndHandover(t *testing.T) {
 	}
 }
 
+// Nor is a scan of an own card that does not count any more.
+func TestCardEndedBetweenScanAndHandover(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*city, *residents.Resident) error{
+		"revoked": func(c *city, r *residents.Resident) error {
+			return c.residents.Revoke(context.Background(), "worker", r.Code, residents.WhyStolen)
+		},
+		"reissued": func(c *city, r *residents.Resident) error {
+			_, err := c.residents.Reissue(context.Background(), "worker", r.ID, residents.WhyLost)
+			return err
+		},
+		"moved": func(c *city, r *residents.Resident) error {
+			_, err := c.residents.SetStatus(context.Background(), "worker", r.ID, residents.Moved)
+			return err
+		},
+		"died": func(c *city, r *residents.Resident) error {
+			_, err := c.residents.SetStatus(context.Background(), "worker", r.ID, residents.Deceased)
+			return err
+		},
+	} {
+		for how, code := range map[string]func(*city, *residents.Resident) string{
+			"scanned": func(c *city, r *residents.Resident) string { return c.code(r) },
+			"typed":   func(_ *city, r *residents.Resident) string { return r.CardNo },
+		} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				t.Parallel()
+				c := newCity(t, nil, nil)
+				ctx := context.Background()
+				c.offer("meal", 10, 0, county)
+				r, _ := c.resident(village, "meal", 1, 2)
+				got, err := c.care.Scan(ctx, c.worker, code(c, r))
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.clock.advance(time.Second)
+				if err := end(c, r); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.care.HandOver(ctx, c.worker, got.Offered[0].ID, Evidence{Scan: got.Scan}); !errors.Is(err, ErrProof) {
+					t.Errorf("got %v, want ErrProof", err)
+				}
+			})
+		}
+	}
+}
+
 // The row "revoked or re-issued card": from the moment Revoke returns, no way
 // of reading the code opens anything.
 func TestRevokedCodeIsRefusedAtOnce(t *testing.T) {

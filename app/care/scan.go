@@ -26,12 +26,14 @@ import (
 // of the caller's. Errors: [ErrUnknownCode], the same for a forged, a revoked,
 // an expired, a used and a mistyped code.
 func (s *Service) Identify(ctx context.Context, purpose, code string) (*residents.Resident, *residents.Code, error) {
-	r, c, _, err := s.identify(ctx, purpose, code)
+	r, c, _, err := s.identify(ctx, purpose, "", code)
 	return r, c, err
 }
 
 // identify also says how: "scan", "card_no" or, for a carer's code, "carer".
-func (s *Service) identify(ctx context.Context, purpose, code string) (r *residents.Resident, c *residents.Code, how string, err error) {
+// With an account, that account may use a screen code again, because the answer
+// to the first time may be lost; what is given then is not given twice.
+func (s *Service) identify(ctx context.Context, purpose, account, code string) (r *residents.Resident, c *residents.Code, how string, err error) {
 	code = strings.Join(strings.Fields(code), "")
 	if number := strings.ReplaceAll(code, "-", ""); qrcode.ValidCardNumber(number) {
 		how = byCardNo
@@ -43,7 +45,7 @@ func (s *Service) identify(ctx context.Context, purpose, code string) (r *reside
 			return nil, nil, "", ErrUnknownCode
 		}
 		if r, c, err = s.residents.ByCode(ctx, token.CodeID()); err == nil && token.Kind == qrcode.Screen {
-			err = s.redeem(ctx, token, purpose)
+			err = s.redeem(ctx, token, purpose, account)
 		}
 	}
 	switch {
@@ -73,12 +75,24 @@ func (s *Service) verified(ctx context.Context, code string) (qrcode.Token, erro
 	return token, s.keys.Verify(ctx, token, s.now())
 }
 
-// redeem uses a screen code up for a purpose. Errors: [store.ErrDuplicate]
-// when it was used before.
-func (s *Service) redeem(ctx context.Context, t qrcode.Token, purpose string) error {
-	return s.redemptions.Insert(ctx, &redemption{
-		Meta: store.Meta{ID: fmt.Sprintf("%s|%d|%s", t.CodeID(), t.Stamp, purpose)}, AtMs: s.now().UnixMilli(),
-	})
+// redeem uses a screen code up for a purpose; an account is noted as its user.
+// Errors: [store.ErrDuplicate] when it was used before, but not by that account.
+func (s *Service) redeem(ctx context.Context, t qrcode.Token, purpose, account string) error {
+	mine := &redemption{
+		Meta: store.Meta{ID: fmt.Sprintf("%s|%d|%s", t.CodeID(), t.Stamp, purpose)}, AtMs: s.now().UnixMilli(), Account: account,
+	}
+	err := s.redemptions.Insert(ctx, mine)
+	if account == "" || !errors.Is(err, store.ErrDuplicate) {
+		return err
+	}
+	first, failed := s.redemptions.Get(ctx, mine.ID)
+	switch {
+	case failed != nil:
+		return failed
+	case first.Account != account:
+		return err
+	}
+	return nil
 }
 
 // forgetRedemptions drops those of codes that have expired long since.
@@ -103,7 +117,7 @@ func (s *Service) forgetRedemptions(ctx context.Context) error {
 // Errors: [ErrUnknownCode], also for a resident of another division (which is
 // audited); others are the stores', and safe to retry.
 func (s *Service) Scan(ctx context.Context, p accounts.Principal, code string) (*ScanResult, error) {
-	r, c, how, err := s.identify(ctx, "scan", code)
+	r, c, how, err := s.identify(ctx, "scan", p.Account, code)
 	if err != nil {
 		return nil, err
 	}

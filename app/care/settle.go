@@ -53,7 +53,7 @@ func (s *Service) Accept(ctx context.Context, p accounts.Principal, id string) (
 		}
 		fresh = a.AcceptedMs == 0
 		if fresh {
-			a.AcceptedMs = now
+			a.AcceptedMs, a.AcceptedBy = now, p.Account
 			if a.Lease == "" && a.Disputed == "" {
 				a.ExpiresMs = a.UntilMs
 			}
@@ -63,7 +63,7 @@ func (s *Service) Accept(ctx context.Context, p accounts.Principal, id string) (
 	if err != nil {
 		return AllocationView{}, fmt.Errorf("accept %s: %w", id, err)
 	}
-	if err := s.audited(ctx, p, "accept", a); err != nil {
+	if err := s.audited(ctx, p, doneBy(p, "accept", a.AcceptedBy), a); err != nil {
 		return AllocationView{}, err
 	}
 	if fresh {
@@ -92,7 +92,7 @@ func (s *Service) Decline(ctx context.Context, p accounts.Principal, id, note st
 	if err != nil {
 		return AllocationView{}, fmt.Errorf("decline %s: %w", id, err)
 	}
-	if err := s.audited(ctx, p, "decline", a); err != nil {
+	if err := s.audited(ctx, p, doneBy(p, "decline", a.EndedBy), a); err != nil {
 		return AllocationView{}, err
 	}
 	return s.view(a), nil
@@ -100,6 +100,16 @@ func (s *Service) Decline(ctx context.Context, p accounts.Principal, id, note st
 
 // noteField is the name under which the note of a refusal is sealed.
 const noteField = "decline_note"
+
+// doneBy is the act of a principal who asked for what by did: another one where
+// somebody else did it before. A repeat by the one who did it is the same act,
+// because the first may have stopped before its entry.
+func doneBy(p accounts.Principal, act, by string) string {
+	if by != p.Account {
+		return act + "_repeated"
+	}
+	return act
+}
 
 func (s *Service) audited(ctx context.Context, p accounts.Principal, act string, a *Allocation) error {
 	return s.audit.Write(ctx, audit.Entry{

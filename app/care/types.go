@@ -20,7 +20,8 @@ var (
 	// ErrEnded says that the allocation has ended another way already.
 	ErrEnded = errors.New("this allocation has ended")
 	// ErrProof says that the evidence of a handover is not of this person: a
-	// scan of somebody else's, by somebody else or too old, or another code.
+	// scan of somebody else's, by somebody else, too old or of a code that does
+	// not count any more, or another code.
 	ErrProof = errors.New("the evidence does not fit this person")
 	// ErrDisputed says that a device has reported a handover of the allocation
 	// that a person has to judge first.
@@ -73,6 +74,7 @@ type Allocation struct {
 	PromisedMs int64  `json:"promised_ms"`
 	PromisedBy string `json:"promised_by"`
 	AcceptedMs int64  `json:"accepted_ms"`
+	AcceptedBy string `json:"accepted_by"`
 	ExpiresMs  int64  `json:"expires_ms"`
 	UntilMs    int64  `json:"until_ms"` // end of the lot
 	EndedMs    int64  `json:"ended_ms"`
@@ -142,10 +144,11 @@ func (a *Allocation) countsRightly() bool { return a.counts() && !a.OverCap }
 func (a *Allocation) heard() bool { return a.Lease != "" || a.Disputed != "" }
 
 // redemption notes that a screen code was used: its id is made of the code,
-// its step and the purpose, so that it is used once.
+// its step and the purpose, so that it is used once, or by one account.
 type redemption struct {
 	store.Meta `bson:",inline"`
-	AtMs       int64 `json:"at_ms"`
+	AtMs       int64  `json:"at_ms"`
+	Account    string `json:"account"` // that may use it again; "": nobody
 }
 
 // Event is one thing that happened, for the ledger of events. It carries ids
