@@ -61,7 +61,7 @@ func (a *App) showDevices(c *fiber.Ctx) error {
 }
 
 func (a *App) saveDeviceLost(c *fiber.Ctx) error {
-	if _, err := a.Care.LoseDevice(c.UserContext(), principalOf(c), deviceOf(c).ID); err != nil {
+	if _, err := a.cutOff(c); err != nil {
 		return err
 	}
 	return to(c, "/devices", "device_lost")
