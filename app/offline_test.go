@@ -73,10 +73,12 @@ func (h *handset) signed(r recordRequest) recordRequest {
 	return r
 }
 
-// conflict has a device report something that a person must judge.
+// conflict has a device of the account "reporter" report something that a person
+// must judge.
 func (w *world) conflict() string {
 	w.t.Helper()
-	h := w.handset("caseworker")
+	w.worker("reporter", county)
+	h := w.register("reporter", "试机")
 	w.offer("transport", 10, county)
 	w.need(w.person, "transport")
 	var b bundleView
@@ -386,6 +388,17 @@ func TestConflictsPage(t *testing.T) {
 		t.Errorf("the person is told %+v", looks.Items)
 	}
 	form := header{"Content-Type", "application/x-www-form-urlencoded"}
+	// Who reported it sees it, and is not who decides.
+	own := w.do("reporter", "GET", "/conflicts", nil)
+	if !strings.Contains(string(own.body), "由本辖区的另一位社工或管理员核实") || strings.Contains(string(own.body), "/settle") {
+		t.Errorf("the reporter is shown %d %s", own.status, own.body)
+	}
+	if got := w.do("reporter", "POST", "/conflicts/"+id+"/settle", strings.NewReader("decision=given"), form); got.status != 403 || !strings.Contains(string(got.body), "由本辖区的另一位社工或管理员核实") {
+		t.Errorf("the reporter decides: %d", got.status)
+	}
+	if got := w.do("reporter", "POST", "/api/v1/conflicts/"+id+"/settle", settleRequest{Decision: "given"}); got.status != 403 || got.problem(t).Code != "own_report" {
+		t.Errorf("the reporter decides over the API: %d %s", got.status, got.body)
+	}
 	if got := w.do("judge", "POST", "/conflicts/"+id+"/settle", strings.NewReader("decision=nonsense"), form); got.status != 400 {
 		t.Errorf("a decision that there is not: %d", got.status)
 	}
