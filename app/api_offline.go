@@ -89,8 +89,30 @@ func (a *App) listDevices(c *fiber.Ctx) error {
 	return c.JSON(out)
 }
 
+// cutOff cuts the device of the route off and signs its account out everywhere:
+// whoever has the phone may have its session. Who reports a device of their own
+// goes on under a fresh cookie.
+func (a *App) cutOff(c *fiber.Ctx) (*care.Device, error) {
+	p := principalOf(c)
+	d, err := a.Care.LoseDevice(c.UserContext(), p, deviceOf(c).ID)
+	if err != nil {
+		return nil, err
+	}
+	cookie, _, err := a.Accounts.SignOutAccount(c.UserContext(), p, d.Account)
+	if errors.Is(err, store.ErrNotFound) { // nobody is signed in
+		return d, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if cookie != "" {
+		a.setSession(c, cookie)
+	}
+	return d, nil
+}
+
 func (a *App) loseDevice(c *fiber.Ctx) error {
-	d, err := a.Care.LoseDevice(c.UserContext(), principalOf(c), deviceOf(c).ID)
+	d, err := a.cutOff(c)
 	if err != nil {
 		return err
 	}

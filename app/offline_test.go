@@ -73,10 +73,12 @@ func (h *handset) signed(r recordRequest) recordRequest {
 	return r
 }
 
-// conflict has a device report something that a person must judge.
+// conflict has a device of the account "reporter" report something that a person
+// must judge.
 func (w *world) conflict() string {
 	w.t.Helper()
-	h := w.handset("caseworker")
+	w.worker("reporter", county)
+	h := w.register("reporter", "试机")
 	w.offer("transport", 10, county)
 	w.need(w.person, "transport")
 	var b bundleView
@@ -145,6 +147,12 @@ func (w *world) worker(name, division string) accounts.Principal {
 		Username: name, Password: "correct horse", Role: accounts.Caseworker, Division: division, DisplayName: "社工" + name,
 	})
 	must(w.t, err)
+	return w.signIn(name)
+}
+
+// signIn signs a caseworker of worker in anew.
+func (w *world) signIn(name string) accounts.Principal {
+	w.t.Helper()
 	cookie, p, err := w.app.Accounts.SignIn(w.t.Context(), name, "correct horse", "here")
 	must(w.t, err)
 	w.actors[name] = &actorHeaders{name: name, cookie: cookie, csrf: p.CSRF}
@@ -292,14 +300,13 @@ func TestLostCaseworkerPhone(t *testing.T) {
 	promised()
 	// The account is given back, the device is not.
 	must(t, w.app.Accounts.Disable(t.Context(), "test", p.Account, false))
-	cookie, p, err := w.app.Accounts.SignIn(t.Context(), "unlucky", "correct horse", "here")
-	must(t, err)
-	w.actors["unlucky"] = &actorHeaders{name: "unlucky", cookie: cookie, csrf: p.CSRF}
+	w.signIn("unlucky")
 	var lost deviceView
 	w.do("admin", "POST", h.path("/lost"), nil).into(t, &lost)
 	if lost.State != care.DeviceLost || lost.Lease != nil {
 		t.Errorf("the device is %+v", lost)
 	}
+	w.signIn("unlucky")
 	for path, body := range map[string]any{"/sync": records, "/return": nil, "/leases": leaseRequest{Division: village, Hours: 1}} {
 		if got := w.do("unlucky", "POST", h.path(path), body); got.status != 403 || got.problem(t).Code != "device_lost" {
 			t.Errorf("%s of a lost device: %d %s", path, got.status, got.body)
@@ -313,6 +320,49 @@ func TestLostCaseworkerPhone(t *testing.T) {
 	promised()
 	if got := w.do("caseworker", "POST", "/api/v1/allocations/"+items[0].Allocation+"/handover", handoverRequest{}); got.status != 200 {
 		t.Errorf("the promise stands for its resident: %d %s", got.status, got.body)
+	}
+}
+
+// Whoever has a lost phone may have the session in it: reporting the phone signs
+// its account out everywhere. The owner who reports it goes on.
+func TestLostDeviceSignsOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.worker("owner", county)
+	w.worker("colleague", county)
+	form := header{"Content-Type", "application/x-www-form-urlencoded"}
+	signedIn := func(actor string) int { return w.do(actor, "GET", "/api/v1/me", nil).status }
+	for name, report := range map[string]func(actor string, h *handset) answer{
+		"the API": func(actor string, h *handset) answer { return w.do(actor, "POST", h.path("/lost"), nil) },
+		"the page": func(actor string, h *handset) answer {
+			return w.do(actor, "POST", "/devices/"+h.id+"/lost", strings.NewReader(""), form)
+		},
+	} {
+		p := w.signIn("owner")
+		first, second := w.register("owner", "甲机"), w.register("owner", "乙机")
+		w.actors["finder"] = &actorHeaders{name: "finder", cookie: w.actors["owner"].cookie, csrf: p.CSRF}
+
+		got := report("owner", first)
+		if got.status >= 400 {
+			t.Fatalf("%s: lost: %d %s", name, got.status, got.body)
+		}
+		fresh := sessionCookie(t, got)
+		if signedIn("finder") != 401 || signedIn("colleague") != 200 {
+			t.Errorf("%s: after the report the phone is answered %d, a colleague %d", name, signedIn("finder"), signedIn("colleague"))
+		}
+		w.actors["owner"].cookie = fresh
+		var me meView
+		w.do("owner", "GET", "/api/v1/me", nil).into(t, &me)
+		if me.Account != p.Account {
+			t.Errorf("%s: the owner goes on as %+v", name, me)
+		}
+
+		if got := report("admin", second); got.status >= 400 || len(got.header["Set-Cookie"]) > 0 {
+			t.Errorf("%s: lost, an administrator says: %d %s", name, got.status, got.body)
+		}
+		if signedIn("owner") != 401 || signedIn("admin") != 200 {
+			t.Errorf("%s: after the administrator's report the phone is answered %d, the administrator %d", name, signedIn("owner"), signedIn("admin"))
+		}
 	}
 }
 
@@ -338,6 +388,17 @@ func TestConflictsPage(t *testing.T) {
 		t.Errorf("the person is told %+v", looks.Items)
 	}
 	form := header{"Content-Type", "application/x-www-form-urlencoded"}
+	// Who reported it sees it, and is not who decides.
+	own := w.do("reporter", "GET", "/conflicts", nil)
+	if !strings.Contains(string(own.body), "由本辖区的另一位社工或管理员核实") || strings.Contains(string(own.body), "/settle") {
+		t.Errorf("the reporter is shown %d %s", own.status, own.body)
+	}
+	if got := w.do("reporter", "POST", "/conflicts/"+id+"/settle", strings.NewReader("decision=given"), form); got.status != 403 || !strings.Contains(string(got.body), "由本辖区的另一位社工或管理员核实") {
+		t.Errorf("the reporter decides: %d", got.status)
+	}
+	if got := w.do("reporter", "POST", "/api/v1/conflicts/"+id+"/settle", settleRequest{Decision: "given"}); got.status != 403 || got.problem(t).Code != "own_report" {
+		t.Errorf("the reporter decides over the API: %d %s", got.status, got.body)
+	}
 	if got := w.do("judge", "POST", "/conflicts/"+id+"/settle", strings.NewReader("decision=nonsense"), form); got.status != 400 {
 		t.Errorf("a decision that there is not: %d", got.status)
 	}

@@ -61,7 +61,7 @@ func (a *App) showDevices(c *fiber.Ctx) error {
 }
 
 func (a *App) saveDeviceLost(c *fiber.Ctx) error {
-	if _, err := a.Care.LoseDevice(c.UserContext(), principalOf(c), deviceOf(c).ID); err != nil {
+	if _, err := a.cutOff(c); err != nil {
 		return err
 	}
 	return to(c, "/devices", "device_lost")
@@ -96,7 +96,7 @@ func (a *App) conflictsPage(c *fiber.Ctx) (pages.Conflicts, error) {
 		row := pages.ConflictRow{
 			ID: x.ID, Kind: x.Kind, Resident: x.Resident, Place: x.Place, Title: text(x.TitleZH, x.TitleEN),
 			Amount: amount(x.Category, x.QtyUnits, x.Unit), Reason: reasonText(x.Reason), Device: x.DeviceName, How: x.How,
-			PIN: x.PIN, GivenMs: x.GivenMs, AtMs: x.AtMs, Decisions: x.Decisions,
+			PIN: x.PIN, GivenMs: x.GivenMs, AtMs: x.AtMs, Mine: x.Account == p.Account, Decisions: x.Decisions,
 		}
 		r, err := a.Residents.Get(ctx, x.Resident)
 		if err != nil {

@@ -109,6 +109,8 @@ var ( // read only
 		detail: words{"所附扫码、卡号与该居民不符，或已失效；请重新扫码，或不附凭证交付。", "The scan or code is not this person's, or does not count any more. Scan again, or hand over without a proof."}}
 	faultDisputed = &fault{status: 409, code: "disputed", title: words{"等待核实", "In dispute"},
 		detail: words{"离线设备报告已交付，但有疑点，请先在“离线冲突”中核实。", "A device reported it as handed over offline, with a doubt; settle that under “Offline conflicts” first."}}
+	faultOwnReport = &fault{status: 403, code: "own_report", title: words{"须由他人核实", "Somebody else decides"},
+		detail: words{"这笔交付由您经手，请由本辖区的另一位社工或管理员核实。", "You reported this handover yourself: another caseworker of the place or an administrator decides."}}
 	faultDeviceLost = &fault{status: 403, code: "device_lost", title: words{"设备已挂失", "The device was reported lost"},
 		detail: words{"该设备已挂失停用，其记录不再采纳；请联系管理员。", "This device was reported lost and is cut off; nothing is taken from it. Ask your administrator."}}
 	faultDevices = &fault{status: 409, code: "too_many_devices", title: words{"设备过多", "Too many devices"},
@@ -154,6 +156,7 @@ var sentinels = []struct { // read only
 	{care.ErrEnded, faultEnded},
 	{care.ErrProof, faultProof},
 	{care.ErrDisputed, faultDisputed},
+	{care.ErrOwnReport, faultOwnReport},
 	{care.ErrDeviceLost, faultDeviceLost},
 	{care.ErrDevices, faultDevices},
 	{care.ErrLeaseLive, faultLeaseLive},

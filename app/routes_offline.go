@@ -17,7 +17,7 @@ func offlineRoutes() []Route {
 		{Method: fiber.MethodGet, Path: "/devices", Name: "listDevices", Handler: (*App).listDevices, Roles: caseworkers,
 			ZH: "离线设备：本人的；管理员为本辖区账户的", EN: "Devices: one's own; for administrators those of the division's accounts", Response: list[deviceView]{}},
 		{Method: fiber.MethodPost, Path: "/devices/:id/lost", Name: "loseDevice", Handler: (*App).loseDevice, Roles: caseworkers, Scope: ScopeDevice,
-			ZH: "挂失设备：即刻停用，领走的份额退回", EN: "Report a device lost: it is cut off at once and what it took along goes back", Response: deviceView{}},
+			ZH: "挂失设备：即刻停用，领走的份额退回，其账户在各处退出登录", EN: "Report a device lost: it is cut off at once, what it took along goes back, and its account is signed out everywhere", Response: deviceView{}},
 		{Method: fiber.MethodGet, Path: "/devices/:id/choices", Name: "listChoices", Handler: (*App).listChoices, Roles: caseworkers, Scope: ScopeOwnDevice,
 			ZH: "可以带走的名册与备用份额", EN: "What can be taken along from a division", Query: choicesQuery{}, Response: care.Choices{}},
 		{Method: fiber.MethodPost, Path: "/devices/:id/leases", Name: "createLease", Handler: (*App).createLease, Roles: caseworkers, Scope: ScopeOwnDevice, Idempotent: true, OwnReplay: true, Slow: true,

@@ -25,9 +25,11 @@ func TestStanding(t *testing.T) {
 	if !stands(first) {
 		t.Error("a fresh device does not stand")
 	}
-	if got := w.do(who, "POST", "/api/v1/devices/"+first+"/lost", nil); got.status != 200 {
+	got := w.do(who, "POST", "/api/v1/devices/"+first+"/lost", nil)
+	if got.status != 200 {
 		t.Fatalf("lost: %d %s", got.status, got.body)
 	}
+	w.actors[who].cookie = sessionCookie(t, got)
 	if stands(first) || !stands(second) {
 		t.Errorf("one of two is lost: they stand %v, %v", stands(first), stands(second))
 	}

@@ -470,6 +470,27 @@ func TestSessionsEnd(t *testing.T) {
 		"password": func(ctx context.Context, f fixture, a *accounts.Account, cookie string) error {
 			return f.SetPassword(ctx, "root", a.ID, "autumn-2026")
 		},
+		"a lost device": func(ctx context.Context, f fixture, a *accounts.Account, cookie string) error {
+			fresh, _, err := f.SignOutAccount(ctx, accounts.Principal{Account: "root"}, a.ID)
+			if fresh != "" {
+				err = errors.New("whoever reports it gets the owner's session")
+			}
+			return err
+		},
+		"one's own lost device": func(ctx context.Context, f fixture, a *accounts.Account, cookie string) error {
+			p, err := f.Principal(ctx, cookie)
+			if err != nil {
+				return err
+			}
+			fresh, next, err := f.SignOutAccount(ctx, p, a.ID)
+			if err == nil {
+				var q accounts.Principal
+				if q, err = f.Principal(ctx, fresh); err == nil && (q != next || q.CSRF == p.CSRF) {
+					err = errors.New("the owner does not go on under a fresh session")
+				}
+			}
+			return err
+		},
 		"role": func(ctx context.Context, f fixture, a *accounts.Account, cookie string) error {
 			return f.SetRole(ctx, "root", a.ID, accounts.Provider, "", "o1")
 		},

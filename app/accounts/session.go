@@ -90,7 +90,28 @@ func (s *Service) ChangePassword(ctx context.Context, p Principal, current, pass
 	if err := s.SetPassword(ctx, account.ID, account.ID, password); err != nil {
 		return "", Principal{}, err
 	}
-	if account, err = s.accounts.Get(ctx, account.ID); err != nil {
+	return s.again(ctx, account.ID)
+}
+
+// SignOutAccount ends all sessions of an account, as is due when a phone that
+// may be signed in is lost. Where p is the account's owner, cookie and next are
+// those of a fresh session; else they are empty.
+//
+// Errors: [store.ErrNotFound]; [ErrNoSession] for an owner who was disabled.
+func (s *Service) SignOutAccount(ctx context.Context, p Principal, id string) (cookie string, next Principal, err error) {
+	if err := s.change(ctx, p.Account, id, func(*Account) {}); err != nil {
+		return "", Principal{}, err
+	}
+	if p.Account != id {
+		return "", Principal{}, nil
+	}
+	return s.again(ctx, id)
+}
+
+// again begins a fresh session for the owner of sessions that were just ended.
+func (s *Service) again(ctx context.Context, id string) (cookie string, next Principal, err error) {
+	account, err := s.accounts.Get(ctx, id)
+	if err != nil {
 		return "", Principal{}, err
 	}
 	if account.Disabled {
@@ -211,8 +232,8 @@ func (s *Service) begin(ctx context.Context, session *Session) (cookie string, e
 }
 
 // Principal recognises the owner of a cookie. A session is dead when it has
-// expired, was ended, or its account was disabled or given another password or
-// role since; a dead one that is met is deleted. Errors: [ErrNoSession].
+// expired, was ended, or its account was disabled, signed out or given another
+// password or role since; a dead one that is met is deleted. Errors: [ErrNoSession].
 func (s *Service) Principal(ctx context.Context, cookie string) (Principal, error) {
 	if !wellFormed(cookie) {
 		return Principal{}, ErrNoSession

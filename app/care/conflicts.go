@@ -43,6 +43,10 @@ const (
 	DecideMistake  = "mistake"   // it was not
 )
 
+// ErrOwnReport says that the account reported the handover itself: somebody else
+// judges it.
+var ErrOwnReport = errors.New("nobody settles a conflict about their own handover")
+
 // Conflict is a handover without a network that a person has to judge. Its id
 // is the record's; with overSuffix where a decision has given too much.
 type Conflict struct {
@@ -342,8 +346,8 @@ func (s *Service) Conflict(ctx context.Context, id string) (ConflictView, error)
 // handed over, goes back, or is lost. Deciding the same again changes nothing.
 // note is up to 500 characters; it is sealed.
 //
-// Errors: [residents.FieldError], [ErrNotYours], [ErrEnded] when something else
-// was decided, [store.ErrNotFound].
+// Errors: [residents.FieldError], [ErrNotYours], [ErrOwnReport], [ErrEnded] when
+// something else was decided, [store.ErrNotFound].
 func (s *Service) SettleConflict(ctx context.Context, p accounts.Principal, id, decision, note string) (ConflictView, error) {
 	c, err := s.conflicts.Get(ctx, id)
 	if err != nil {
@@ -351,6 +355,9 @@ func (s *Service) SettleConflict(ctx context.Context, p accounts.Principal, id, 
 	}
 	if err := s.within(ctx, p, "settle_conflict", id, c.Resident, c.Division); err != nil {
 		return ConflictView{}, err
+	}
+	if p.Account == c.Account {
+		return ConflictView{}, fmt.Errorf("settle conflict %s: %w", id, ErrOwnReport)
 	}
 	if !slices.Contains(c.Decisions(), decision) {
 		return ConflictView{}, &residents.FieldError{Field: "decision", ZH: "请选择一种处理结果", EN: "choose one of the decisions"}

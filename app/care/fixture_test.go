@@ -51,6 +51,7 @@ type city struct {
 	audit     *audit.Log
 	care      *Service
 	worker    accounts.Principal
+	judge     accounts.Principal // of conflicts: not who reported the handover
 	level     slog.Level
 }
 
@@ -100,6 +101,7 @@ func newCity(t *testing.T, record store.Record, client redis.UniversalClient) *c
 	}
 	c.tree = smallTree(t)
 	c.worker = accounts.Principal{Account: "caseworker", Role: accounts.Caseworker, Division: county}
+	c.judge = accounts.Principal{Account: "judge", Role: accounts.Caseworker, Division: county}
 	c.start()
 	return c
 }

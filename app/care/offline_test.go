@@ -266,14 +266,17 @@ func TestCopiedCardOnTwoDevices(t *testing.T) {
 	if report.Conflicts != 1 || report.OverCaps != 1 || report.Spares != 2 {
 		t.Errorf("verify counts %+v", report)
 	}
-	v, err := c.care.SettleConflict(ctx, c.worker, open[0].ID, DecideTrue, "卡片被复制，已补发")
+	if _, err := c.care.SettleConflict(ctx, two.who, open[0].ID, DecideTrue, ""); !errors.Is(err, ErrOwnReport) || len(c.conflicts()) != 1 {
+		t.Errorf("who handed it over judges it: %v", err)
+	}
+	v, err := c.care.SettleConflict(ctx, c.judge, open[0].ID, DecideTrue, "卡片被复制，已补发")
 	if err != nil || v.Settled == nil || v.Settled.Note != "卡片被复制，已补发" {
 		t.Errorf("settled: %+v, %v", v.Settled, err)
 	}
-	if _, err := c.care.SettleConflict(ctx, c.worker, open[0].ID, DecideTrue, ""); err != nil {
+	if _, err := c.care.SettleConflict(ctx, c.judge, open[0].ID, DecideTrue, ""); err != nil {
 		t.Errorf("deciding the same again: %v", err)
 	}
-	if _, err := c.care.SettleConflict(ctx, c.worker, open[0].ID, DecideMistake, ""); !errors.Is(err, ErrEnded) {
+	if _, err := c.care.SettleConflict(ctx, c.judge, open[0].ID, DecideMistake, ""); !errors.Is(err, ErrEnded) {
 		t.Errorf("deciding otherwise afterwards: %v", err)
 	}
 	if left := c.conflicts(); len(left) != 0 {
@@ -384,7 +387,7 @@ func TestRevokedCardOffline(t *testing.T) {
 		if report.Conflicts != 1 {
 			t.Errorf("verify counts %d conflicts", report.Conflicts)
 		}
-		if _, err := c.care.SettleConflict(ctx, c.worker, a.Disputed, decision, ""); err != nil {
+		if _, err := c.care.SettleConflict(ctx, c.judge, a.Disputed, decision, ""); err != nil {
 			t.Fatal(err)
 		}
 		want := map[string]State{DecideReturned: Withdrawn, DecideGiven: HandedOver}[decision]
@@ -487,7 +490,7 @@ func TestDoubtsAboutRecords(t *testing.T) {
 		t.Errorf("%d conflicts, want 6", len(open))
 	}
 	for _, v := range c.conflicts() {
-		if _, err := c.care.SettleConflict(ctx, c.worker, v.ID, v.Decisions[len(v.Decisions)-1], ""); err != nil { // lost
+		if _, err := c.care.SettleConflict(ctx, c.judge, v.ID, v.Decisions[len(v.Decisions)-1], ""); err != nil { // lost
 			t.Fatal(err)
 		}
 	}
@@ -1046,7 +1049,7 @@ func offlineDeaths(t *testing.T, from, to int) {
 			t.Errorf("round %d: %v", round, err)
 		}
 		for _, v := range c.conflicts() {
-			if _, err := c.care.SettleConflict(ctx, c.worker, v.ID, v.Decisions[0], ""); err != nil {
+			if _, err := c.care.SettleConflict(ctx, c.judge, v.ID, v.Decisions[0], ""); err != nil {
 				t.Errorf("round %d: %v", round, err)
 			}
 		}
@@ -1147,7 +1150,7 @@ func TestOfflineAtRandom(t *testing.T) {
 	}
 	all.Wait()
 	for i, v := range c.conflicts() {
-		if _, err := c.care.SettleConflict(ctx, c.worker, v.ID, v.Decisions[i%len(v.Decisions)], ""); err != nil {
+		if _, err := c.care.SettleConflict(ctx, c.judge, v.ID, v.Decisions[i%len(v.Decisions)], ""); err != nil {
 			t.Error(err)
 		}
 	}

@@ -51,6 +51,7 @@ type ConflictRow struct {
 	PIN                  bool
 	GivenMs, AtMs        int64
 	Other                *ConflictOther
+	Mine                 bool // reported by who looks: somebody else decides
 	Decisions            []string
 	Decision, Note, By   string
 	SettledMs            int64

@@ -187,7 +187,9 @@ func samples(s *Site, lang string) []sample {
 				GivenMs: sampleNow - sampleHour, AtMs: sampleNow, Decisions: []string{"confirmed", "mistake"}, Reason: Text{"超出限额或需求。", "More than the cap or the need allows."},
 				Other: &ConflictOther{State: "handed_over", Device: "站里的平板", By: "周明", AtMs: sampleNow - 2*sampleHour}},
 			{ID: "d1.r8", Kind: "revoked", Person: "张国强", Resident: "r2", Place: "吴兴区·月河街道·月河社区居委会", Title: received[1].Title, Amount: received[1].Amount, Device: "下村用的手机", Account: "陈立群", How: "card_no", PIN: true,
-				GivenMs: sampleNow - sampleHour, AtMs: sampleNow, Decisions: []string{"given", "returned", "lost"}, Reason: Text{"幸福码已经作废。该份额已冻结，等待核实。", "The code had been revoked. Its units are kept until somebody decides."}}}}},
+				GivenMs: sampleNow - sampleHour, AtMs: sampleNow, Decisions: []string{"given", "returned", "lost"}, Reason: Text{"幸福码已经作废。该份额已冻结，等待核实。", "The code had been revoked. Its units are kept until somebody decides."}},
+			{ID: "d2.r1", Kind: "late", Person: "李秀英", Resident: "r1", Place: "吴兴区·月河街道·马军巷社区居委会", Title: lunch.Title, Amount: lunch.Amount, Device: "沈静的手机", Account: "沈静", How: "scan", Mine: true,
+				GivenMs: sampleNow - sampleHour, AtMs: sampleNow, Decisions: []string{"given", "returned", "lost"}, Reason: Text{"该批次当时已结束。", "The lot had ended."}}}}},
 		{"conflicts_settled", Conflicts{Form: sampleForm(worker("/conflicts"), nil), Settled: true, Rows: []ConflictRow{
 			{ID: "d1.r6", Kind: "no_pin", Person: "李秀英", Resident: "r1", Place: "吴兴区·月河街道·马军巷社区居委会", Title: lunch.Title, Amount: lunch.Amount, Device: "下村用的手机", Account: "陈立群", How: "word",
 				GivenMs: sampleNow - sampleDay, AtMs: sampleNow - 20*sampleHour, Reason: Text{"交付时未核对 PIN。", "No PIN was checked."}, Decision: "given", Note: "电话核实，本人已收到", By: "沈静", SettledMs: sampleNow - sampleHour}}}},

@@ -289,7 +289,13 @@ func TestOfflineBrowser(t *testing.T) {
 			return ""
 		}
 		w.admin.must(t, http.MethodPost, "devices/"+live()+"/lost", nil, nil)
+		// It is signed out too. Its owner, who found it, signs in and begins anew.
 		phone.open("/offline")
+		phone.see(`main [name="username"]`, "")
+		phone.destroyed()
+		phone.signIn("fourth", password)
+		phone.open("/offline")
+		phone.see("#off-take", "")
 		phone.see("#off-note", "已挂失")
 		if kept := phone.kept(); kept != "clock" {
 			t.Errorf("a phone that was reported lost keeps %q", kept)
@@ -304,12 +310,7 @@ func TestOfflineBrowser(t *testing.T) {
 			}
 		}
 		phone.open("/signin")
-		eventually(t, stepTime, "the list is destroyed", func() error {
-			if kept := phone.kept(); kept != "clock device note seq" {
-				return fmt.Errorf("the phone keeps %q", kept)
-			}
-			return nil
-		})
+		phone.destroyed()
 	})
 }
 
@@ -480,6 +481,17 @@ func (h *handset) take(spare string, units int) {
 	h.fill("#off-pin-again", unlockCode)
 	h.press("#off-choices button")
 	h.see("#off-note", "已带走")
+}
+
+// destroyed waits until the list is gone because the server cut the phone off.
+func (h *handset) destroyed() {
+	h.t.Helper()
+	eventually(h.t, stepTime, "the list is destroyed", func() error {
+		if kept := h.kept(); kept != "clock device note seq" {
+			return fmt.Errorf("the phone keeps %q", kept)
+		}
+		return nil
+	})
 }
 
 func (h *handset) unlock() {
