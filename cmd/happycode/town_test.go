@@ -57,14 +57,16 @@ func newTown(t testing.TB, s settingsOf, base string) *town {
 	return w
 }
 
-// post posts an offer with one lot that is usable for thirty days from now.
+// post posts an offer with one lot that is usable for thirty days from now and
+// given to whoever comes: these tests ask who gets what there is, not for whom
+// it is kept.
 func (w *town) post(t testing.TB, title, category string, qty int64, more map[string]any) string {
 	t.Helper()
 	now := time.Now()
 	body := map[string]any{
 		"title_zh": title, "title_en": title, "category": category, "divisions": []string{county},
-		"handover": map[string]string{"how": "delivery"},
-		"lots":     []lotRequest{{qty, now.Add(-time.Minute).UnixMilli(), now.Add(30 * 24 * time.Hour).UnixMilli()}},
+		"handover": map[string]string{"how": "delivery"}, "pace": "now",
+		"lots": []lotRequest{{qty, now.Add(-time.Minute).UnixMilli(), now.Add(30 * 24 * time.Hour).UnixMilli()}},
 	}
 	for k, v := range more {
 		body[k] = v
