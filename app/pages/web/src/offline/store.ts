@@ -70,6 +70,12 @@ export async function single<K extends keyof Singles>(db: DB, name: K): Promise<
   return (await db.get("singles", name)) as Singles[K] | undefined;
 }
 
+/** The device of an account. One that a colleague left on a shared phone is not theirs. */
+export async function deviceOf(db: DB, account: string): Promise<Singles["device"] | undefined> {
+  const device = await single(db, "device");
+  return device?.account === account ? device : undefined;
+}
+
 /** Keeps several things at once, or none of them. */
 export async function keep(db: DB, things: Partial<Singles>): Promise<void> {
   const tx = db.transaction("singles", "readwrite", strict);

@@ -3,7 +3,7 @@ import { el } from "../dom";
 import { take } from "./lock";
 import type { Parts } from "./parts";
 import { type Choices, type Division, Fault, type Me, type Server, newKey } from "./server";
-import { type DB, forget, keep, rows, single } from "./store";
+import { type DB, deviceOf, forget, keep, rows } from "./store";
 import type { Bundle } from "./types";
 
 export interface Taking {
@@ -25,7 +25,7 @@ export async function showTake(k: Taking): Promise<void> {
   const { parts } = k;
   k.box.replaceChildren(parts.busy(parts.t("offline.asking")));
   try {
-    const device = await single(k.db, "device");
+    const device = await deviceOf(k.db, k.me.account);
     const had = device ? await existing(k, device.id) : undefined;
     if (had) showAgain(k, had);
     else await showVillage(k);
@@ -71,7 +71,7 @@ async function showVillage(k: Taking): Promise<void> {
     next.disabled = code === "";
   };
   await chain(k, place, k.me.division, choose);
-  const device = await single(k.db, "device");
+  const device = await deviceOf(k.db, k.me.account);
   const name = el("input", { type: "text", maxlength: "40", required: "", autocomplete: "off" });
   name.value = t(/Android|iPhone|iPad|Mobile/i.test(navigator.userAgent) ? "offline.phone_of" : "offline.computer_of", k.me.name);
   const form = el(
