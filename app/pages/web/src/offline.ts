@@ -76,7 +76,7 @@ async function load(): Promise<void> {
     if (device) handovers.set(row.id, known.get(row.id) ?? (await openHandover(device.queueKey, row)));
   }
   if (!lease) work = undefined;
-  work?.roster.learn(givenBy([...handovers.values()]), lease?.throughSeq ?? 0);
+  work?.roster.learn(givenBy(queue, handovers), lease?.throughSeq ?? 0);
 }
 
 function open(key: CryptoKey, bundle: Bundle): void {
@@ -495,7 +495,7 @@ function showPerson(shown: Shown): void {
     sheet(
       {
         db, parts, give,
-        roster: () => work?.roster ?? new Roster({ lease: { id: "", device: "", division: "", place: "", from_ms: 0, until_ms: 0, sync_until_ms: 0, items: 0, given: 0 }, server_ms: 0, pin_above_fen: 0, keys: {}, people: [], spares: [] }),
+        roster: () => work?.roster ?? new Roster({ lease: { id: "", device: "", division: "", place: "", from_ms: 0, until_ms: 0, sync_until_ms: 0, items: 0, given: 0 }, server_ms: 0, pin_above_fen: 0, keys: {}, people: [], spares: [], disputed: [] }),
         now: () => clock.now(),
         done: (again) => {
           void home().then(() => {

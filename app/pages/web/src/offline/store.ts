@@ -210,8 +210,12 @@ export async function openHandover(key: CryptoKey, row: Row): Promise<Handover> 
   return JSON.parse(new TextDecoder().decode(await unseal(key, "handover " + row.seq, row.box))) as Handover;
 }
 
-export function givenBy(handovers: Handover[]): Given[] {
-  return handovers.map((h) => ({ seq: h.seq, allocation: h.allocation, resident: h.resident, need: h.need, qty_units: h.qty_units }));
+/** What was given, of the rows whose handover is known by its id. */
+export function givenBy(rows: Row[], handovers: Map<string, Handover>): Given[] {
+  return rows.flatMap((row) => {
+    const h = handovers.get(row.id);
+    return h ? { seq: row.seq, state: row.state, allocation: h.allocation, resident: h.resident, need: h.need, qty_units: h.qty_units } : [];
+  });
 }
 
 function text(s: string): Uint8Array<ArrayBuffer> {
