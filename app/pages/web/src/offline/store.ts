@@ -34,7 +34,13 @@ export interface Row extends Queued {
 interface Schema extends DBSchema {
   singles: { key: keyof Singles; value: Singles[keyof Singles] };
   queue: { key: number; value: Row; indexes: { allocation: string; id: string } };
-  wrong: { key: string; value: number }; // wrong PINs, of a resident or of a carer's code
+  wrong: { key: string; value: Tries }; // wrong PINs, of a resident or of a carer's code
+}
+
+/** Wrong PINs in a row; they count until some time after the last one. */
+export interface Tries {
+  count: number;
+  untilMs: number;
 }
 
 export type DB = IDBPDatabase<Schema>;
@@ -44,6 +50,12 @@ export const databaseName = "happycode-offline";
 /** How often a wrong code is borne for the list, and a wrong PIN for each person. */
 export const listTries = 10;
 export const pinTries = 5;
+
+/**
+ * How long a wrong PIN counts, in ms: 24 hours. Before that only the right one
+ * ends it: not another list, not signing out.
+ */
+const triesCountMs = 86_400_000;
 
 const strict = { durability: "strict" } as const;
 
@@ -107,11 +119,10 @@ export async function keepClock(db: DB, clock: Clock, heard = false): Promise<vo
  * page says the note when it is next opened.
  */
 export async function wipe(db: DB, note = ""): Promise<void> {
-  const tx = db.transaction(["singles", "queue", "wrong"], "readwrite", strict);
+  const tx = db.transaction(["singles", "queue"], "readwrite", strict);
   const singles = tx.objectStore("singles");
   for (const name of ["lock", "lease", "list", "note"] as const) void singles.delete(name);
   if (note) void singles.put(note, "note");
-  void tx.objectStore("wrong").clear();
   for (let at = await tx.objectStore("queue").openCursor(); at; at = await at.continue()) {
     if (at.value.state !== "waiting") void at.delete();
   }
@@ -225,12 +236,22 @@ function text(s: string): Uint8Array<ArrayBuffer> {
 // ---- wrong PINs ----
 
 /** Counts one try before it is checked; false: none are left. */
-export async function tryFor(db: DB, who: string): Promise<boolean> {
+export async function tryFor(db: DB, who: string, nowMs: number): Promise<boolean> {
+  await forgetTries(db, nowMs);
   const tx = db.transaction("wrong", "readwrite", strict);
-  const n = (await tx.store.get(who)) ?? 0;
-  if (n < pinTries) void tx.store.put(n + 1, who);
+  const n = (await tx.store.get(who))?.count ?? 0;
+  if (n < pinTries) void tx.store.put({ count: n + 1, untilMs: nowMs + triesCountMs }, who);
   await tx.done;
   return n < pinTries;
+}
+
+/** Forgets the wrong PINs whose time is over. */
+export async function forgetTries(db: DB, nowMs: number): Promise<void> {
+  const tx = db.transaction("wrong", "readwrite", strict);
+  for (let at = await tx.store.openCursor(); at; at = await at.continue()) {
+    if (at.value.untilMs <= nowMs) void at.delete();
+  }
+  await tx.done;
 }
 
 /** Takes back the count after the right PIN. */
@@ -239,7 +260,7 @@ export async function rightFor(db: DB, who: string): Promise<void> {
 }
 
 export async function triesLeft(db: DB, who: string): Promise<number> {
-  return pinTries - ((await db.get("wrong", who)) ?? 0);
+  return pinTries - ((await db.get("wrong", who))?.count ?? 0);
 }
 
 // ---- one at a time ----
