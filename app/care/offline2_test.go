@@ -3,6 +3,7 @@ package care
 import (
 	"context"
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
@@ -334,6 +335,22 @@ func TestSpareBounds(t *testing.T) {
 		_, err := c.care.TakeLease(ctx, f.who, f.id, NewLease{Division: village, Hours: 4, Spares: spares, Key: key}, nil)
 		return err
 	}
+	// The form is told the bounds beforehand.
+	told := func(f *phone, held int64, want map[string]int64) {
+		t.Helper()
+		got, err := c.care.Choices(ctx, f.who, f.id, village)
+		if err != nil {
+			t.Fatal(err)
+		}
+		most := map[string]int64{}
+		for _, s := range got.Spares {
+			most[s.Offer] = s.MostUnits
+		}
+		if got.MaxSpares != 200 || got.HeldUnits != held || !maps.Equal(most, want) {
+			t.Errorf("told %d held of %d, at most %v; want %d, %v", got.HeldUnits, got.MaxSpares, most, held, want)
+		}
+	}
+	told(one, 0, map[string]int64{small.ID: 8, big.ID: 100, vast.ID: 200})
 	var wrong *residents.FieldError
 	if err := take(one, "", SpareOrder{small.ID, 9}); !errors.As(err, &wrong) || wrong.Field != "spare" {
 		t.Errorf("nine of twelve: %v", err)
@@ -346,6 +363,7 @@ func TestSpareBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	told(two, 108, map[string]int64{small.ID: 4, big.ID: 75, vast.ID: 200})
 	if err := take(two, "", SpareOrder{vast.ID, 93}); !errors.As(err, &wrong) {
 		t.Errorf("more than the account may have: %v", err)
 	}
