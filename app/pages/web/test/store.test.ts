@@ -5,7 +5,7 @@ import { IDBFactory } from "fake-indexeddb";
 import "fake-indexeddb/auto";
 import { argon2id } from "hash-wasm";
 import { checkPIN, refresh, take } from "../src/offline/lock";
-import { type DB, type Singles, deviceOf, keep, openStore, pinTries, triesLeft, wipe } from "../src/offline/store";
+import { type DB, ListGone, type Row, become, keep, openStore, pinTries, single, triesLeft, wipe } from "../src/offline/store";
 import type { Bundle } from "../src/offline/types";
 
 const hour = 3_600_000;
@@ -22,12 +22,34 @@ function phone(): Promise<DB> {
   return openStore();
 }
 
-test("a colleague who takes over a phone does not work under the device of who had it", async () => {
+test("a phone that is shared stays each colleague's device, with its keys and its numbers", async () => {
   const db = await phone();
-  assert.equal(await deviceOf(db, "chen"), undefined);
-  await keep(db, { device: { id: "d1", account: "chen", name: "手机" } as Singles["device"] });
-  assert.equal((await deviceOf(db, "chen"))?.id, "d1");
-  assert.equal(await deviceOf(db, "shen"), undefined);
+  const register = async (id: string, account: string): Promise<void> => {
+    const keys = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, ["sign", "verify"]);
+    await keep(db, { device: { id, account, name: "手机", keys, queueKey: await crypto.subtle.generateKey({ name: "AES-GCM", length: 256 }, false, ["encrypt"]) }, seq: 0 });
+  };
+  assert.equal(await become(db, "chen"), undefined);
+  await register("d1", "chen");
+  await keep(db, { seq: 7 });
+  assert.equal((await become(db, "chen"))?.id, "d1");
+  assert.equal(await become(db, "shen"), undefined, "a colleague does not work under the device of who had it");
+  assert.equal(await single(db, "device"), undefined);
+  await register("d2", "shen");
+  const back = await become(db, "chen");
+  assert.equal(back?.id, "d1");
+  assert.equal(await single(db, "seq"), 7);
+  await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, back!.keys.privateKey, new Uint8Array(1));
+  assert.equal((await become(db, "shen"))?.id, "d2");
+  assert.equal(await single(db, "seq"), 0);
+
+  // Not while something of the other is here.
+  await db.put("queue", { seq: 1, id: "i", state: "waiting", allocation: "a" } as Row);
+  await assert.rejects(become(db, "chen"), ListGone);
+  await db.clear("queue");
+  await take(db, list("l1"), "135790", 0);
+  await assert.rejects(become(db, "chen"), ListGone);
+  assert.equal((await become(db, "shen"))?.id, "d2");
+  db.close();
 });
 
 test("wrong PINs count over lists and reloads until the right one, or a day", async () => {

@@ -2,13 +2,15 @@
 // is said to be done. See app/pages/DESIGN.md, "A phone without a network".
 import { type DBSchema, type IDBPDatabase, openDB } from "idb";
 import { Clock, type Mark } from "./clock";
-import type { Queued } from "./queue";
+import { type Queued, waiting } from "./queue";
 import type { Given } from "./rules";
 import type { Handover, Lease } from "./types";
 
 /** What stands in the database under fixed names. */
 export interface Singles {
   device: { id: string; account: string; name: string; keys: CryptoKeyPair; queueKey: CryptoKey };
+  /** What the phone is for colleagues who share it, by account, with the number of its last handover. */
+  aside: Record<string, { device: Singles["device"]; seq: number }>;
   /** The key to the list, locked twice: by the PIN and by a key that cannot be read out. */
   lock: { salt: Uint8Array; memoryKiB: number; passes: number; outer: CryptoKey; wrapped: Box; wrong: number };
   /** What may be shown before the PIN: no name of anybody. */
@@ -82,10 +84,36 @@ export async function single<K extends keyof Singles>(db: DB, name: K): Promise<
   return (await db.get("singles", name)) as Singles[K] | undefined;
 }
 
-/** The device of an account. One that a colleague left on a shared phone is not theirs. */
-export async function deviceOf(db: DB, account: string): Promise<Singles["device"] | undefined> {
-  const device = await single(db, "device");
-  return device?.account === account ? device : undefined;
+/**
+ * Makes the phone the device of an account, and answers with it; undefined: it
+ * is none yet. A phone that is shared is a device of each account; what it is
+ * for another is put aside, with its keys, until that one is back.
+ *
+ * Errors: ListGone, when another's list or unsent handovers are here.
+ */
+export async function become(db: DB, account: string): Promise<Singles["device"] | undefined> {
+  const tx = db.transaction(["singles", "queue"], "readwrite", strict);
+  const singles = tx.objectStore("singles");
+  const queue = tx.objectStore("queue");
+  const device = (await singles.get("device")) as Singles["device"] | undefined;
+  const aside = { ...((await singles.get("aside")) as Singles["aside"] | undefined) };
+  const seq = ((await singles.get("seq")) as number | undefined) ?? 0;
+  const busy = (await singles.get("lease")) !== undefined || waiting(await queue.getAll()) > 0;
+  if (device?.account === account || busy) {
+    await tx.done;
+    if (device && device.account !== account) throw new ListGone();
+    return device;
+  }
+  if (device) aside[device.account] = { device, seq };
+  const own = aside[account];
+  delete aside[account];
+  void queue.clear();
+  for (const [name, value] of [["device", own?.device], ["seq", own?.seq], ["aside", Object.keys(aside).length > 0 ? aside : undefined]] as const) {
+    if (value === undefined) void singles.delete(name);
+    else void singles.put(value, name);
+  }
+  await tx.done;
+  return own?.device;
 }
 
 /** Keeps several things at once, or none of them. */
