@@ -205,6 +205,38 @@ func (a *App) finishCarer(c *fiber.Ctx, resident string, why residents.Why) (*re
 	return x, a.Accounts.SignOutCarer(ctx, resident, x.ID)
 }
 
+// carerPINView is a carer's new PIN, told this once.
+type carerPINView struct {
+	Carer carerView `json:"carer"`
+	PIN   string    `json:"pin" description:"Six digits. It is in this answer and nowhere else."`
+}
+
+func (a *App) resetCarerPIN(c *fiber.Ctx) error {
+	x, pin, err := a.renewCarerPIN(c)
+	if err != nil {
+		return err
+	}
+	v, err := a.viewCarer(residentOf(c), x)
+	if err != nil {
+		return err
+	}
+	return c.JSON(carerPINView{v, pin})
+}
+
+// renewCarerPIN gives the route's carer a new PIN; whoever signed in with the
+// one before is out at once.
+func (a *App) renewCarerPIN(c *fiber.Ctx) (x *residents.Carer, pin string, err error) {
+	ctx, r := c.UserContext(), residentOf(c)
+	if err = a.hashed(ctx, func() error {
+		x, pin, err = a.Residents.ResetCarerPIN(ctx, r, c.Params("carer"))
+		return err
+	}); err != nil {
+		return nil, "", err
+	}
+	concerns(c, x.ID, r.ID, r.Division)
+	return x, pin, a.Accounts.SignOutCarer(ctx, r.ID, x.ID)
+}
+
 // carerOf is the carer that the route names, if the carer may still show a
 // code. Errors: [store.ErrNotFound].
 func (a *App) carerOf(c *fiber.Ctx) (*residents.Carer, error) {

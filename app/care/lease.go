@@ -239,8 +239,9 @@ type Choices struct {
 	Spares   []SpareChoice `json:"spares"`
 	MaxHours int           `json:"max_hours"`
 	// Bounds, so that a form can say them beforehand.
-	MaxPeople int `json:"max_people"`
-	MaxSpares int `json:"max_spares"`
+	MaxPeople int   `json:"max_people"`
+	MaxSpares int   `json:"max_spares"` // units of all offers, on all devices of the account
+	HeldUnits int64 `json:"held_units"` // spares that other devices of the account have of these
 }
 
 // SpareChoice is an offer of which units may be held in advance.
@@ -251,6 +252,7 @@ type SpareChoice struct {
 	Unit      string `json:"unit"`
 	Category  string `json:"category"`
 	FreeUnits int64  `json:"free_units"`
+	MostUnits int64  `json:"most_units"` // that the device may hold in advance, at most what is free
 }
 
 // Choices says what the device may take along from a division.
@@ -281,6 +283,9 @@ func (s *Service) Choices(ctx context.Context, p accounts.Principal, device, div
 	if county == "" {
 		return c, nil
 	}
+	if c.HeldUnits, err = s.sparesElsewhere(ctx, d); err != nil {
+		return nil, err
+	}
 	for _, o := range s.spareOffers(division, county) {
 		shares, err := s.shares.GetAll(ctx, o.shares)
 		if err != nil {
@@ -292,7 +297,8 @@ func (s *Service) Choices(ctx context.Context, p accounts.Principal, device, div
 		}
 		if free > 0 {
 			c.Spares = append(c.Spares, SpareChoice{
-				Offer: o.ID, TitleZH: o.TitleZH, TitleEN: o.TitleEN, Unit: o.Unit, Category: o.Category, FreeUnits: free,
+				Offer: o.ID, TitleZH: o.TitleZH, TitleEN: o.TitleEN, Unit: o.Unit, Category: o.Category,
+				FreeUnits: free, MostUnits: min(free, mostSpares(free)),
 			})
 		}
 	}
@@ -477,6 +483,9 @@ func (s *Service) checkLease(n NewLease, county string) error {
 // a quarter of what is free.
 const sparesAlways = 8
 
+// mostSpares is how many units of an offer a lease may hold in advance.
+func mostSpares(free int64) int64 { return min(MaxSpares, max(sparesAlways, free/4)) }
+
 // checkSpares refuses to take so much in advance that others go without. A
 // lease that has begun under the same key was let through before.
 func (s *Service) checkSpares(ctx context.Context, d *Device, n NewLease, county string) error {
@@ -488,27 +497,15 @@ func (s *Service) checkSpares(ctx context.Context, d *Device, n NewLease, county
 		if err != nil {
 			return err
 		}
-		if most := max(sparesAlways, free/4); sp.QtyUnits > most {
+		if most := mostSpares(free); sp.QtyUnits > most {
 			refused = &residents.FieldError{
 				Field: "spare", ZH: fmt.Sprintf("每台设备最多带走一种资源余量的四分之一，此资源现在最多 %d 份，请减少", most),
 				EN: fmt.Sprintf("a device takes at most a quarter of what is free of an offer, of this one %d units now: ask for fewer", most),
 			}
 		}
 	}
-	var held int64
-	if err := s.devices.Each(ctx, store.Query{Index: "account", Equal: []any{d.Account}}, func(x *Device) error {
-		l, err := s.LeaseOf(ctx, x)
-		if errors.Is(err, store.ErrNotFound) || err == nil && l.Device == d.ID {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		for _, sp := range l.Spares {
-			held += sp.QtyUnits
-		}
-		return nil
-	}); err != nil {
+	held, err := s.sparesElsewhere(ctx, d)
+	if err != nil {
 		return err
 	}
 	if units+held > MaxSpares {
@@ -524,6 +521,25 @@ func (s *Service) checkSpares(ctx context.Context, d *Device, n NewLease, county
 		return err
 	}
 	return refused
+}
+
+// sparesElsewhere is how many units the other devices of the device's account
+// have been asked to hold in advance.
+func (s *Service) sparesElsewhere(ctx context.Context, d *Device) (held int64, err error) {
+	err = s.devices.Each(ctx, store.Query{Index: "account", Equal: []any{d.Account}}, func(x *Device) error {
+		l, err := s.LeaseOf(ctx, x)
+		if errors.Is(err, store.ErrNotFound) || err == nil && l.Device == d.ID {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, sp := range l.Spares {
+			held += sp.QtyUnits
+		}
+		return nil
+	})
+	return held, err
 }
 
 // freeSpares is how many units of an offer are free in the county.

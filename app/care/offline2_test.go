@@ -3,6 +3,7 @@ package care
 import (
 	"context"
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
@@ -263,6 +264,41 @@ func TestSpareForNobodyOnTheList(t *testing.T) {
 	c.untilClean()
 }
 
+// A device that fetches its list anew, because it lost it, learns what it gave
+// with a doubt: the need stays open until a person has judged that, and must
+// not be served once more meanwhile.
+func TestDisputedSpareStaysOnTheList(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 10, 0, county)
+	r := c.person(village, "")
+	f := c.phone("电话", c.worker)
+	f.take(8, SpareOrder{o.ID, 2})
+	n := c.need(r, "meal", 1, 3)
+	f.gives(r, f.bundle.Spares[0], n.ID)
+	f.queue[0].Code = "00000000000000000000"
+	f.sign(&f.queue[0])
+	wants(t, f.sync(), Flagged)
+	b, err := c.care.Bundle(ctx, f.who, f.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Spares) != 1 || len(b.Disputed) != 1 {
+		t.Fatalf("the list has %d spares and %+v in dispute", len(b.Spares), b.Disputed)
+	}
+	if got := b.Disputed[0]; got.Allocation != f.queue[0].Allocation || got.Resident != r.ID || got.Need != n.ID || got.Offer != o.ID || got.QtyUnits != 1 {
+		t.Errorf("in dispute is %+v", got)
+	}
+	if _, err := c.care.SettleConflict(ctx, c.judge, c.conflicts()[0].ID, DecideGiven, ""); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = c.care.Bundle(ctx, f.who, f.id); err != nil || len(b.Disputed) != 0 {
+		t.Errorf("after the decision %+v is in dispute, %v", b.Disputed, err)
+	}
+	c.untilClean()
+}
+
 // What a slow taker added to a lease that had ended and was finished long ago
 // goes back at its deadline.
 func TestEndedLeaseLetsGoAtTheDeadline(t *testing.T) {
@@ -299,6 +335,22 @@ func TestSpareBounds(t *testing.T) {
 		_, err := c.care.TakeLease(ctx, f.who, f.id, NewLease{Division: village, Hours: 4, Spares: spares, Key: key}, nil)
 		return err
 	}
+	// The form is told the bounds beforehand.
+	told := func(f *phone, held int64, want map[string]int64) {
+		t.Helper()
+		got, err := c.care.Choices(ctx, f.who, f.id, village)
+		if err != nil {
+			t.Fatal(err)
+		}
+		most := map[string]int64{}
+		for _, s := range got.Spares {
+			most[s.Offer] = s.MostUnits
+		}
+		if got.MaxSpares != 200 || got.HeldUnits != held || !maps.Equal(most, want) {
+			t.Errorf("told %d held of %d, at most %v; want %d, %v", got.HeldUnits, got.MaxSpares, most, held, want)
+		}
+	}
+	told(one, 0, map[string]int64{small.ID: 8, big.ID: 100, vast.ID: 200})
 	var wrong *residents.FieldError
 	if err := take(one, "", SpareOrder{small.ID, 9}); !errors.As(err, &wrong) || wrong.Field != "spare" {
 		t.Errorf("nine of twelve: %v", err)
@@ -311,6 +363,7 @@ func TestSpareBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	told(two, 108, map[string]int64{small.ID: 4, big.ID: 75, vast.ID: 200})
 	if err := take(two, "", SpareOrder{vast.ID, 93}); !errors.As(err, &wrong) {
 		t.Errorf("more than the account may have: %v", err)
 	}

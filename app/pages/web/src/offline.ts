@@ -1,7 +1,7 @@
 // The page for work without a network: take a village along, hand over, bring
 // the handovers back. What may be given is in offline/rules.ts, what the phone
 // keeps in offline/store.ts.
-import { Camera, type CameraState, decodePhoto, failure, success } from "./camera";
+import { Camera, type CameraState, decodePhoto, dials, failure, success } from "./camera";
 import { byID, el, number } from "./dom";
 import type { Clock } from "./offline/clock";
 import { nextPaint, showTake } from "./offline/take";
@@ -25,6 +25,7 @@ const noteBox = byID("off-note");
 const main = byID("off-main");
 const cameraBox = byID("camera");
 const cameraState = byID("camera-state");
+const cameraDials = byID("camera-dials");
 const parts = new Parts(root);
 const { t } = parts;
 const wasm = root.dataset["wasm"] ?? "";
@@ -76,7 +77,7 @@ async function load(): Promise<void> {
     if (device) handovers.set(row.id, known.get(row.id) ?? (await openHandover(device.queueKey, row)));
   }
   if (!lease) work = undefined;
-  work?.roster.learn(givenBy([...handovers.values()]), lease?.throughSeq ?? 0);
+  work?.roster.learn(givenBy(queue, handovers), lease?.throughSeq ?? 0);
 }
 
 function open(key: CryptoKey, bundle: Bundle): void {
@@ -276,9 +277,13 @@ const camera = new Camera({
     const fine = state === "starting" || state === "aiming";
     cameraState.textContent = fine ? t("offline_camera." + state) : "";
     cameraBox.hidden = !fine;
+    drawDials();
+    cameraDials.hidden = !fine || !(camera.torch.available || camera.zoom.available);
     if (!fine) note(t("offline_camera." + state), "failure");
   },
 });
+
+const drawDials = dials(camera, byID<HTMLButtonElement>("torch"), byID<HTMLInputElement>("zoom"));
 
 function startCamera(): void {
   note("");
@@ -289,7 +294,7 @@ function startCamera(): void {
 
 function stopCamera(): void {
   camera.stop();
-  cameraBox.hidden = true;
+  cameraBox.hidden = cameraDials.hidden = true;
 }
 
 async function scanned(text: string): Promise<void> {
@@ -495,7 +500,7 @@ function showPerson(shown: Shown): void {
     sheet(
       {
         db, parts, give,
-        roster: () => work?.roster ?? new Roster({ lease: { id: "", device: "", division: "", place: "", from_ms: 0, until_ms: 0, sync_until_ms: 0, items: 0, given: 0 }, server_ms: 0, pin_above_fen: 0, keys: {}, people: [], spares: [] }),
+        roster: () => work?.roster ?? new Roster({ lease: { id: "", device: "", division: "", place: "", from_ms: 0, until_ms: 0, sync_until_ms: 0, items: 0, given: 0 }, server_ms: 0, pin_above_fen: 0, keys: {}, people: [], spares: [], disputed: [] }),
         now: () => clock.now(),
         done: (again) => {
           void home().then(() => {

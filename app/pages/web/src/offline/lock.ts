@@ -1,6 +1,6 @@
 // The lock on the list: the six digits and the phone's own key, both needed.
 import { argon2Verify, argon2id } from "hash-wasm";
-import { type Box, type DB, ListGone, type Singles, keep, listTries, rightFor, seal, single, tryFor, unseal, wipe } from "./store";
+import { type Box, type DB, ListGone, type Singles, forgetTries, keep, listTries, rightFor, seal, single, tryFor, unseal, wipe } from "./store";
 import type { Bundle } from "./types";
 
 // Argon2id: 32 MiB, two passes. Measured in Chromium on a slow phone's speed
@@ -32,16 +32,15 @@ export async function take(db: DB, bundle: Bundle, pin: string, throughSeq: numb
 /** Puts a newer bundle of the same lease in place. Errors: ListGone. */
 export async function refresh(db: DB, key: CryptoKey, bundle: Bundle, throughSeq: number): Promise<void> {
   const list = await sealBundle(key, bundle);
-  const tx = db.transaction(["singles", "wrong"], "readwrite", { durability: "strict" });
-  const singles = tx.objectStore("singles");
-  const held = (await singles.get("lease")) as { id: string } | undefined;
+  const tx = db.transaction("singles", "readwrite", { durability: "strict" });
+  const held = (await tx.store.get("lease")) as { id: string } | undefined;
   if (held?.id === bundle.lease.id) {
-    void singles.put(list, "list");
-    void singles.put(summary(bundle, throughSeq), "lease");
-    void tx.objectStore("wrong").clear();
+    void tx.store.put(list, "list");
+    void tx.store.put(summary(bundle, throughSeq), "lease");
   }
   await tx.done;
   if (held?.id !== bundle.lease.id) throw new ListGone();
+  await forgetTries(db, bundle.server_ms);
 }
 
 /** Opens the list. A try is counted before it is made; the tenth wrong one destroys the list. */
@@ -79,8 +78,8 @@ async function forgive(db: DB): Promise<void> {
 }
 
 /** Checks a PIN against its hash; who is whose tries count. "spent": none are left on this device. */
-export async function checkPIN(db: DB, who: string, hash: string, pin: string): Promise<"right" | "wrong" | "spent"> {
-  if (!hash || !(await tryFor(db, who))) return "spent";
+export async function checkPIN(db: DB, who: string, hash: string, pin: string, nowMs: number): Promise<"right" | "wrong" | "spent"> {
+  if (!hash || !(await tryFor(db, who, nowMs))) return "spent";
   if (!(await argon2Verify({ password: pin, hash }))) return "wrong";
   await rightFor(db, who);
   return "right";
