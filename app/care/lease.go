@@ -426,6 +426,11 @@ func (s *Service) TakeLease(ctx context.Context, p accounts.Principal, device st
 	if err != nil {
 		return nil, err
 	}
+	// Another device of the account may have been let through at the same
+	// moment. Both leases are bound by now, so that the later to look sees both.
+	if err := s.checkAccount(ctx, d, l.spares()); err != nil {
+		return nil, errors.Join(err, s.endLease(ctx, l.ID, LeaseReturned, byWorker))
+	}
 	if err := s.fillLease(ctx, p, d, l, progress); err != nil {
 		return nil, fmt.Errorf("take lease %s: %w", l.ID, err)
 	}
@@ -495,6 +500,27 @@ func (s *Service) checkSpares(ctx context.Context, d *Device, n NewLease, county
 			}
 		}
 	}
+	switch err := s.checkAccount(ctx, d, units); {
+	case errors.As(err, new(*residents.FieldError)):
+		refused = err
+	case err != nil:
+		return err
+	}
+	if refused == nil || n.Key == "" {
+		return refused
+	}
+	if _, err := s.leases.Get(ctx, leaseID(d, n.Key)); !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return refused
+}
+
+// checkAccount refuses to hold more in advance than an account may, all its
+// devices together. Errors: [residents.FieldError], those of the record.
+func (s *Service) checkAccount(ctx context.Context, d *Device, units int64) error {
+	if units == 0 {
+		return nil
+	}
 	var held int64
 	if err := s.devices.Each(ctx, store.Query{Index: "account", Equal: []any{d.Account}}, func(x *Device) error {
 		l, err := s.LeaseOf(ctx, x)
@@ -504,26 +530,26 @@ func (s *Service) checkSpares(ctx context.Context, d *Device, n NewLease, county
 		if err != nil {
 			return err
 		}
-		for _, sp := range l.Spares {
-			held += sp.QtyUnits
-		}
+		held += l.spares()
 		return nil
 	}); err != nil {
 		return err
 	}
-	if units+held > MaxSpares {
-		refused = &residents.FieldError{
-			Field: "spare", ZH: fmt.Sprintf("您的所有设备备用份额合计不能超过 %d 份，其他设备已带走 %d 份；请减少，或先交回其他设备", MaxSpares, held),
-			EN: fmt.Sprintf("your devices hold at most %d units in advance, and others have %d: ask for fewer, or return another first", MaxSpares, held),
-		}
+	if units+held <= MaxSpares {
+		return nil
 	}
-	if refused == nil || n.Key == "" {
-		return refused
+	return &residents.FieldError{
+		Field: "spare", ZH: fmt.Sprintf("您的所有设备备用份额合计不能超过 %d 份，其他设备已带走 %d 份；请减少，或先交回其他设备", MaxSpares, held),
+		EN: fmt.Sprintf("your devices hold at most %d units in advance, and others have %d: ask for fewer, or return another first", MaxSpares, held),
 	}
-	if _, err := s.leases.Get(ctx, leaseID(d, n.Key)); !errors.Is(err, store.ErrNotFound) {
-		return err
+}
+
+// spares is how many units a lease holds in advance, at most.
+func (l *Lease) spares() (units int64) {
+	for _, sp := range l.Spares {
+		units += sp.QtyUnits
 	}
-	return refused
+	return units
 }
 
 // freeSpares is how many units of an offer are free in the county.
