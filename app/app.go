@@ -83,8 +83,9 @@ type App struct {
 	dummyPIN string
 	// hashing has room for as many PIN checks as may run at once: each takes
 	// 19 MiB, and anybody may ask for one.
-	hashing chan struct{}
-	reading chan struct{} // room for photosAtOnce
+	hashing   chan struct{}
+	reading   chan struct{} // room for photosAtOnce
+	photoWait time.Duration // for a place there
 }
 
 // Schemas are the collections the application itself keeps.
@@ -111,7 +112,7 @@ func New(c Config) (*App, error) {
 	a := &App{
 		Config: c, trusted: c.Settings.TrustedProxies, limits: newLimiter(c.Now), gate: newGate(c.Now),
 		imports: imports{at: map[string]importView{}}, dummyPIN: vault.HashSecret(rand.Text()),
-		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), reading: make(chan struct{}, photosAtOnce),
+		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), reading: make(chan struct{}, photosAtOnce), photoWait: photoTime,
 	}
 	a.press = press.New(press.Config{
 		Residents: c.Residents, Audit: c.Audit, Tree: c.Tree, Keys: c.Keys, Host: c.Settings.PublicHost, FontFile: c.Settings.Font,

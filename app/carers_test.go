@@ -646,6 +646,38 @@ func TestPhotosAreLimited(t *testing.T) {
 	}
 }
 
+// However many photos come, two are decoded at a time. Who waits too long for
+// a place is told so; the place is free again when a photo is done.
+func TestPhotosWaitForAPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.app.photoWait = time.Millisecond
+	paths := []string{"/api/v1/allocations/" + w.grant() + "/photo", "/api/v1/scans/photo"}
+	send := func(path string) answer {
+		kind, body := withFile(t, "file", picture(t, 40, 30), nil)
+		return w.do("caseworker", "POST", path, body, header{"Content-Type", kind}, header{"Accept-Language", "zh"})
+	}
+	var leave []func()
+	for range photosAtOnce {
+		done, err := w.app.photoTurn(t.Context())
+		must(t, err)
+		leave = append(leave, done)
+	}
+	for _, path := range paths {
+		if got := send(path); got.status != 503 || got.problem(t).Code != "busy" || !strings.Contains(got.problem(t).Detail, "请稍后") {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+	leave[0]()
+	for range 2 {
+		for i, want := range []int{200, 422} { // no code is in it
+			if got := send(paths[i]); got.status != want {
+				t.Errorf("%s, with a place: %d %s, want %d", paths[i], got.status, got.body, want)
+			}
+		}
+	}
+}
+
 // No picture is made of a code that was revoked.
 func TestRevokedCodeHasNoPicture(t *testing.T) {
 	t.Parallel()

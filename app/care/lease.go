@@ -432,6 +432,11 @@ func (s *Service) TakeLease(ctx context.Context, p accounts.Principal, device st
 	if err != nil {
 		return nil, err
 	}
+	// Another device of the account may have been let through at the same
+	// moment. Both leases are bound by now, so that the later to look sees both.
+	if err := s.checkAccount(ctx, d, l.spares()); err != nil {
+		return nil, errors.Join(err, s.endLease(ctx, l.ID, LeaseReturned, byWorker))
+	}
 	if err := s.fillLease(ctx, p, d, l, progress); err != nil {
 		return nil, fmt.Errorf("take lease %s: %w", l.ID, err)
 	}
@@ -504,15 +509,11 @@ func (s *Service) checkSpares(ctx context.Context, d *Device, n NewLease, county
 			}
 		}
 	}
-	held, err := s.sparesElsewhere(ctx, d)
-	if err != nil {
+	switch err := s.checkAccount(ctx, d, units); {
+	case errors.As(err, new(*residents.FieldError)):
+		refused = err
+	case err != nil:
 		return err
-	}
-	if units+held > MaxSpares {
-		refused = &residents.FieldError{
-			Field: "spare", ZH: fmt.Sprintf("您的所有设备备用份额合计不能超过 %d 份，其他设备已带走 %d 份；请减少，或先交回其他设备", MaxSpares, held),
-			EN: fmt.Sprintf("your devices hold at most %d units in advance, and others have %d: ask for fewer, or return another first", MaxSpares, held),
-		}
 	}
 	if refused == nil || n.Key == "" {
 		return refused
@@ -521,6 +522,33 @@ func (s *Service) checkSpares(ctx context.Context, d *Device, n NewLease, county
 		return err
 	}
 	return refused
+}
+
+// checkAccount refuses to hold more in advance than an account may, all its
+// devices together. Errors: [residents.FieldError], those of the record.
+func (s *Service) checkAccount(ctx context.Context, d *Device, units int64) error {
+	if units == 0 {
+		return nil
+	}
+	held, err := s.sparesElsewhere(ctx, d)
+	if err != nil {
+		return err
+	}
+	if units+held <= MaxSpares {
+		return nil
+	}
+	return &residents.FieldError{
+		Field: "spare", ZH: fmt.Sprintf("您的所有设备备用份额合计不能超过 %d 份，其他设备已带走 %d 份；请减少，或先交回其他设备", MaxSpares, held),
+		EN: fmt.Sprintf("your devices hold at most %d units in advance, and others have %d: ask for fewer, or return another first", MaxSpares, held),
+	}
+}
+
+// spares is how many units a lease holds in advance, at most.
+func (l *Lease) spares() (units int64) {
+	for _, sp := range l.Spares {
+		units += sp.QtyUnits
+	}
+	return units
 }
 
 // sparesElsewhere is how many units the other devices of the device's account
@@ -534,9 +562,7 @@ func (s *Service) sparesElsewhere(ctx context.Context, d *Device) (held int64, e
 		if err != nil {
 			return err
 		}
-		for _, sp := range l.Spares {
-			held += sp.QtyUnits
-		}
+		held += l.spares()
 		return nil
 	})
 	return held, err

@@ -3,12 +3,15 @@ package care
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/store"
 )
 
 // judge is somebody who settles what others have reported.
@@ -370,4 +373,74 @@ func TestSpareBounds(t *testing.T) {
 	if err := take(two, "", SpareOrder{vast.ID, 92}); err != nil {
 		t.Errorf("up to what the account may have: %v", err)
 	}
+}
+
+// Devices of one account that ask at the same moment cannot pass its bound
+// together. Whoever is refused has nothing, and may ask again.
+func TestSparesOfDevicesAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	g := &gate{Record: c.record}
+	c = c.twin(g, c.clock)
+	vast := c.offer("meal", 800, 0, county)
+	const at = 4
+	phones := make([]*phone, at)
+	for i := range phones {
+		phones[i] = c.phone(fmt.Sprintf("%d号机", i), c.worker)
+	}
+	take := func(f *phone) error {
+		_, err := c.care.TakeLease(ctx, f.who, f.id, NewLease{Division: village, Hours: 4, Spares: []SpareOrder{{vast.ID, 90}}}, nil)
+		return err
+	}
+	// All have been let through when the first lease is written.
+	var asked sync.WaitGroup
+	asked.Add(at)
+	g.beforeInsert(func(collection string, _ store.Query) {
+		if collection == leaseSchema.Name {
+			asked.Done()
+			asked.Wait()
+		}
+	})
+	errs := make([]error, at)
+	var all sync.WaitGroup
+	for i, f := range phones {
+		all.Go(func() { errs[i] = take(f) })
+	}
+	all.Wait()
+	g.beforeInsert(func(string, store.Query) {})
+	held := func() (units int) {
+		if err := c.care.allocations.Each(ctx, store.Query{Index: "due", Equal: []any{string(Promised)}}, func(a *Allocation) error {
+			units += int(a.QtyUnits)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return units
+	}
+	let := 0
+	for _, err := range errs {
+		var wrong *residents.FieldError
+		switch {
+		case err == nil:
+			let++
+		case !errors.As(err, &wrong) || wrong.Field != "spare":
+			t.Errorf("refused with %v", err)
+		}
+	}
+	if got := held(); got > MaxSpares || got != 90*let {
+		t.Errorf("%d devices were let through and %d units are held, want at most %d", let, got, MaxSpares)
+	}
+	for i, f := range phones {
+		if errs[i] == nil {
+			continue
+		}
+		if err := take(f); err == nil {
+			let++
+		}
+	}
+	if got := held(); let != 2 || got != 180 {
+		t.Errorf("asked again one after the other: %d devices hold %d units, want 2 with 180", let, got)
+	}
+	c.untilClean()
 }

@@ -1,10 +1,10 @@
 package care
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -170,16 +170,21 @@ func (s *Service) serveAll(ctx context.Context, by string, r *residents.Resident
 	if err != nil {
 		return nil, err
 	}
+	// What is promised is read first: what somebody hands over in between is
+	// then found twice, and not nowhere.
+	offered, err := s.promisedTo(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
 	received, _, err := s.allocations.Find(ctx, store.Query{
 		Index: "resident_state", Equal: []any{r.ID, string(HandedOver)}, Desc: true, Limit: 20,
 	})
 	if err != nil {
 		return nil, err
 	}
-	offered, err := s.promisedTo(ctx, r.ID)
-	if err != nil {
-		return nil, err
-	}
+	offered = slices.DeleteFunc(offered, func(a *Allocation) bool {
+		return slices.ContainsFunc(received, func(x *Allocation) bool { return x.ID == a.ID })
+	})
 	return &ScanResult{
 		AtMs: s.now().UnixMilli(), Resident: view, Needs: m.views(),
 		Offered: s.views(offered), Received: s.views(received),
@@ -646,7 +651,7 @@ func (s *Service) view(a *Allocation) AllocationView {
 		PINRequired: a.State == Promised && s.wantsProof(a) && !s.pictured(a), Photo: s.kept(a),
 	}
 	if a.State == HandedOver {
-		v.HandedOverMs, v.Proof, v.Carer = cmp.Or(a.GivenMs, a.EndedMs), a.Proof, a.Carer
+		v.HandedOverMs, v.Proof, v.Carer = a.givenMs(), a.Proof, a.Carer
 	}
 	if reason := a.leased(); reason.Code != "" {
 		v.Leased = &reason

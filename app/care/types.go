@@ -1,6 +1,7 @@
 package care
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/xingfuma/happycode/app/residents"
@@ -139,6 +140,9 @@ func (a *Allocation) counts() bool { return a.State == Promised || a.State == Ha
 // countsRightly leaves out what was given beyond a cap and is before a person:
 // nobody else's promise is taken back for it.
 func (a *Allocation) countsRightly() bool { return a.counts() && !a.OverCap }
+
+// givenMs is when what was handed over changed hands, Unix ms.
+func (a *Allocation) givenMs() int64 { return cmp.Or(a.GivenMs, a.EndedMs) }
 
 // heard says that a device knows of the promise.
 func (a *Allocation) heard() bool { return a.Lease != "" || a.Disputed != "" }
