@@ -14,6 +14,9 @@ func shardKey(county, name string) string {
 	return "hc:{" + county[:6] + "}:" + name
 }
 
+// taskKey names the lock of a task that is nobody's county's.
+func taskKey(task string) string { return "hc:{" + task + "}:worker" }
+
 // The keys of one generation, apart from the waiting lists.
 const (
 	keyLots  = "lots"

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -23,6 +22,7 @@ type Lines struct {
 	version string
 	gen     string
 	at      time.Time
+	moved   bool // units have come or gone since they were drawn
 }
 
 // Shut is the line of a lot that has given its part for now: nobody reaches it.
@@ -47,6 +47,10 @@ func (l *Lines) At() time.Time {
 	return l.at
 }
 
+// Moved says whether units have come from another county, or gone to one, since
+// the lines were drawn.
+func (l *Lines) Moved() bool { return l != nil && l.moved }
+
 // Open leaves the candidates whose lines somebody of this weight reaches, the
 // lowest line first and otherwise in their order: what nobody else is expected
 // to want is given before what is contested. lowest is the lowest line of all
@@ -70,6 +74,7 @@ func (l *Lines) Open(candidates []Candidate, weightMilli int64) (open []Candidat
 const (
 	fieldVersion = "|version"
 	fieldAt      = "|at"
+	fieldMoved   = "|moved"
 )
 
 // linesAge is how old lines may be. When nobody has planned for so long, they
@@ -102,19 +107,21 @@ func (e *Engine) PublishLines(ctx context.Context, county string, l *Lines) erro
 //
 // Errors: [ErrNotReady]; anything else is Redis, and safe to retry.
 func (e *Engine) FollowLines(ctx context.Context, county string) error {
-	var version *redis.StringCmd
+	var head *redis.SliceCmd
 	var gen string
 	if err := e.read(ctx, county, func(p redis.Pipeliner, s shard) {
 		gen = s.gen
-		version = p.HGet(ctx, s.key(keyLines), fieldVersion)
+		head = p.HMGet(ctx, s.key(keyLines), fieldVersion, fieldMoved)
 	}); err != nil {
 		return err
 	}
-	if errors.Is(version.Err(), redis.Nil) {
+	version, moved := head.Val()[0], head.Val()[1] != nil
+	if version == nil {
 		e.lines.Delete(county)
 		return nil
 	}
-	if known, ok := e.lines.Load(county); ok && known.(*Lines).version == version.Val() && known.(*Lines).gen == gen {
+	if known, ok := e.lines.Load(county); ok && known.(*Lines).version == text(version) && known.(*Lines).gen == gen &&
+		known.(*Lines).moved == moved {
 		return nil
 	}
 	var all *redis.MapStringStringCmd
@@ -124,11 +131,11 @@ func (e *Engine) FollowLines(ctx context.Context, county string) error {
 	}); err != nil {
 		return err
 	}
-	l := &Lines{milli: map[string]int64{}, gen: gen, version: all.Val()[fieldVersion]}
+	l := &Lines{milli: map[string]int64{}, gen: gen, version: all.Val()[fieldVersion], moved: all.Val()[fieldMoved] != ""}
 	for lot, text := range all.Val() {
 		n, err := strconv.ParseInt(text, 10, 64)
 		switch {
-		case lot == fieldVersion:
+		case lot == fieldVersion, lot == fieldMoved:
 		case err != nil:
 			return err
 		case lot == fieldAt:

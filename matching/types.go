@@ -45,6 +45,7 @@ type Offer struct {
 // Lot is one county's share of a lot: what the record calls a share.
 type Lot struct {
 	ID      string // share id, unique
+	Whole   string // the lot that it is a share of, where other counties have shares too; else ""
 	County  string // 12-digit county code
 	FromMs  int64  // usable from, Unix ms
 	UntilMs int64  // usable until (exclusive), Unix ms

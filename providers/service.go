@@ -34,6 +34,7 @@ type Service struct {
 	orgs   store.Collection[Organisation, *Organisation]
 	offers store.Collection[Offer, *Offer]
 	shares store.Collection[Share, *Share]
+	moves  store.Collection[Move, *Move]
 }
 
 func organisationsSchema() store.Schema {
@@ -61,7 +62,7 @@ func SharesSchema() store.Schema {
 
 // Schemas declares the collections of this package.
 func Schemas() []store.Schema {
-	return []store.Schema{organisationsSchema(), offersSchema(), SharesSchema()}
+	return []store.Schema{organisationsSchema(), offersSchema(), SharesSchema(), MovesSchema()}
 }
 
 // New makes a service. Record and Now are required.
@@ -71,6 +72,7 @@ func New(c Config) *Service {
 		orgs:   store.Of[Organisation](c.Record, organisationsSchema()),
 		offers: store.Of[Offer](c.Record, offersSchema()),
 		shares: store.Of[Share](c.Record, SharesSchema()),
+		moves:  store.Of[Move](c.Record, MovesSchema()),
 	}
 }
 
@@ -226,7 +228,8 @@ func keyedID(organisation, key string) string {
 	return "o" + hex.EncodeToString(sum[:16])
 }
 
-// divide numbers the lots and splits them over the counties.
+// divide numbers the lots and splits them over the counties. A county whose
+// part is 0 has an empty share, to which units can be moved.
 func (s *Service) divide(o *Offer, counties []string) {
 	weights := make([]int64, len(counties))
 	for i, county := range counties {
@@ -241,9 +244,7 @@ func (s *Service) divide(o *Offer, counties []string) {
 		lot.ID = fmt.Sprintf("%s-%d", o.ID, i+1)
 		lot.Shares = make(map[string]int64, len(counties))
 		for j, units := range splitter.split(lot.QtyUnits) {
-			if units > 0 {
-				lot.Shares[counties[j]] = units
-			}
+			lot.Shares[counties[j]] = units
 		}
 	}
 }
@@ -313,6 +314,14 @@ func (s *Service) Shares(ctx context.Context, offerID string) ([]*Share, error) 
 		return nil
 	})
 	return out, err
+}
+
+// MoveCollection is the handle through which app/care writes moves.
+func (s *Service) MoveCollection() store.Collection[Move, *Move] { return s.moves }
+
+// Moves visits an offer's moves between counties, oldest first.
+func (s *Service) Moves(ctx context.Context, offerID string, visit func(*Move) error) error {
+	return s.moves.Each(ctx, store.Query{Index: "offer", Equal: []any{offerID}}, visit)
 }
 
 // MarkWithdrawn says that a provider takes an offer back; app/care closes its

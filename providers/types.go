@@ -162,11 +162,12 @@ type Offer struct {
 
 // OfferLot is a quantity usable from–until, and how it is split over counties.
 type OfferLot struct {
-	ID       string           `json:"id"` // the offer's id + "-" + ordinal from 1
-	QtyUnits int64            `json:"qty_units"`
-	FromMs   int64            `json:"from_ms"`
-	UntilMs  int64            `json:"until_ms"`
-	Shares   map[string]int64 `json:"shares"` // 12-digit county code → units
+	ID       string `json:"id"` // the offer's id + "-" + ordinal from 1
+	QtyUnits int64  `json:"qty_units"`
+	FromMs   int64  `json:"from_ms"`
+	UntilMs  int64  `json:"until_ms"`
+	// Shares is what each county was given at first: 12-digit county code → units.
+	Shares map[string]int64 `json:"shares"`
 }
 
 // NewOffer is what a provider fills in.

@@ -34,6 +34,7 @@ func (s *Service) watchDeadlines(ctx context.Context) {
 		s.report(ctx, "expire needs", s.expireNeeds(ctx))
 		s.report(ctx, "close lots", s.closeLots(ctx))
 		s.report(ctx, "give back units in doubt", s.resolveWatched(ctx))
+		s.report(ctx, "move units between counties", s.moveUnits(ctx))
 		if n%settleEvery == 0 {
 			s.report(ctx, "settle what is unsettled", s.resettle(ctx))
 		}

@@ -370,7 +370,7 @@ func (s *Service) spareOffers(division, county string) []spareOffer {
 		x := spareOffer{openOffer: o}
 		var lots []providers.OfferLot
 		for _, lot := range o.lots {
-			if lot.Shares[county] > 0 && lot.FromMs <= now && now < lot.UntilMs {
+			if _, here := lot.Shares[county]; here && lot.FromMs <= now && now < lot.UntilMs {
 				lots = append(lots, lot)
 			}
 		}

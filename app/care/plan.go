@@ -104,7 +104,7 @@ func (s *Service) horizon(county string, now time.Time) int {
 	defer s.known.mu.RUnlock()
 	for _, o := range s.known.byID {
 		for _, lot := range o.lots {
-			if lot.Shares[county] > 0 {
+			if _, here := lot.Shares[county]; here {
 				until = max(until, lot.UntilMs)
 			}
 		}

@@ -305,6 +305,8 @@ type ShareStock struct {
 	HandedOverUnits int64  `json:"handed_over_units"`
 	ExpiredUnits    int64  `json:"expired_units"`
 	WithdrawnUnits  int64  `json:"withdrawn_units"`
+	MovedInUnits    int64  `json:"moved_in_units"`  // from other counties, ever; part of QtyUnits
+	MovedOutUnits   int64  `json:"moved_out_units"` // to other counties, ever; not part of it
 	FromMs          int64  `json:"from_ms"`
 	UntilMs         int64  `json:"until_ms"`
 	Closed          bool   `json:"closed"`
