@@ -370,7 +370,7 @@ func (s *Service) spareOffers(division, county string) []spareOffer {
 		x := spareOffer{openOffer: o}
 		var lots []providers.OfferLot
 		for _, lot := range o.lots {
-			if _, here := lot.Shares[county]; here && lot.FromMs <= now && now < lot.UntilMs {
+			if _, here := lot.Shares[county]; here && lot.Kept == 0 && lot.FromMs <= now && now < lot.UntilMs {
 				lots = append(lots, lot)
 			}
 		}
@@ -888,7 +888,7 @@ func (s *Service) spare(d *Device, l *Lease, o spareOffer, h matching.Hold) *All
 		State: Promised, Claim: strings.Join([]string{h.Household, h.Category.Field, h.Category.Period, strconv.FormatInt(h.Seq, 10)}, "|"),
 		Seq: h.Seq, CategoryCap: h.Category, OfferCap: h.OfferCap, Spare: true, SparePeriod: h.Category.Period, SpareSeq: h.Seq,
 		CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
-		PromisedMs: now, PromisedBy: l.Account, UntilMs: o.until(h.Lot),
+		PromisedMs: now, PromisedBy: l.Account, UntilMs: o.lot(h.Lot).UntilMs,
 		Reason: matching.Reason{
 			// Providers read it as well: it names neither the device nor whose it is.
 			Code: CodeSpare, ZH: "预留给下村的离线设备，交给当地有需要的居民。",

@@ -325,10 +325,22 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		if !m.resident.Consent.Allows(residents.ConsentMatching) {
 			candidates, misses = nil, nil
 		}
-		m.notFor[n.ID] = m.s.describe(misses)
 		weight := weightNow(n, m.resident.ScoreMilli, now)
 		open, _ := lines.Open(candidates, weight)
-		stands[n.ID] = standing{weight, lines, candidates}
+		at := standing{weightMilli: weight, lines: lines}
+		for _, c := range candidates {
+			switch opened := lines.Opened(c.Lot); {
+			case !c.Kept:
+			case opened:
+				misses = slices.DeleteFunc(misses, func(x matching.Miss) bool { return x.Offer == c.Offer })
+			default:
+				at.kept = append(at.kept, c)
+				continue
+			}
+			at.candidates = append(at.candidates, c)
+		}
+		m.notFor[n.ID] = m.s.describe(misses)
+		stands[n.ID] = at
 		request.Asks = append(request.Asks, matching.Ask{
 			Need: n.ID, Category: n.Category, Base: nextOrdinal(m.past[n.ID]), QtyUnits: wanted,
 			WeightMilli: weight, Cap: categoryCap(n.Category, now), Candidates: open,
@@ -436,6 +448,7 @@ type standing struct {
 	weightMilli int64
 	lines       *matching.Lines
 	candidates  []matching.Candidate
+	kept        []matching.Candidate // for others
 }
 
 // allocation is what a hold becomes when the record accepts it.
@@ -445,7 +458,7 @@ func (m *match) allocation(n *residents.Need, h matching.Hold, at standing) (_ *
 		return nil, false
 	}
 	now := m.s.now().UnixMilli()
-	until := o.until(h.Lot)
+	until := o.lot(h.Lot).UntilMs
 	return &Allocation{
 		Meta: store.Meta{ID: h.ID}, Need: n.ID, Resident: n.Resident, Household: m.resident.Household,
 		County: m.resident.County, Division: m.resident.Division, Category: n.Category,
@@ -470,7 +483,38 @@ func (m *match) given(n *residents.Need, o openOffer, h matching.Hold, at standi
 		// A reason of our own: what does not read as a number is no line.
 		g.WasMilli, _ = strconv.ParseInt(n.Reason.Facts["line_milli"], 10, 64)
 	}
+	if lot := o.lot(h.Lot); o.KeptFor(lot) != nil {
+		g.Kept, g.Opened = m.s.keptText(*o.KeptFor(lot)), !m.s.keptOf(o.Offer, lot).For(m.s.person(m.resident))
+	}
 	return matching.ReasonGiven(g)
+}
+
+// keptFor is the reason of somebody for whom there is nothing but what is kept for
+// others: what opens first. ok is false where nothing of that is left either.
+func (m *match) keptFor(ctx context.Context, n *residents.Need, at standing) (r matching.Reason, ok bool, err error) {
+	if len(at.kept) == 0 {
+		return r, false, nil
+	}
+	lots := make([]string, len(at.kept))
+	for i, c := range at.kept {
+		lots[i] = c.Lot
+	}
+	stock, err := m.s.engine.Stock(ctx, m.resident.County, lots)
+	if err != nil {
+		return r, false, err
+	}
+	var opens int64
+	for i, st := range stock {
+		o, known := m.s.offer(at.kept[i].Offer)
+		if !known || st.FreeUnits < 1 {
+			continue
+		}
+		lot := o.lot(st.ID)
+		if k := m.s.keptOf(o.Offer, lot); !ok || k.OpensMs < opens {
+			r, ok, opens = matching.ReasonWaitingKept(categoryText(n.Category), m.s.keptText(*o.KeptFor(lot)), k), true, k.OpensMs
+		}
+	}
+	return r, ok, nil
 }
 
 func categoryText(id string) matching.Text {
@@ -514,6 +558,11 @@ func (m *match) why(ctx context.Context, n *residents.Need, o matching.Outcome, 
 			return matching.ReasonWaitingLine(categoryText(n.Category), at.weightMilli, line, o.Position), nil
 		case len(at.candidates) > 0 && o.Why == matching.ShortNone: // what is above is given out as well
 			o.Why = matching.ShortStock
+		}
+		if o.Why == matching.ShortNone || o.Why == matching.ShortStock {
+			if kept, ok, err := m.keptFor(ctx, n, at); err != nil || ok {
+				return kept, err
+			}
 		}
 	}
 	return m.shortage(n, o), nil

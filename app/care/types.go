@@ -297,6 +297,7 @@ type ShownBy struct {
 type ShareStock struct {
 	Share           string `json:"share"`
 	Lot             string `json:"lot"`
+	Kept            int64  `json:"kept"` // for which of the offer's kept parts, from 1; 0: for everybody it serves
 	County          string `json:"county"`
 	QtyUnits        int64  `json:"qty_units"`
 	FreeUnits       int64  `json:"free_units"`
