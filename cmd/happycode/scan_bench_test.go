@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -200,6 +201,7 @@ func (w *benchTown) load(b *testing.B, url string, body func(n int) []byte) {
 	var next atomic.Int64
 	took := make([][]time.Duration, benchConnections)
 	b.ResetTimer()
+	busy := processTime(b)
 	var all sync.WaitGroup
 	for caller := range benchConnections {
 		all.Go(func() {
@@ -229,9 +231,20 @@ func (w *benchTown) load(b *testing.B, url string, body func(n int) []byte) {
 	times := slices.Concat(took...)
 	slices.Sort(times)
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
+	b.ReportMetric(float64((processTime(b)-busy).Microseconds())/float64(b.N), "cpu-µs/op")
 	if len(times) > 0 {
 		b.ReportMetric(float64(times[len(times)/2].Microseconds())/1000, "p50-ms")
 		b.ReportMetric(float64(times[len(times)*99/100].Microseconds())/1000, "p99-ms")
 	}
 }
 
+
+// processTime is how long this process, server and callers, has computed.
+func processTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
