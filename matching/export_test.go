@@ -28,6 +28,20 @@ func (e *Engine) ServerRun(ctx context.Context, county string) (string, error) {
 	return e.server(ctx, county)
 }
 
+// All are the choice's lots.
+func (c *Choice) All() (out []Candidate) {
+	for {
+		next, _, ok := c.at(len(out))
+		if !ok {
+			return out
+		}
+		out = append(out, next)
+	}
+}
+
+// FlushScripts has Redis forget the scripts.
+func (e *Engine) FlushScripts(ctx context.Context) error { return e.redis.ScriptFlush(ctx).Err() }
+
 // Pack is pack.
 func (h Hold) Pack() string { return h.pack() }
 

@@ -75,7 +75,7 @@ func (e *Engine) run(ctx context.Context, county, name string, keys func(shard) 
 			return nil, err
 		}
 		argv := append([]any{gen}, args...)
-		reply, err := e.scripts[name].Run(ctx, e.redis, keys(shard{county, gen}), argv...).Slice()
+		reply, err := e.eval(ctx, county, name, keys(shard{county, gen}), argv)
 		if err != nil {
 			return nil, fmt.Errorf("%s in county %s: %w", name, county, err)
 		}

@@ -140,7 +140,10 @@ type Ask struct {
 	QtyUnits    int64 // still wanted
 	WeightMilli int64 // priority on the waiting list
 	Cap         Cap   // the category's cap across all providers
-	Candidates  []Candidate
+	// Candidates are the lots that may serve it, in the order in which they are
+	// given; or Choice, which finds no more of them than are asked for.
+	Candidates []Candidate
+	Choice     *Choice
 }
 
 // Hold is units kept for a need until the record confirms or DeadlineMs.

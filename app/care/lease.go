@@ -848,7 +848,7 @@ func (s *Service) holdPortions(ctx context.Context, d *Device, l *Lease, order i
 	if err := s.committer.submit(ctx, proposals); err != nil {
 		return false, err
 	}
-	var promised, refused []matching.Hold
+	var refused []matching.Hold
 	var events []*Event
 	contradicted := false
 	for _, p := range proposals {
@@ -856,15 +856,11 @@ func (s *Service) holdPortions(ctx context.Context, d *Device, l *Lease, order i
 			refused, contradicted = append(refused, p.hold), contradicted || p.contradicts
 			continue
 		}
-		promised = append(promised, p.stored.hold())
 		events = append(events, promisedEvent(p.stored))
 	}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateness)
 	defer cancel()
-	if len(promised) > 0 {
-		if err := s.engine.Promise(late, l.County, promised); err != nil {
-			s.log.Warn("tell the matcher of spares", "lease", l.ID, "count", len(promised), "error", err)
-		}
+	if len(events) > 0 {
 		s.emit(late, events...)
 	}
 	if contradicted {

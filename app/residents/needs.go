@@ -129,26 +129,51 @@ func (s *Service) EachNeed(ctx context.Context, county string, state NeedState, 
 func (s *Service) ChangeNeed(ctx context.Context, id, by string, to NeedState, reason matching.Reason, now time.Time) (*Need, error) {
 	var unchanged *Need
 	n, err := s.needs.Change(ctx, id, func(n *Need) error {
-		if n.State == to {
-			if !to.Live() || sameReason(n.Reason, reason) {
-				unchanged = n
-				return errUnchanged
-			}
-		} else if !n.State.May(to) {
-			return fmt.Errorf("change need %s from %s to %s: %w", id, n.State, to, ErrTransition)
+		err := n.change(by, to, reason, now)
+		if errors.Is(err, errUnchanged) {
+			unchanged = n
 		}
-		// The history holds steps; the same step with other figures only
-		// renews the reason.
-		if n.State != to || n.Reason.Code != reason.Code {
-			n.Changes = append(n.Changes, Change{AtMs: store.Millis(now), By: by, From: n.State, To: to, Reason: reason})
-		}
-		n.State, n.Reason, n.UpdatedMs = to, reason, store.Millis(now)
-		return nil
+		return err
 	})
 	if errors.Is(err, errUnchanged) {
 		return unchanged, nil
 	}
 	return n, err
+}
+
+// ChangeNeedFrom is [Service.ChangeNeed] for a need that was read a moment ago:
+// where nobody has written it since, it is not read again. n stays as it is.
+func (s *Service) ChangeNeedFrom(ctx context.Context, n *Need, by string, to NeedState, reason matching.Reason, now time.Time) (*Need, error) {
+	next := *n
+	next.Changes = slices.Clip(n.Changes)
+	if err := next.change(by, to, reason, now); err != nil {
+		return s.ChangeNeed(ctx, n.ID, by, to, reason, now) // it may be another by now
+	}
+	err := s.needs.Replace(ctx, &next)
+	if errors.Is(err, store.ErrConflict) {
+		return s.ChangeNeed(ctx, n.ID, by, to, reason, now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &next, nil
+}
+
+func (n *Need) change(by string, to NeedState, reason matching.Reason, now time.Time) error {
+	if n.State == to {
+		if !to.Live() || sameReason(n.Reason, reason) {
+			return errUnchanged
+		}
+	} else if !n.State.May(to) {
+		return fmt.Errorf("change need %s from %s to %s: %w", n.ID, n.State, to, ErrTransition)
+	}
+	// The history holds steps; the same step with other figures only renews the
+	// reason.
+	if n.State != to || n.Reason.Code != reason.Code {
+		n.Changes = append(n.Changes, Change{AtMs: store.Millis(now), By: by, From: n.State, To: to, Reason: reason})
+	}
+	n.State, n.Reason, n.UpdatedMs = to, reason, store.Millis(now)
+	return nil
 }
 
 func sameReason(a, b matching.Reason) bool { return a.Code == b.Code && a.ZH == b.ZH && a.EN == b.EN }

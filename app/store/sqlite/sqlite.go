@@ -89,7 +89,7 @@ func Open(path string) (*Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open record %s: %w", path, err)
 	}
-	connector, err := connect(path, "query_only(1)", "cache_size(-16384)")
+	connector, err := connect(path, "query_only(1)", "cache_size(-16384)", "mmap_size(1073741824)")
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open record %s: %w", path, err), w.close())
 	}
@@ -478,7 +478,12 @@ func (r *Record) query(ctx context.Context, text string, args ...any) (*sql.Rows
 			_ = made.Close() // somebody else was faster
 		}
 	}
-	rows, err := s.(*sql.Stmt).QueryContext(ctx, args...)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// A look takes microseconds; watching the caller's context meanwhile would
+	// cost two goroutines each.
+	rows, err := s.(*sql.Stmt).QueryContext(context.WithoutCancel(ctx), args...)
 	return rows, r.broken(err)
 }
 
