@@ -68,9 +68,17 @@ func TestReasonsAreComplete(t *testing.T) {
 		"declined":          matching.ReasonDeclined(),
 		"expired":           matching.ReasonNeedExpired(),
 		"handed_over":       matching.ReasonHandedOver(),
-		"withdrawn":         matching.ReasonWithdrawn(),
+		"withdrawn":         matching.ReasonWithdrawn(""),
 		"record_full":       matching.ReasonRecordFull(),
 		"record_claimed":    matching.ReasonRecordClaimed(),
+		"waiting_rest":      matching.ReasonWaitingRest(),
+		"reduced":           matching.ReasonReduced(),
+		"changed":           matching.ReasonChanged(matching.Edit{Why: "asked", WasUnits: 5, Units: 3, WasUrgency: 2, Urgency: 3, WasUntilMs: 1, Note: true}),
+		"open_now":          matching.ReasonConsidered(1200, 900, 1),
+		"below_line":        matching.ReasonConsidered(1200, 1800, 1),
+		"even_later":        matching.ReasonConsidered(1200, matching.Shut, 1),
+		"gone":              matching.ReasonConsidered(1200, 900, 0),
+		"next_scan":         matching.ReasonNextScan(),
 	}
 	all["offer"] = matching.ReasonOfferWithdrawn()
 	for code, r := range all {

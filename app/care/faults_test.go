@@ -229,7 +229,7 @@ func TestNeedWithdrawnDuringItsScanLosesNoUnits(t *testing.T) {
 	if err := c.care.committer.submit(ctx, []*proposal{p}); err != nil || p.stored == nil {
 		t.Fatalf("commit: %v, refused with %+v", err, p.refused)
 	}
-	if _, err := c.care.WithdrawNeed(ctx, c.worker, n.ID); err != nil {
+	if _, err := c.care.WithdrawNeed(ctx, c.worker, n.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.care.engine.Promise(ctx, county, []matching.Hold{p.stored.hold()}); err != nil {

@@ -1063,7 +1063,7 @@ func (s *Service) release(ctx context.Context, l *Lease, a *Allocation) error {
 		return err
 	}
 	if !n.State.Live() {
-		return s.endPromises(ctx, n.ID, byWorker, matching.ReasonWithdrawn())
+		return s.endPromises(ctx, n.ID, byWorker, matching.ReasonWithdrawn(""))
 	}
 	return nil
 }

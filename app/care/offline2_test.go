@@ -235,7 +235,7 @@ func TestSpareForNobodyOnTheList(t *testing.T) {
 		needs[i] = c.need(r, "meal", 1, 3)
 	}
 	withdraw := func(n *residents.Need) {
-		if _, err := c.care.WithdrawNeed(ctx, c.worker, n.ID); err != nil {
+		if _, err := c.care.WithdrawNeed(ctx, c.worker, n.ID, ""); err != nil {
 			t.Fatal(err)
 		}
 	}

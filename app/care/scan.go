@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -300,7 +301,8 @@ type match struct {
 	before   history   // of the resident; not whole where it was not read
 
 	// changed: more has become of the resident's allocations than fresh says;
-	// lost: a need had ended, and what was promised to it went back.
+	// lost: a need had ended, or asks for less, and what was promised to it went
+	// back.
 	changed bool
 	lost    atomic.Bool
 
@@ -424,9 +426,11 @@ func (m *match) once(ctx context.Context, first bool) (again bool, err error) {
 		m.place[n.ID] = o.Position
 		delete(m.notFor, n.ID)
 		if o.ShortUnits > 0 {
-			if m.short[n.ID], err = m.why(ctx, n, o, person, stands[n.ID]); err != nil {
+			why, err := m.why(ctx, n, o, person, stands[n.ID])
+			if err != nil {
 				return false, err
 			}
+			m.short[n.ID] = m.noted(why, stands[n.ID], o.Position)
 		} else {
 			delete(m.short, n.ID)
 		}
@@ -528,7 +532,21 @@ func (m *match) given(n *residents.Need, o openOffer, h matching.Hold, at standi
 	if lot := o.lot(h.Lot); o.KeptFor(lot) != nil {
 		g.Kept, g.Opened = m.s.keptText(*o.KeptFor(lot)), !m.s.keptOf(o.Offer, lot).For(m.s.person(m.resident))
 	}
-	return matching.ReasonGiven(g)
+	return m.noted(matching.ReasonGiven(g), at, 0)
+}
+
+// noted adds the figures of the moment to a reason, for whoever asks later.
+func (m *match) noted(r matching.Reason, at standing, position int64) matching.Reason {
+	facts := map[string]string{
+		"score_milli":  strconv.FormatInt(m.resident.ScoreMilli, 10),
+		"weight_milli": strconv.FormatInt(at.weightMilli, 10),
+	}
+	if position > 0 {
+		facts["position"] = strconv.FormatInt(position, 10)
+	}
+	maps.Copy(facts, r.Facts)
+	r.Facts = facts
+	return r
 }
 
 // keptFor is the reason of somebody for whom there is nothing but what is kept for
@@ -653,12 +671,16 @@ func (m *match) finish(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for _, n := range m.needs {
 		g.Go(func() error {
+			seen := n.V
 			ended, err := m.s.advance(gctx, n, m.past[n.ID], m.by, m.short[n.ID])
 			if err != nil {
 				return err
 			}
 			if ended {
 				m.lost.Store(true)
+			}
+			if err := m.fit(gctx, n, seen); err != nil {
+				return err
 			}
 			if m.unlist[n.ID] && n.State.Live() && m.wanted(n) > 0 {
 				m.s.wait(gctx, n, m.resident.ScoreMilli)
@@ -679,6 +701,27 @@ func (m *match) finish(ctx context.Context) error {
 	return g.Wait()
 }
 
+// fit takes back what this match has promised beyond what the need asks for:
+// somebody may have lowered that since it was read, at the version seen. Of the
+// two, whoever writes later sees the other.
+func (m *match) fit(ctx context.Context, n *residents.Need, seen int64) error {
+	if !slices.ContainsFunc(m.fresh, func(a *Allocation) bool { return a.Need == n.ID }) {
+		return nil
+	}
+	if n.V == seen {
+		current, err := m.s.needs.Get(ctx, n.ID)
+		if err != nil {
+			return err
+		}
+		*n = *current
+	}
+	if v := needView(n, m.past[n.ID]); !n.State.Live() || v.PromisedUnits+v.GivenUnits <= n.QtyUnits {
+		return nil
+	}
+	m.lost.Store(true)
+	return m.s.trim(ctx, n, m.by, matching.ReasonReduced())
+}
+
 // wait puts a need on the matcher's waiting list; the engine keeps what Redis
 // does not take now.
 func (s *Service) wait(ctx context.Context, n *residents.Need, scoreMilli int64) {
@@ -697,6 +740,9 @@ func (m *match) views() []NeedView {
 		v := needView(n, m.past[n.ID])
 		if r, ok := m.short[n.ID]; ok {
 			v.Reason = r
+			if v.LeftUnits < n.QtyUnits {
+				v.Rest = r
+			}
 		}
 		v.Position = m.place[n.ID]
 		if m.wanted(n) > 0 {
@@ -710,7 +756,7 @@ func (m *match) views() []NeedView {
 func needView(n *residents.Need, past []*Allocation) NeedView {
 	v := NeedView{
 		ID: n.ID, Category: n.Category, QtyUnits: n.QtyUnits, Urgency: n.Urgency, State: n.State,
-		Reason: n.Reason, UntilMs: n.UntilMs, CreatedMs: n.CreatedMs,
+		Reason: n.Reason, UntilMs: n.UntilMs, CreatedMs: n.CreatedMs, Asked: n.Asked,
 	}
 	for _, a := range past {
 		switch a.State {
@@ -720,7 +766,16 @@ func needView(n *residents.Need, past []*Allocation) NeedView {
 			v.GivenUnits += a.QtyUnits
 		}
 	}
+	v.LeftUnits = max(0, n.QtyUnits-v.PromisedUnits-v.GivenUnits)
+	if n.State == residents.NeedPromised && v.LeftUnits > 0 {
+		v.Rest = n.Rest
+	}
 	return v
+}
+
+// queued says whether a need is on a waiting list, whole or in part.
+func queued(n *residents.Need) bool {
+	return n.State == residents.NeedWaiting || n.State == residents.NeedPromised && n.Rest.Code != "" && n.Rest.Code != matching.CodeExpired
 }
 
 func (s *Service) person(r *residents.Resident) matching.Person {

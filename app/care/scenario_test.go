@@ -61,7 +61,7 @@ func TestScenarioOfTheLastDays(t *testing.T) {
 	grants := c.lasting("cash", 500_000, 400, county)
 	c.lasting("meal", 9, 0, other)
 	c.clock.advance(90 * time.Minute)
-	if _, err := c.care.WithdrawNeed(ctx, c.worker, changed.ID); err != nil {
+	if _, err := c.care.WithdrawNeed(ctx, c.worker, changed.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 

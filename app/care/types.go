@@ -224,10 +224,13 @@ type NeedView struct {
 	QtyUnits      int64               `json:"qty_units"`
 	PromisedUnits int64               `json:"promised_units"`
 	GivenUnits    int64               `json:"given_units"`
-	Urgency       int                 `json:"urgency"` // 1..4
+	LeftUnits     int64               `json:"left_units"` // neither promised nor given yet
+	Urgency       int                 `json:"urgency"`    // 1..4
 	State         residents.NeedState `json:"state"`
 	Reason        matching.Reason     `json:"reason"`
+	Rest          matching.Reason     `json:"rest"`     // why what is left waits beside a promise; empty where nothing does
 	Position      int64               `json:"position"` // on the waiting list, from 1; 0: not waiting
+	Asked         int64               `json:"asked"`    // how often what is asked was changed; an edit names it
 	UntilMs       int64               `json:"until_ms"`
 	CreatedMs     int64               `json:"created_ms"`
 	NotServed     []NotServed         `json:"not_served,omitempty"`
