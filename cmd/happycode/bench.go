@@ -138,6 +138,7 @@ type figures struct {
 	Engine         *bench.EngineResult         `json:"engine,omitempty"`
 	RedisBenchmark *bench.RedisBenchmarkResult `json:"redis_benchmark,omitempty"`
 	Ratios         map[string]float64          `json:"ratios"`
+	CPU            cpuFigures                  `json:"cpu_us"`
 	Verified       *bool                       `json:"verified,omitempty"` // by bench all
 }
 
@@ -153,6 +154,22 @@ type cityFigures struct {
 	Offers    int `json:"offers"`
 	Needs     int `json:"needs_each"`
 	Left      int `json:"codes_left"`
+}
+
+// cpuFigures are microseconds of processor time for each answer, in the
+// processes that bench started itself; 0 where that is not known. On a busy
+// machine they say more than rates do.
+type cpuFigures struct {
+	EmptyPost float64 `json:"empty_post"`
+	Scan      float64 `json:"scan"`
+	ScanRedis float64 `json:"scan_redis"`
+}
+
+func each(spent time.Duration, answers int64) float64 {
+	if answers == 0 {
+		return 0
+	}
+	return float64(spent.Microseconds()) / float64(answers)
 }
 
 // The ratios.
@@ -275,7 +292,9 @@ func (p *program) measureYardstick(ctx context.Context, l load, f *figures) erro
 	defer bar.end()
 	closed := l.with(p, bar.set)
 	closed.Rate = 0 // what the machine can do, not what it is asked for
-	f.EmptyPost, err = bench.Yardstick(ctx, address, closed)
+	if f.EmptyPost, err = bench.Yardstick(ctx, address, closed); err == nil {
+		f.CPU.EmptyPost = each(c.cpu(), f.EmptyPost.Answers+f.EmptyPost.WarmedUp)
+	}
 	return err
 }
 
@@ -352,6 +371,9 @@ func (p *program) tell(f *figures, path string) error {
 		if v, ok := f.Ratios[r.name]; ok {
 			fmt.Fprintf(p.out, "%s%-34s%.3f\n", pad(r.zh, 30), r.en, v)
 		}
+	}
+	if f.CPU != (cpuFigures{}) {
+		fmt.Fprintf(p.out, "每次应答的处理器时间 processor time of an answer, µs: 空 POST empty POST %.0f，扫码 scan %.0f，其 Redis its Redis %.0f\n", f.CPU.EmptyPost, f.CPU.Scan, f.CPU.ScanRedis)
 	}
 	if s := f.Scans; s != nil {
 		loop := "闭环 closed loop"

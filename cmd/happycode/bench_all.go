@@ -69,13 +69,14 @@ func (p *program) everything(ctx context.Context, l load, o cityOrder, dir strin
 		"DATA": filepath.Join(dir, "data"), "ACCESS_LOG": "off", "TRUSTED_PROXIES": "127.0.0.0/8", "KEY_FILE": "", "PUBLIC_HOST": "",
 	}
 	l.city, l.redis = filepath.Join(dir, "data", benchFolder), set.RedisURL
+	var redis *child // nil: somebody else's
 	if l.redis == "" {
 		server, url, err := p.startRedis(ctx, filepath.Join(dir, "redis"))
 		if err != nil {
 			return err
 		}
 		defer server.end()
-		l.redis = url
+		redis, l.redis = server, url
 		given["REDIS_URL"] = url
 	}
 	listener, err := listenOn("127.0.0.1:0")
@@ -101,7 +102,7 @@ func (p *program) everything(ctx context.Context, l load, o cityOrder, dir strin
 	if err := own.measureYardstick(ctx, l, f); err != nil {
 		return err
 	}
-	err = own.underLoad(ctx, l, city, f, filepath.Join(dir, "server.log"))
+	err = own.underLoad(ctx, l, city, f, redis, filepath.Join(dir, "server.log"))
 	if ctx.Err() != nil {
 		err = nil // the verdict says that it was interrupted
 	}
@@ -112,7 +113,7 @@ func (p *program) everything(ctx context.Context, l load, o cityOrder, dir strin
 }
 
 // underLoad starts the server, puts load on it, and verifies while it runs.
-func (p *program) underLoad(ctx context.Context, l load, city *bench.City, f *figures, logFile string) error {
+func (p *program) underLoad(ctx context.Context, l load, city *bench.City, f *figures, redis *child, logFile string) error {
 	log, err := os.Create(logFile)
 	if err != nil {
 		return err
@@ -127,9 +128,12 @@ func (p *program) underLoad(ctx context.Context, l load, city *bench.City, f *fi
 		text, _ := os.ReadFile(logFile)
 		return say("服务没有启动", "the server did not start", errors.Join(err, errorOf(lastLines(string(text), 5))))
 	}
+	served, held := server.cpu(), redis.cpu()
 	if err := p.measureScans(ctx, l, city, f); err != nil || ctx.Err() != nil {
 		return err
 	}
+	answers := f.Scans.Answers + f.Scans.WarmedUp + int64(f.Scans.Sampled)
+	f.CPU.Scan, f.CPU.ScanRedis = each(server.cpu()-served, answers), each(redis.cpu()-held, answers)
 	s, err := p.beside(ctx)
 	if err != nil {
 		return err

@@ -64,6 +64,9 @@ func TestBench(t *testing.T) {
 	if f.Engine.Calls == 0 || f.Engine.Holds != 2*f.Engine.Calls {
 		t.Errorf("the matcher alone: got %+v, want that every need is held", f.Engine)
 	}
+	if f.CPU.EmptyPost <= 0 {
+		t.Errorf("processor time: got %+v", f.CPU)
+	}
 	for _, name := range []string{ratioScans, ratioP99, ratioEngine} {
 		if f.Ratios[name] <= 0 {
 			t.Errorf("ratio %s: got %v", name, f.Ratios[name])
