@@ -3,6 +3,7 @@ package matching
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -69,7 +70,11 @@ func ReasonGiven(g Given) Reason {
 		facts["weight_milli"], facts["line_milli"] = strconv.FormatInt(g.WeightMilli, 10), strconv.FormatInt(g.LineMilli, 10)
 	}
 	zh := "“" + g.Offer.ZH + "” " + n + " " + g.Unit.ZH
-	en := n + " " + g.Unit.en() + " of “" + g.Offer.en() + "”"
+	units := n + " " + g.Unit.en()
+	if g.Units != 1 && g.Unit.EN != "" && !strings.HasSuffix(g.Unit.EN, "s") {
+		units += "s"
+	}
+	en := units + " of “" + g.Offer.en() + "”"
 	switch {
 	case g.Waited && g.WasMilli > g.LineMilli:
 		facts["was_milli"] = strconv.FormatInt(g.WasMilli, 10)
@@ -98,7 +103,7 @@ func ReasonGiven(g Given) Reason {
 	return Reason{
 		CodeGiven,
 		"已匹配：“" + g.Offer.ZH + "”有余量，按需派发 " + n + " " + g.Unit.ZH + "。",
-		"Matched: “" + g.Offer.en() + "” has stock; given: " + n + " " + g.Unit.en() + ".",
+		"Matched: “" + g.Offer.en() + "” has stock; given: " + units + ".",
 		facts,
 	}
 }
