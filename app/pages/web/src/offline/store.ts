@@ -157,11 +157,12 @@ export async function wipe(db: DB, note = ""): Promise<void> {
   await tx.done;
 }
 
-/** Destroys the list when its time is over; says whether it did. */
+/** Destroys the list when its time is over, and forgets old tries of PINs; says whether the list is gone. */
 export async function expire(db: DB): Promise<boolean> {
+  const clock = await openClock(db);
+  await forgetTries(db, clock.now());
   const lease = await single(db, "lease");
   if (!lease) return false;
-  const clock = await openClock(db);
   const over = clock.now() >= lease.until_ms;
   if (over) await wipe(db, "offline.list_over");
   await keepClock(db, clock);
@@ -282,7 +283,7 @@ export async function tryFor(db: DB, who: string, nowMs: number): Promise<boolea
 }
 
 /** Forgets the wrong PINs whose time is over. */
-export async function forgetTries(db: DB, nowMs: number): Promise<void> {
+async function forgetTries(db: DB, nowMs: number): Promise<void> {
   const tx = db.transaction("wrong", "readwrite", strict);
   for (let at = await tx.store.openCursor(); at; at = await at.continue()) {
     if (at.value.untilMs <= nowMs) void at.delete();
