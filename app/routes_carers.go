@@ -22,7 +22,7 @@ func carerRoutes() []Route {
 			ZH: "停用代持人，其码即刻失效", EN: "End a carer's time; the carer's code ends at once", Request: carerEndRequest{}, Response: carerView{}},
 		// Not idempotent: the PIN would have to be kept.
 		{Method: "POST", Path: "/residents/:id/carers/:carer/pin", Name: "resetCarerPIN", Handler: (*App).resetCarerPIN, Roles: caseworkers, Scope: ScopeResident, Purpose: "reset_carer_pin",
-			ZH: "重设代持人 PIN,仅在本次应答中显示，已登录的即刻退出", EN: "Give a carer a new PIN, told in this answer only; the carer's sessions end at once", Response: carerPINView{}},
+			ZH: "重设代持人 PIN,已登录的即刻退出", EN: "Give a carer a new PIN; the carer's sessions end at once", Response: carerPINView{}},
 		{Method: "GET", Path: "/residents/:id/carers/:carer/code.svg", Name: "getCarerCodeSVG", Handler: (*App).getCarerCodeSVG, Roles: caseworkers, Scope: ScopeResident, Purpose: "view_code",
 			ZH: "代持人的码图(SVG)", EN: "A carer's code as SVG", ContentType: "image/svg+xml"},
 		{Method: "GET", Path: "/residents/:id/history", Name: "listHistory", Handler: (*App).listHistory, Roles: personal, Scope: ScopeResident, Purpose: "view_history",

@@ -96,9 +96,13 @@ func ReasonGiven(g Given) Reason {
 	if g.WeightMilli > 0 { // else somebody decided without the lines
 		facts["weight_milli"], facts["line_milli"] = strconv.FormatInt(g.WeightMilli, 10), strconv.FormatInt(g.LineMilli, 10)
 	}
+	units := n + " " + g.Unit.en()
+	if g.Units != 1 && g.Unit.EN != "" && !strings.HasSuffix(g.Unit.EN, "s") {
+		units += "s"
+	}
 	kept, keptEN := g.source()
 	zh := "“" + g.Offer.ZH + "” " + n + " " + g.Unit.ZH + kept
-	en := n + " " + g.Unit.en() + " of “" + g.Offer.en() + "”" + keptEN
+	en := units + " of “" + g.Offer.en() + "”" + keptEN
 	switch {
 	case g.Waited && g.WasMilli > g.LineMilli:
 		facts["was_milli"] = strconv.FormatInt(g.WasMilli, 10)
@@ -127,7 +131,7 @@ func ReasonGiven(g Given) Reason {
 	return Reason{
 		CodeGiven,
 		"已匹配：“" + g.Offer.ZH + "”有余量，按需派发 " + n + " " + g.Unit.ZH + kept + "。",
-		"Matched: “" + g.Offer.en() + "” has stock; given: " + n + " " + g.Unit.en() + keptEN + ".",
+		"Matched: “" + g.Offer.en() + "” has stock; given: " + units + keptEN + ".",
 		facts,
 	}
 }

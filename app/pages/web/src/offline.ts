@@ -13,10 +13,10 @@ import { newID, sign } from "./offline/record";
 import { type Refusal, Roster, type Thing } from "./offline/rules";
 import { Fault, type Me, Server } from "./offline/server";
 import { type Shown, sheet } from "./offline/sheet";
-import { type DB, ListGone, Overtaken, type Row, type Singles, append, expire, forget, givenBy, keepClock, openClock, openHandover, openStore, rows, sealHandover, single, takeNote, wipe } from "./offline/store";
+import { type DB, type Kept, ListGone, Overtaken, type Row, type Singles, append, expire, forget, givenBy, keepClock, openClock, openHandover, openStore, rows, sealHandover, single, takeNote, wipe } from "./offline/store";
 import { synchronise } from "./offline/sync";
 import { syncTag } from "./offline/worker";
-import type { Bundle, Handover } from "./offline/types";
+import type { Bundle } from "./offline/types";
 import { type KeySet, cardNumber, extract, keysOf, verify } from "./token";
 
 const root = byID("offline");
@@ -50,7 +50,7 @@ let clock: Clock;
 let device: Singles["device"] | undefined;
 let lease: Singles["lease"] | undefined;
 let queue: Row[] = [];
-let handovers = new Map<string, Handover>();
+let handovers = new Map<string, Kept>();
 let work: Work | undefined;
 let me: Me | undefined;
 let reach: Reach = navigator.onLine ? "unknown" : "no";
@@ -250,7 +250,7 @@ async function give(shown: Shown, thing: Thing, pin: boolean): Promise<Refusal |
       device.keys.privateKey,
     );
     try {
-      await append(db, await sealHandover(device.queueKey, handover), lease.id);
+      await append(db, await sealHandover(device.queueKey, handover, thing.item), lease.id);
     } catch (error) {
       if (error instanceof Overtaken) continue;
       if (error instanceof ListGone) return "list_over";
@@ -519,10 +519,10 @@ function showPerson(shown: Shown): void {
 function queueBox(): HTMLElement {
   if (queue.length === 0) return el("section", { id: "off-queue" });
   const row = (r: Row): HTMLElement => {
-    const h = handovers.get(r.id);
-    const item = h ? work?.roster.item(h.allocation) : undefined;
+    const kept = handovers.get(r.id);
+    const h = kept?.record;
     const person = h ? work?.roster.person(h.resident) : undefined;
-    const what = item && h ? `${parts.title(item)} ${parts.amount(item, h.qty_units)}` : t("offline.number", r.seq);
+    const what = work && h ? `${parts.title(kept.what)} ${parts.amount(kept.what, h.qty_units)}` : t("offline.number", r.seq);
     const kind = r.state === "accepted" || r.state === "known" ? "tag good" : r.state === "waiting" ? "state state-waiting" : "tag hot";
     return el(
       "li",

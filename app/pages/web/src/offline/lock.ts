@@ -1,6 +1,6 @@
 // The lock on the list: the six digits and the phone's own key, both needed.
 import { argon2Verify, argon2id } from "hash-wasm";
-import { type Box, type DB, ListGone, type Singles, forgetTries, keep, listTries, rightFor, seal, single, tryFor, unseal, wipe } from "./store";
+import { type Box, type DB, ListGone, type Singles, keep, listTries, rightFor, seal, single, tryFor, unseal, wipe } from "./store";
 import type { Bundle } from "./types";
 
 // Argon2id: 32 MiB, two passes. Measured in Chromium on a slow phone's speed
@@ -40,7 +40,6 @@ export async function refresh(db: DB, key: CryptoKey, bundle: Bundle, throughSeq
   }
   await tx.done;
   if (held?.id !== bundle.lease.id) throw new ListGone();
-  await forgetTries(db, bundle.server_ms);
 }
 
 /** Opens the list. A try is counted before it is made; the tenth wrong one destroys the list. */

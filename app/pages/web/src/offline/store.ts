@@ -4,7 +4,7 @@ import { type DBSchema, type IDBPDatabase, openDB } from "idb";
 import { Clock, type Mark } from "./clock";
 import { type Queued, waiting } from "./queue";
 import type { Given } from "./rules";
-import type { Handover, Lease } from "./types";
+import type { Handover, Item, Lease } from "./types";
 
 /** What stands in the database under fixed names. */
 export interface Singles {
@@ -157,11 +157,12 @@ export async function wipe(db: DB, note = ""): Promise<void> {
   await tx.done;
 }
 
-/** Destroys the list when its time is over; says whether it did. */
+/** Destroys the list when its time is over, and forgets old tries of PINs; says whether the list is gone. */
 export async function expire(db: DB): Promise<boolean> {
+  const clock = await openClock(db);
+  await forgetTries(db, clock.now());
   const lease = await single(db, "lease");
   if (!lease) return false;
-  const clock = await openClock(db);
   const over = clock.now() >= lease.until_ms;
   if (over) await wipe(db, "offline.list_over");
   await keepClock(db, clock);
@@ -240,19 +241,27 @@ export async function unseal(key: CryptoKey, about: string, box: Box): Promise<A
   return crypto.subtle.decrypt({ name: "AES-GCM", iv: new Uint8Array(box.iv), additionalData: text(about) }, key, box.data);
 }
 
-export async function sealHandover(key: CryptoKey, h: Handover): Promise<Row> {
-  const box = await seal(key, "handover " + h.seq, text(JSON.stringify(h)));
-  return { seq: h.seq, id: h.id, allocation: h.allocation, state: "waiting", box };
+/** A handover as the phone keeps it: the record that the server gets, and what it was, to be shown when it stands on no list any more. */
+export interface Kept {
+  record: Handover;
+  what: Pick<Item, "title_zh" | "title_en" | "category" | "unit">;
 }
 
-export async function openHandover(key: CryptoKey, row: Row): Promise<Handover> {
-  return JSON.parse(new TextDecoder().decode(await unseal(key, "handover " + row.seq, row.box))) as Handover;
+export async function sealHandover(key: CryptoKey, record: Handover, item: Item): Promise<Row> {
+  const { title_zh, title_en, category, unit } = item;
+  const kept: Kept = { record, what: { title_zh, title_en, category, unit } };
+  const box = await seal(key, "handover " + record.seq, text(JSON.stringify(kept)));
+  return { seq: record.seq, id: record.id, allocation: record.allocation, state: "waiting", box };
+}
+
+export async function openHandover(key: CryptoKey, row: Row): Promise<Kept> {
+  return JSON.parse(new TextDecoder().decode(await unseal(key, "handover " + row.seq, row.box))) as Kept;
 }
 
 /** What was given, of the rows whose handover is known by its id. */
-export function givenBy(rows: Row[], handovers: Map<string, Handover>): Given[] {
+export function givenBy(rows: Row[], handovers: Map<string, Kept>): Given[] {
   return rows.flatMap((row) => {
-    const h = handovers.get(row.id);
+    const h = handovers.get(row.id)?.record;
     return h ? { seq: row.seq, state: row.state, allocation: h.allocation, resident: h.resident, need: h.need, qty_units: h.qty_units } : [];
   });
 }
@@ -274,7 +283,7 @@ export async function tryFor(db: DB, who: string, nowMs: number): Promise<boolea
 }
 
 /** Forgets the wrong PINs whose time is over. */
-export async function forgetTries(db: DB, nowMs: number): Promise<void> {
+async function forgetTries(db: DB, nowMs: number): Promise<void> {
   const tx = db.transaction("wrong", "readwrite", strict);
   for (let at = await tx.store.openCursor(); at; at = await at.continue()) {
     if (at.value.untilMs <= nowMs) void at.delete();

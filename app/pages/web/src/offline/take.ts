@@ -85,8 +85,8 @@ async function showPlace(k: Taking, device: string | undefined): Promise<void> {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     void act(k, form, async () => {
-      const id = device ?? (await register(k, name.value.trim()));
-      showChoices(k, id, division, await k.server.choices(id, division));
+      device ??= await register(k, name.value.trim()); // once, whatever fails after it
+      showChoices(k, device, division, await k.server.choices(device, division));
     });
   });
   k.box.replaceChildren(form);
