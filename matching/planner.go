@@ -97,6 +97,9 @@ type Planner struct {
 	people     []Person
 	seen       []drip.Arrival
 	demands    []drip.Demand
+	shared     bool // some lots have shares in other counties
+	last       drip.Plan
+	waiting    []Asker // the first demands of the last plan, in their order
 }
 
 type planLot struct {
@@ -142,6 +145,7 @@ func (p *Planner) follow() error {
 	if p.forecast != nil && slices.EqualFunc(entries, p.entries, same) {
 		return nil
 	}
+	p.shared = slices.ContainsFunc(entries, func(e entry) bool { return e.lot.Whole != "" })
 	p.entries, p.lots, p.shape, p.index = entries, make([]planLot, len(entries)), make([]drip.Lot, len(entries)), map[string]int32{}
 	p.fits, p.same, p.byCategory = map[likeness][]int32{}, map[string][]int32{}, make([][]int32, len(p.Categories))
 	for i, e := range entries {
@@ -399,6 +403,7 @@ func (p *Planner) Plan(now time.Time, stock map[string]Stock, waiting []Asker) (
 		}
 	}
 	demands := p.demands[:0]
+	p.waiting = p.waiting[:0]
 	for _, a := range byWeight(waiting) {
 		if category, ok := p.categories[a.Category]; ok && a.Units > 0 {
 			until := a.UntilMs
@@ -408,12 +413,17 @@ func (p *Planner) Plan(now time.Time, stock map[string]Stock, waiting []Asker) (
 			demands = append(demands, drip.Demand{
 				Weight: float64(a.WeightMilli) / 1000, Units: float64(a.Units), FromMs: nowMs, UntilMs: until, Fits: p.Fits(a.Person, category),
 			})
+			p.waiting = append(p.waiting, a)
 		}
 	}
 	p.demands = p.forecast.Rest(nowMs, p.reserve(), known, demands)
-	plan := drip.Make(p.shape, p.demands)
+	if p.shared {
+		p.last = drip.MakeTraced(p.shape, p.demands)
+	} else {
+		p.last = drip.Make(p.shape, p.demands)
+	}
 	lines := map[string]int64{}
-	for i, line := range plan.Line {
+	for i, line := range p.last.Line {
 		l := &p.lots[i]
 		if (l.offer.Pace == PaceDrip || l.offer.Pace == "") && line > 0 && nowMs < l.fetchMs {
 			lines[l.lot.ID] = int64(math.Round(line * 1000))
