@@ -27,6 +27,8 @@ const (
 	keyWaits = "waits"
 	keyFreed = "freed"
 	keyLines = "lines"
+
+	keyOutlook = "outlook"
 )
 
 // shard makes the keys of one generation of a county.
@@ -48,7 +50,7 @@ func (s shard) keys(names ...string) []string {
 
 // all is every key of the generation but its waiting lists.
 func (s shard) all() []string {
-	return s.keys(keyLots, keyHolds, keyDue, keySeen, keyCaps, keyWaits, keyFreed, keyLines)[1:]
+	return s.keys(keyLots, keyHolds, keyDue, keySeen, keyCaps, keyWaits, keyFreed, keyLines, keyOutlook)[1:]
 }
 
 // checkCounty accepts division codes at county level.

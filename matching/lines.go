@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -61,6 +63,14 @@ func (l *Lines) At() time.Time {
 	return l.at
 }
 
+// Version changes whenever lines are drawn; "" where there are none.
+func (l *Lines) Version() string {
+	if l == nil {
+		return ""
+	}
+	return l.version
+}
+
 // Moved says whether units have come from another county, or gone to one, since
 // the lines were drawn.
 func (l *Lines) Moved() bool { return l != nil && l.moved }
@@ -100,15 +110,18 @@ const (
 // are as good as none, so that nothing spoils behind an old line.
 const linesAge = 6 * PlanEvery
 
-// PublishLines puts the lines of a county where every process finds them, in
+// PublishLines puts the lines and the outlook of a county where every process finds them, in
 // place of those before. They belong to the generation: a county that is
 // rebuilt has none until it is planned again.
 //
 // Errors: [ErrNotReady], [ErrRequest]; anything else is Redis, and safe to
 // retry.
-func (e *Engine) PublishLines(ctx context.Context, county string, l *Lines) error {
-	now, version := e.now(), rand.Text()
-	args := []any{version, now.UnixMilli()}
+func (e *Engine) PublishLines(ctx context.Context, county string, l *Lines, o *Outlook) error {
+	outlook, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("outlook of county %s: %w", county, err)
+	}
+	args := []any{rand.Text(), e.now().UnixMilli(), outlook}
 	for _, lot := range slices.Sorted(maps.Keys(l.milli)) {
 		if err := checkName("lot", lot); err != nil {
 			return err
@@ -121,7 +134,7 @@ func (e *Engine) PublishLines(ctx context.Context, county string, l *Lines) erro
 		}
 		args = append(args, lot+fieldOpen, 1)
 	}
-	if _, err := e.run(ctx, county, "lines", func(s shard) []string { return s.keys(keyLines) }, args); err != nil {
+	if _, err := e.run(ctx, county, "lines", func(s shard) []string { return s.keys(keyLines, keyOutlook) }, args); err != nil {
 		return err
 	}
 	return e.FollowLines(ctx, county)

@@ -29,7 +29,7 @@ func TestUnitsLeaveAndCome(t *testing.T) {
 		}
 		_, err := r.Freed(ctx, r.county, true)
 		r.ok(err)
-		r.ok(r.PublishLines(ctx, r.county, matching.NewLines(map[string]int64{"a": 1000})))
+		r.ok(r.PublishLines(ctx, r.county, matching.NewLines(map[string]int64{"a": 1000}), nil))
 		if r.Lines(r.county).Moved() {
 			t.Fatal("lines that were just drawn are to be drawn again")
 		}
@@ -46,7 +46,7 @@ func TestUnitsLeaveAndCome(t *testing.T) {
 		if !r.Lines(r.county).Moved() {
 			t.Fatal("units left, and the lines are not drawn again")
 		}
-		r.ok(r.PublishLines(ctx, r.county, matching.NewLines(map[string]int64{"a": 1000})))
+		r.ok(r.PublishLines(ctx, r.county, matching.NewLines(map[string]int64{"a": 1000}), nil))
 		if r.Lines(r.county).Moved() {
 			t.Fatal("lines drawn after units left are to be drawn again")
 		}

@@ -82,6 +82,7 @@ type Service struct {
 	grace     time.Duration
 	pinAbove  *int64
 	token     string // names this process where one is elected
+	movedBy   string // the plans by which units were last moved
 
 	allocations store.Collection[Allocation, *Allocation]
 	events      store.Collection[Event, *Event]

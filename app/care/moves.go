@@ -21,24 +21,14 @@ const remembered = 30 * time.Minute
 // in another.
 const maxShifts = 64
 
-// proposedMove is units that a county is to give to another.
-type proposedMove struct {
-	offer       string
-	lot         string
-	from, to    string // counties
-	units       int64
-	weightMilli int64
-	waits       bool
-}
-
 // beginMove writes a move into the ledger and carries it as far as it goes.
 // Where the giving share is giving already, that move is carried on instead.
-func (s *Service) beginMove(ctx context.Context, p proposedMove) (*providers.Move, error) {
-	sh, err := s.shares.Get(ctx, providers.ShareID(p.lot, p.from))
+func (s *Service) beginMove(ctx context.Context, t matching.Transfer) (*providers.Move, error) {
+	sh, err := s.shares.Get(ctx, providers.ShareID(t.Lot, t.From))
 	if err != nil {
 		return nil, err
 	}
-	to, err := s.shares.Get(ctx, providers.ShareID(p.lot, p.to))
+	to, err := s.shares.Get(ctx, providers.ShareID(t.Lot, t.To))
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +38,7 @@ func (s *Service) beginMove(ctx context.Context, p proposedMove) (*providers.Mov
 	now := s.now().UnixMilli()
 	m := &providers.Move{
 		Meta: store.Meta{ID: sh.NextMove()}, Offer: sh.Offer, Lot: sh.Lot, Category: sh.Category, Organisation: sh.Organisation,
-		From: p.from, To: p.to, QtyUnits: p.units, WeightMilli: p.weightMilli, Waits: p.waits,
+		From: t.From, To: t.To, QtyUnits: t.Units, WeightMilli: t.WeightMilli, Waits: t.Waits,
 		Stage: providers.MoveBegun, BegunMs: now, AtMs: now,
 	}
 	if err := s.moves.Insert(ctx, m); errors.Is(err, store.ErrDuplicate) {
@@ -231,31 +221,93 @@ const moving = "moves"
 const electedFor = 5 * time.Second
 
 // moveUnits is what the elected process does in each tick: it finishes what
-// crashes have left.
+// crashes have left, and where counties have planned anew it moves units
+// between them.
 func (s *Service) moveUnits(ctx context.Context) error {
 	mine, err := s.engine.Elect(ctx, moving, s.token, max(5*s.tick, electedFor))
 	if err != nil || !mine {
 		return err
 	}
-	return s.finishMoves(ctx)
+	if err := s.finishMoves(ctx); err != nil {
+		return err
+	}
+	plans := ""
+	for _, county := range s.counties() {
+		plans += s.engine.Lines(county).Version() + "|"
+	}
+	if plans == s.movedBy {
+		return nil
+	}
+	s.movedBy = plans
+	return s.transfer(ctx)
+}
+
+// movesAtOnce is how many moves one round begins; the next round has the rest,
+// by newer plans.
+const movesAtOnce = 200
+
+// transfer begins the moves that the counties' plans call for. A county that
+// refuses, has no plan or is not planned since units came or went takes no
+// part: it would be given twice.
+func (s *Service) transfer(ctx context.Context) error {
+	outlooks := map[string]*matching.Outlook{}
+	for _, county := range s.counties() {
+		o, err := s.engine.Outlook(ctx, county)
+		if err != nil && !errors.Is(err, matching.ErrNotReady) {
+			return err
+		}
+		if o != nil {
+			outlooks[county] = o
+		}
+	}
+	if err := s.withoutOpenMoves(ctx, outlooks); err != nil {
+		return err
+	}
+	var errs []error
+	for i, t := range matching.Transfers(outlooks) {
+		if i == movesAtOnce {
+			break
+		}
+		if _, err := s.beginMove(ctx, t); err != nil && !errors.Is(err, matching.ErrNotReady) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// withoutOpenMoves leaves out the counties to which, or from which, units are
+// still to be moved: their plans do not know of these.
+func (s *Service) withoutOpenMoves(ctx context.Context, outlooks map[string]*matching.Outlook) error {
+	return s.openMoves(ctx, func(m *providers.Move) error {
+		delete(outlooks, m.From)
+		delete(outlooks, m.To)
+		return nil
+	})
+}
+
+func (s *Service) openMoves(ctx context.Context, visit func(*providers.Move) error) error {
+	for _, stage := range []providers.Stage{providers.MoveBegun, providers.MoveTaken, providers.MoveAdded} {
+		if err := s.moves.Each(ctx, store.Query{Index: "stage", Equal: []any{string(stage)}}, visit); err != nil {
+			return fmt.Errorf("list moves: %w", err)
+		}
+	}
+	return nil
 }
 
 // finishMoves carries on what others have left, and drops the marks of what is
 // long done. One that fails holds no other up.
 func (s *Service) finishMoves(ctx context.Context) error {
+	var open []*providers.Move
+	if err := s.openMoves(ctx, func(m *providers.Move) error {
+		open = append(open, m)
+		return nil
+	}); err != nil {
+		return err
+	}
 	var errs []error
-	for _, stage := range []providers.Stage{providers.MoveBegun, providers.MoveTaken, providers.MoveAdded} {
-		var open []*providers.Move
-		if err := s.moves.Each(ctx, store.Query{Index: "stage", Equal: []any{string(stage)}}, func(m *providers.Move) error {
-			open = append(open, m)
-			return nil
-		}); err != nil {
-			return fmt.Errorf("list moves: %w", err)
-		}
-		for _, m := range open {
-			if _, err := s.carryOn(ctx, m); err != nil && !errors.Is(err, matching.ErrNotReady) {
-				errs = append(errs, err)
-			}
+	for _, m := range open {
+		if _, err := s.carryOn(ctx, m); err != nil && !errors.Is(err, matching.ErrNotReady) {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(append(errs, s.dropShifts(ctx))...)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store/sqlite"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
@@ -48,7 +49,7 @@ func (p *pair) post() {
 
 // move has the near county give units to the far one.
 func (p *pair) move(units int64) (*providers.Move, error) {
-	return p.care.beginMove(p.t.Context(), proposedMove{lot: p.lot, from: county, to: farCounty, units: units, weightMilli: 1000, waits: true})
+	return p.care.beginMove(p.t.Context(), matching.Transfer{Lot: p.lot, From: county, To: farCounty, Units: units, WeightMilli: 1000, Waits: true})
 }
 
 // free are the free units of the two counties in the matcher, and the units of
@@ -107,7 +108,7 @@ func TestUnitsMoveBetweenCounties(t *testing.T) {
 	if _, err := p.care.shares.Change(t.Context(), giver, func(sh *providers.Share) error { return sh.Reserve("somebody-0", 7) }); err != nil {
 		t.Fatal(err)
 	}
-	m, err = p.care.beginMove(t.Context(), proposedMove{lot: p.lot, from: farCounty, to: county, units: 2})
+	m, err = p.care.beginMove(t.Context(), matching.Transfer{Lot: p.lot, From: farCounty, To: county, Units: 2})
 	if err != nil || m.Stage != providers.MoveRefused {
 		t.Fatalf("two of one unit: %v, %v; want refused", m, err)
 	}
@@ -244,5 +245,77 @@ func TestMovesLeftForLong(t *testing.T) {
 			t.Fatalf("died at write %d: %d and %d free, the record has %v", writes, near, far, qty)
 		}
 		p.clean(false)
+	}
+}
+
+// One county has people waiting, the other nobody: by the next plans the units
+// are where the people are, and those are served; and so in two processes, of
+// which one does the moving.
+func TestUnitsGoWhereSomebodyWaits(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	first := p.care
+	second := p.again()
+	round := func() {
+		t.Helper()
+		for _, s := range []*Service{first, second} {
+			for _, c := range []string{county, farCounty} {
+				if err := s.worker.Tick(t.Context(), c); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.moveUnits(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	round()
+	waiting := 0
+	var people []*residents.Resident
+	for range 8 {
+		r, _ := p.resident(village, "meal", 1, 4)
+		people = append(people, r)
+		if len(p.scan(r).Offered) == 0 {
+			waiting++
+		}
+	}
+	if waiting != 3 {
+		t.Fatalf("%d of 8 wait for five meals", waiting)
+	}
+	p.clock.advance(matching.PlanEvery)
+	round()
+	round()
+	for _, r := range people {
+		if got := p.scan(r); len(got.Offered) != 1 {
+			t.Fatalf("somebody still has %d promises", len(got.Offered))
+		}
+	}
+	report := p.clean(false)
+	if report.Moves == 0 || report.Promised != 8 {
+		t.Fatalf("%d moves, %d promised", report.Moves, report.Promised)
+	}
+	_, _, before := p.free()
+	if before[1] > 2 || before[0]+before[1] != 10 {
+		t.Fatalf("the record has %v after three were served with the other county's units", before)
+	}
+	// Nobody waits any more: nothing comes back.
+	for range 3 {
+		p.clock.advance(matching.PlanEvery)
+		round()
+	}
+	if _, _, now := p.free(); now != before {
+		t.Fatalf("the record has %v, and before %v: units swing though nobody waits", now, before)
+	}
+	p.clean(false)
+	// What moved is told to the ledger and the audit log.
+	for _, id := range []string{"offer.moved_out", "offer.moved_in"} {
+		e, err := p.care.events.Get(t.Context(), providers.ShareID(p.lot, farCounty)+"#1:"+id)
+		if err != nil || e.QtyUnits < 1 {
+			t.Errorf("the event %s: %+v, %v", id, e, err)
+		}
+	}
+	// The one that did the moving dies: after its time the other does.
+	if mine, err := second.engine.Elect(t.Context(), moving, second.token, electedFor); err != nil || mine {
+		t.Fatalf("two processes are elected at once (%v)", err)
 	}
 }

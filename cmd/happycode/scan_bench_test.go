@@ -238,7 +238,6 @@ func (w *benchTown) load(b *testing.B, url string, body func(n int) []byte) {
 	}
 }
 
-
 // processTime is how long this process, server and callers, has computed.
 func processTime(b *testing.B) time.Duration {
 	b.Helper()
