@@ -392,13 +392,19 @@ func TestOfferFieldsAreNamed(t *testing.T) {
 		{"kept", func(n *providers.NewOffer) { n.Kept = make([]providers.Kept, 21) }},
 		{"kept[0].group", func(n *providers.NewOffer) { n.Kept = []providers.Kept{{PerMille: 300}} }},
 		{"kept[0].group", func(n *providers.NewOffer) { n.Kept = []providers.Kept{{Group: "rich", PerMille: 300}} }},
-		{"kept[1].division", func(n *providers.NewOffer) { n.Kept = []providers.Kept{{Group: "elderly", PerMille: 300}, {Division: "330599000000", PerMille: 1}} }},
+		{"kept[1].division", func(n *providers.NewOffer) {
+			n.Kept = []providers.Kept{{Group: "elderly", PerMille: 300}, {Division: "330599000000", PerMille: 1}}
+		}},
 		{"kept[0].division", func(n *providers.NewOffer) { n.Kept = []providers.Kept{{Division: deqing, PerMille: 300}} }},
 		{"kept[0].division", func(n *providers.NewOffer) { n.Kept = []providers.Kept{{Division: huzhou, PerMille: 300}} }},
 		{"kept[0].permille", func(n *providers.NewOffer) { n.Kept = []providers.Kept{{Group: "elderly"}} }},
 		{"kept[0].permille", func(n *providers.NewOffer) { n.Kept = []providers.Kept{{Group: "elderly", PerMille: 1001}} }},
-		{"kept[1].permille", func(n *providers.NewOffer) { n.Kept = []providers.Kept{{Group: "elderly", PerMille: 600}, {Division: wuxing, PerMille: 401}} }},
-		{"kept[1].group", func(n *providers.NewOffer) { n.Kept = []providers.Kept{{Division: wuxing, PerMille: 1}, {Division: wuxing, PerMille: 1}} }},
+		{"kept[1].permille", func(n *providers.NewOffer) {
+			n.Kept = []providers.Kept{{Group: "elderly", PerMille: 600}, {Division: wuxing, PerMille: 401}}
+		}},
+		{"kept[1].group", func(n *providers.NewOffer) {
+			n.Kept = []providers.Kept{{Division: wuxing, PerMille: 1}, {Division: wuxing, PerMille: 1}}
+		}},
 		{"handover.how", func(n *providers.NewOffer) { n.Handover.How = "" }},
 		{"handover.place", func(n *providers.NewOffer) { n.Handover.Place = " " }},
 		{"handover.place_en", func(n *providers.NewOffer) { n.Handover.PlaceEN = strings.Repeat("x", 201) }},
