@@ -74,25 +74,36 @@ const (
 	askMore
 )
 
-// round makes one call and returns the asks that want further lots.
-func (m *matching) round(ctx context.Context, open []int, round int) (more []int, err error) {
-	args := []any{m.e.now().Add(m.e.lease).UnixMilli(), m.r.Household, inFlight, len(open)}
+// command is what hold.lua is called with for the asks that are open.
+func (m *matching) command(open []int, round int) (keys func(shard) []string, args []any, err error) {
+	args = []any{m.e.now().Add(m.e.lease).UnixMilli(), m.r.Household, inFlight, len(open)}
 	for _, i := range open {
 		a := &m.r.Asks[i]
 		limit := a.Cap.withField(a.Category)
 		args = append(args, a.Need, a.Base, a.QtyUnits, -a.WeightMilli, a.Category, limit.Field, limit.Period, limit.Limit)
 		if args, err = m.name(args, i, round); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	var gen string
-	reply, err := m.e.run(ctx, m.r.County, "hold", func(s shard) []string {
-		gen = s.gen
+	return func(s shard) []string {
 		keys := s.keys(keyLots, keyHolds, keyDue, keySeen, keyCaps, keyWaits)
 		for _, i := range open {
 			keys = append(keys, s.wait(m.r.Asks[i].Category))
 		}
 		return keys
+	}, args, nil
+}
+
+// round makes one call and returns the asks that want further lots.
+func (m *matching) round(ctx context.Context, open []int, round int) (more []int, err error) {
+	keys, args, err := m.command(open, round)
+	if err != nil {
+		return nil, err
+	}
+	var gen string
+	reply, err := m.e.run(ctx, m.r.County, "hold", func(s shard) []string {
+		gen = s.gen
+		return keys(s)
 	}, args)
 	if err != nil {
 		return nil, err

@@ -52,6 +52,12 @@ func BenchmarkScan(b *testing.B) {
 		address := w.listen(b, app.Listener, app.Shutdown)
 		w.load(b, "http://"+address+"/", func(int) []byte { return []byte("{}") })
 	})
+	b.Run("record", func(b *testing.B) {
+		for b.Loop() {
+			b.ReportMetric(w.resident, "B/resident")
+			b.ReportMetric(w.need, "B/need")
+		}
+	})
 	var first atomic.Int64
 	b.Run("first", func(b *testing.B) {
 		w.load(b, w.base+"/api/v1/scans", func(int) []byte {
@@ -59,12 +65,12 @@ func BenchmarkScan(b *testing.B) {
 			if n > int64(len(w.bodies)) {
 				b.Error("more scans than residents: give -residents or -benchtime")
 			}
-			return w.bodies[n%int64(len(w.bodies))]
+			return w.bodies[(n-1)%int64(len(w.bodies))]
 		})
 	})
 	b.Run("again", func(b *testing.B) {
-		seen := min(first.Load(), int64(len(w.bodies)))
-		w.load(b, w.base+"/api/v1/scans", func(n int) []byte { return w.bodies[1+int64(n)%(seen-1)] })
+		seen := max(1, min(first.Load(), int64(len(w.bodies))))
+		w.load(b, w.base+"/api/v1/scans", func(n int) []byte { return w.bodies[int64(n)%seen] })
 	})
 }
 
@@ -75,6 +81,8 @@ type benchTown struct {
 	base   string
 	tokens []string
 	bodies [][]byte // scans of everybody's code
+
+	resident, need float64 // bytes in the record
 }
 
 func newBenchTown(b *testing.B, people, offers int) *benchTown {
@@ -122,6 +130,7 @@ func newBenchTown(b *testing.B, people, offers int) *benchTown {
 	}
 	check(g.Wait())
 
+	before := w.recordBytes(b)
 	table := bytes.NewBufferString("姓名,身份证号,区划代码,评分,同意\n")
 	for n := range people {
 		fmt.Fprintf(table, "测试,%s,%s,%d,是\n", idNumber(n), village, 300+n%700)
@@ -135,6 +144,8 @@ func newBenchTown(b *testing.B, people, offers int) *benchTown {
 			table.WriteString("姓名,身份证号,区划代码,评分,同意\n")
 		}
 	}
+	w.resident = (w.recordBytes(b) - before) / float64(people)
+	before = w.recordBytes(b)
 	for after := ""; ; {
 		page, next, err := s.residents.List(ctx, county, after, store.MaxPage)
 		check(err)
@@ -160,6 +171,7 @@ func newBenchTown(b *testing.B, people, offers int) *benchTown {
 			break
 		}
 	}
+	w.need = (w.recordBytes(b) - before) / float64(people)
 	for n := range 4 * benchConnections {
 		t, _, err := s.accounts.MintToken(ctx, "bench", accounts.NewToken{Label: fmt.Sprint("bench ", n), Role: accounts.Caseworker, Division: county})
 		check(err)
@@ -169,10 +181,21 @@ func newBenchTown(b *testing.B, people, offers int) *benchTown {
 	web, err := s.application()
 	check(err)
 	w.base = "http://" + w.listen(b, web.Listen, func() error { return web.Shutdown(context.Background()) })
-	for s.care.Ready(ctx) != nil {
-		time.Sleep(10 * time.Millisecond)
-	}
+	eventually(b, time.Minute, "the counties to be rebuilt", func() error { return s.care.Ready(ctx) })
 	return w
+}
+
+// recordBytes is the size of the record's files.
+func (w *benchTown) recordBytes(b *testing.B) (sum float64) {
+	b.Helper()
+	for _, name := range []string{recordFile, recordFile + "-wal"} {
+		info, err := os.Stat(filepath.Join(w.settings.Data, name))
+		if err != nil {
+			b.Fatal(err)
+		}
+		sum += float64(info.Size())
+	}
+	return sum
 }
 
 // listen serves until the benchmark ends.
