@@ -79,6 +79,7 @@ type App struct {
 	gate    *gate
 	press   *press.Press
 	prints  prints
+	live    *hub
 	// dummyPIN is a hash that no PIN is of, checked where there is none.
 	dummyPIN string
 	// hashing has room for as many PIN checks as may run at once: each takes
@@ -117,6 +118,7 @@ func New(c Config) (*App, error) {
 	a.press = press.New(press.Config{
 		Residents: c.Residents, Audit: c.Audit, Tree: c.Tree, Keys: c.Keys, Host: c.Settings.PublicHost, FontFile: c.Settings.Font,
 	})
+	a.live = newHub(c.Care, c.Now)
 	a.routes = table()
 	a.metrics = newMetrics(a)
 	a.replays = store.Of[replay](c.Record, replaySchema)
@@ -189,6 +191,7 @@ func (a *App) Listen(l net.Listener) error {
 // Shutdown stops accepting, lets requests under way finish, and returns; ctx
 // bounds the wait.
 func (a *App) Shutdown(ctx context.Context) error {
+	a.live.close() // its answers would not end by themselves
 	if err := a.fiber.ShutdownWithContext(ctx); err != nil {
 		return fmt.Errorf("stop serving: %w", err)
 	}

@@ -234,6 +234,9 @@ func matrix(w *world) map[string]row {
 // needRows are what is done with a need that is there.
 func needRows(need string) map[string]row {
 	return map[string]row{
+		"listWaiting":  {cells("s+-+-rrrr++"), "/api/v1/waiting?county=" + county, nil, ""},
+		"showWaiting":  {workers, "/waiting", nil, ""},
+		"getLive":      {anybody, "/api/v1/live?wait_s=0", nil, ""},
 		"editNeed":     {workersHere, "/api/v1/needs/" + need, func(*world) any { return needEdit{Reason: "other", Asked: new(int64(0))} }, ""},
 		"getNeedStory": {selfHere, "/api/v1/needs/" + need + "/story", nil, ""},
 		"showNeed":     {selfHere, "/needs/" + need, nil, ""},

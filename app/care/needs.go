@@ -43,7 +43,7 @@ func (s *Service) AddNeed(ctx context.Context, p accounts.Principal, n residents
 		return nil, err
 	}
 	s.emit(ctx, &Event{
-		Meta: store.Meta{ID: need.ID + ":open"}, AtMs: need.CreatedMs, County: need.County, Kind: "need.opened",
+		Meta: store.Meta{ID: need.ID + ":open"}, AtMs: need.CreatedMs, County: need.County, Division: need.Division, Kind: KindOpened,
 		Resident: r.ID, Need: need.ID, QtyUnits: need.QtyUnits, By: p.Account,
 	})
 	return need, nil
@@ -177,7 +177,7 @@ func (s *Service) Events(ctx context.Context, county, organisation, after string
 // so that several allocations of one need cannot be told to belong together.
 func (e Event) ForProvider() Event {
 	e.ID, e.Allocation = fingerprint(e.Organisation, e.ID), fingerprint(e.Organisation, e.Allocation)
-	e.Resident, e.Need, e.By = "", "", ""
+	e.Resident, e.Need, e.By, e.Division = "", "", "", ""
 	return e
 }
 

@@ -834,7 +834,7 @@ func (s *Service) view(a *Allocation) AllocationView {
 
 func promisedEvent(a *Allocation) *Event {
 	return &Event{
-		Meta: store.Meta{ID: a.ID + ":promised"}, AtMs: a.PromisedMs, County: a.County, Kind: "allocation.promised",
+		Meta: store.Meta{ID: a.ID + ":promised"}, AtMs: a.PromisedMs, County: a.County, Division: a.Division, Kind: "allocation.promised",
 		Organisation: a.Organisation, Offer: a.Offer, Resident: a.Resident, Need: a.Need, Allocation: a.ID,
 		Share: a.Share, QtyUnits: a.QtyUnits, By: a.PromisedBy, Reason: a.Reason,
 	}

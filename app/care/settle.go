@@ -428,7 +428,7 @@ func settledElsewhere(err error) bool {
 func (s *Service) needEvent(n *residents.Need, kind string, at int64, by string, reason matching.Reason) *Event {
 	return &Event{
 		Meta: store.Meta{ID: fmt.Sprintf("%s:%s:%d", n.ID, kind, int64(len(n.Changes))+n.Forgotten)}, AtMs: at,
-		County: n.County, Kind: "need." + kind, Resident: n.Resident, Need: n.ID,
+		County: n.County, Division: n.Division, Kind: "need." + kind, Resident: n.Resident, Need: n.ID,
 		QtyUnits: n.QtyUnits, By: by, Reason: reason,
 	}
 }

@@ -158,10 +158,15 @@ type redemption struct {
 // Event is one thing that happened, for the ledger of events. It carries ids
 // and quantities, never a name.
 type Event struct {
-	store.Meta   `bson:",inline"`
-	AtMs         int64           `json:"at_ms"`
+	store.Meta `bson:",inline"`
+	AtMs       int64 `json:"at_ms"`
+	// TellMs is when it was written into the ledger (Unix ms, by its writer's
+	// clock): whoever follows the ledger reads in this order. An event that was
+	// written late has a late TellMs.
+	TellMs       int64           `json:"tell_ms"`
 	County       string          `json:"county"`
-	Kind         string          `json:"kind"` // "need.opened", "allocation.promised", …
+	Division     string          `json:"division"` // of the person; "" where it is about nobody
+	Kind         string          `json:"kind"`     // "need.opened", "allocation.promised", …
 	Organisation string          `json:"organisation"`
 	Offer        string          `json:"offer"`
 	Resident     string          `json:"resident"`
@@ -193,6 +198,7 @@ var (
 		{Name: "at", Fields: []string{"at_ms"}},
 		{Name: "county", Fields: []string{"county", "at_ms"}},
 		{Name: "organisation", Fields: []string{"organisation", "at_ms"}},
+		{Name: "told", Fields: []string{"tell_ms"}},
 	}}
 )
 

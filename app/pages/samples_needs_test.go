@@ -32,5 +32,16 @@ func needSamples(s *Site, lang string) []sample {
 	ended.Need.Reason = Text{"需求已撤回：居民提出。", "The need was withdrawn: the resident asked for it."}
 	unready := told(samplePage(s, lang, "caseworker", "/needs/n1"))
 	unready.Ready = false
-	return []sample{{"need", edited}, {"need_own", own}, {"need_ended", ended}, {"need_unready", unready}}
+	waiting := Waiting{
+		Form: sampleForm(samplePage(s, lang, "caseworker", "/waiting"), map[string][]string{"category": {""}}), Place: "吴兴区", Ready: true,
+		Categories: []Choice{{Text: Text{"全部类别", "All kinds"}}, {Value: "meal", Text: Text{"助餐", "Meals"}}}, Next: "/waiting?after=meal.50",
+		Rows: []WaitingRow{
+			{Need: "n1", Who: "李＊＊", CardTail: "5569", Place: "吴兴区 · 月河街道 · 马军巷社区居委会", Category: Text{"助餐", "Meals"}, Left: Amount{Units: 2, Unit: portion}, Urgency: 3, Position: 1, Weight: "1.200", Line: "1.800", Reason: below, SinceMs: sampleNow - sampleDay, UntilMs: sampleNow + 2*sampleDay},
+			{Need: "n2", Who: "张＊＊", CardTail: "7186", Place: "吴兴区 · 月河街道 · 月河社区居委会", Category: Text{"救助金", "Cash aid"}, Left: Amount{Units: 60000, Money: true}, Urgency: 2, Position: 1, Weight: "0.900", Reason: Text{"合适的资源目前已派完，有余量时自动安排。", "Everything suitable is given out at present; you are served as soon as there is more."}, SinceMs: sampleNow - 4*sampleDay},
+		},
+	}
+	nobody := Waiting{Form: sampleForm(samplePage(s, lang, "admin", "/waiting"), nil), Place: "吴兴区", Ready: true, Counties: []Choice{{Value: "330502000000", Text: Text{"吴兴区", ""}}}, Categories: waiting.Categories}
+	restoring := nobody
+	restoring.Ready = false
+	return []sample{{"waiting", waiting}, {"waiting_none", nobody}, {"waiting_restoring", restoring}, {"need", edited}, {"need_own", own}, {"need_ended", ended}, {"need_unready", unready}}
 }
