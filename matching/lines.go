@@ -94,6 +94,7 @@ func (e *Engine) PublishLines(ctx context.Context, county string, l *Lines) erro
 	if _, err := e.run(ctx, county, "lines", func(s shard) []string { return s.keys(keyLines) }, args); err != nil {
 		return err
 	}
+	e.hearing(county).missed.Store(false)
 	return e.FollowLines(ctx, county)
 }
 
