@@ -87,6 +87,8 @@ type App struct {
 	hashing   chan struct{}
 	reading   chan struct{} // room for photosAtOnce
 	photoWait time.Duration // for a place there
+
+	startedMs int64 // Unix ms
 }
 
 // Schemas are the collections the application itself keeps.
@@ -114,6 +116,7 @@ func New(c Config) (*App, error) {
 		Config: c, trusted: c.Settings.TrustedProxies, limits: newLimiter(c.Now), gate: newGate(c.Now),
 		imports: imports{at: map[string]importView{}}, dummyPIN: vault.HashSecret(rand.Text()),
 		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), reading: make(chan struct{}, photosAtOnce), photoWait: photoTime,
+		startedMs: store.Millis(c.Now()),
 	}
 	a.press = press.New(press.Config{
 		Residents: c.Residents, Audit: c.Audit, Tree: c.Tree, Keys: c.Keys, Host: c.Settings.PublicHost, FontFile: c.Settings.Font,

@@ -137,6 +137,7 @@ func (e *Engine) PublishLines(ctx context.Context, county string, l *Lines, o *O
 	if _, err := e.run(ctx, county, "lines", func(s shard) []string { return s.keys(keyLines, keyOutlook) }, args); err != nil {
 		return err
 	}
+	e.hearing(county).missed.Store(false)
 	return e.FollowLines(ctx, county)
 }
 
