@@ -155,7 +155,7 @@ func matrix(w *world) map[string]row {
 		"setStatus":          with(workersHere, api+person+"/status", func(*world) any { return statusRequest{"active"} }),
 		"listNeeds":          get(selfHere, api+person+"/needs"),
 		"createNeed":         with(selfHere, api+person+"/needs", func(*world) any { return needRequest{Category: "legal", QtyUnits: 1} }),
-		"withdrawNeed":       with(selfHere, api+"/needs/"+need+"/withdraw", nil),
+		"withdrawNeed":       with(selfHere, api+"/needs/"+need+"/withdraw", func(*world) any { return needWithdrawal{Reason: "solved"} }),
 		"listReceived":       get(selfHere, api+person+"/list"),
 		"listLooks":          get(selfHere, api+person+"/views"),
 		"createScan":         with(workersHere, api+"/scans", func(w *world) any { return scanRequest{w.digits(w.person)} }),
