@@ -24,6 +24,7 @@ type Catalogue struct {
 type listing struct {
 	offers  map[string]Offer
 	shelves map[shelf][]entry
+	racks   map[shelf]*rack   // the same shelves
 	changes map[string]uint64 // county → how often its shelves have changed
 }
 
@@ -40,7 +41,7 @@ type entry struct {
 // NewCatalogue makes an empty catalogue.
 func NewCatalogue() *Catalogue {
 	c := &Catalogue{}
-	c.current.Store(&listing{offers: map[string]Offer{}, shelves: map[shelf][]entry{}, changes: map[string]uint64{}})
+	c.current.Store(&listing{offers: map[string]Offer{}, shelves: map[shelf][]entry{}, racks: map[shelf]*rack{}, changes: map[string]uint64{}})
 	return c
 }
 
@@ -83,7 +84,7 @@ func (c *Catalogue) change(alter func(*listing, map[shelf]bool)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.current.Load()
-	next := &listing{offers: maps.Clone(old.offers), shelves: maps.Clone(old.shelves), changes: maps.Clone(old.changes)}
+	next := &listing{offers: maps.Clone(old.offers), shelves: maps.Clone(old.shelves), racks: maps.Clone(old.racks), changes: maps.Clone(old.changes)}
 	touched := map[shelf]bool{}
 	alter(next, touched)
 	for s := range touched {
@@ -110,7 +111,10 @@ func (c *Catalogue) change(alter func(*listing, map[shelf]bool)) {
 		slices.SortFunc(next.shelves[s], compareEntries)
 		if len(next.shelves[s]) == 0 {
 			delete(next.shelves, s)
+			delete(next.racks, s)
+			continue
 		}
+		next.racks[s] = newRack(next.shelves[s])
 	}
 	c.current.Store(next)
 }

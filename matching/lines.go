@@ -4,7 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -26,6 +27,7 @@ type Lines struct {
 	version string
 	gen     string
 	at      time.Time
+	moved   bool // units have come or gone since they were drawn
 }
 
 // Shut is the line of a lot that has given its part for now: nobody reaches it.
@@ -61,6 +63,18 @@ func (l *Lines) At() time.Time {
 	return l.at
 }
 
+// Version changes whenever lines are drawn; "" where there are none.
+func (l *Lines) Version() string {
+	if l == nil {
+		return ""
+	}
+	return l.version
+}
+
+// Moved says whether units have come from another county, or gone to one, since
+// the lines were drawn.
+func (l *Lines) Moved() bool { return l != nil && l.moved }
+
 // Open leaves the candidates whose lines somebody of this weight reaches, the
 // lowest line first and otherwise in their order: what nobody else is expected
 // to want is given before what is contested. What is kept for others is left out.
@@ -88,6 +102,7 @@ func (l *Lines) Open(candidates []Candidate, weightMilli int64) (open []Candidat
 const (
 	fieldVersion = "|version"
 	fieldAt      = "|at"
+	fieldMoved   = "|moved"
 	fieldOpen    = "|open" // after a lot's id: what is kept for some is open to all
 )
 
@@ -95,15 +110,18 @@ const (
 // are as good as none, so that nothing spoils behind an old line.
 const linesAge = 6 * PlanEvery
 
-// PublishLines puts the lines of a county where every process finds them, in
+// PublishLines puts the lines and the outlook of a county where every process finds them, in
 // place of those before. They belong to the generation: a county that is
 // rebuilt has none until it is planned again.
 //
 // Errors: [ErrNotReady], [ErrRequest]; anything else is Redis, and safe to
 // retry.
-func (e *Engine) PublishLines(ctx context.Context, county string, l *Lines) error {
-	now, version := e.now(), rand.Text()
-	args := []any{version, now.UnixMilli()}
+func (e *Engine) PublishLines(ctx context.Context, county string, l *Lines, o *Outlook) error {
+	outlook, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("outlook of county %s: %w", county, err)
+	}
+	args := []any{rand.Text(), e.now().UnixMilli(), outlook}
 	for _, lot := range slices.Sorted(maps.Keys(l.milli)) {
 		if err := checkName("lot", lot); err != nil {
 			return err
@@ -116,9 +134,10 @@ func (e *Engine) PublishLines(ctx context.Context, county string, l *Lines) erro
 		}
 		args = append(args, lot+fieldOpen, 1)
 	}
-	if _, err := e.run(ctx, county, "lines", func(s shard) []string { return s.keys(keyLines) }, args); err != nil {
+	if _, err := e.run(ctx, county, "lines", func(s shard) []string { return s.keys(keyLines, keyOutlook) }, args); err != nil {
 		return err
 	}
+	e.hearing(county).missed.Store(false)
 	return e.FollowLines(ctx, county)
 }
 
@@ -127,19 +146,21 @@ func (e *Engine) PublishLines(ctx context.Context, county string, l *Lines) erro
 //
 // Errors: [ErrNotReady]; anything else is Redis, and safe to retry.
 func (e *Engine) FollowLines(ctx context.Context, county string) error {
-	var version *redis.StringCmd
+	var head *redis.SliceCmd
 	var gen string
 	if err := e.read(ctx, county, func(p redis.Pipeliner, s shard) {
 		gen = s.gen
-		version = p.HGet(ctx, s.key(keyLines), fieldVersion)
+		head = p.HMGet(ctx, s.key(keyLines), fieldVersion, fieldMoved)
 	}); err != nil {
 		return err
 	}
-	if errors.Is(version.Err(), redis.Nil) {
+	version, moved := head.Val()[0], head.Val()[1] != nil
+	if version == nil {
 		e.lines.Delete(county)
 		return nil
 	}
-	if known, ok := e.lines.Load(county); ok && known.(*Lines).version == version.Val() && known.(*Lines).gen == gen {
+	if known, ok := e.lines.Load(county); ok && known.(*Lines).version == text(version) && known.(*Lines).gen == gen &&
+		known.(*Lines).moved == moved {
 		return nil
 	}
 	var all *redis.MapStringStringCmd
@@ -149,12 +170,12 @@ func (e *Engine) FollowLines(ctx context.Context, county string) error {
 	}); err != nil {
 		return err
 	}
-	l := &Lines{milli: map[string]int64{}, opened: map[string]bool{}, gen: gen, version: all.Val()[fieldVersion]}
+	l := &Lines{milli: map[string]int64{}, opened: map[string]bool{}, gen: gen, version: all.Val()[fieldVersion], moved: all.Val()[fieldMoved] != ""}
 	for lot, text := range all.Val() {
 		n, err := strconv.ParseInt(text, 10, 64)
 		kept, open := strings.CutSuffix(lot, fieldOpen)
 		switch {
-		case lot == fieldVersion:
+		case lot == fieldVersion, lot == fieldMoved:
 		case err != nil:
 			return err
 		case lot == fieldAt:

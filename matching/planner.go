@@ -97,6 +97,10 @@ type Planner struct {
 	people     []Person
 	seen       []drip.Arrival
 	demands    []drip.Demand
+	shared     bool // some lots have shares in other counties
+	last       drip.Plan
+	waiting    []Asker  // the first demands of the last plan, in their order
+	opened     []string // lots kept for some that the last plan opened to all
 }
 
 type planLot struct {
@@ -148,6 +152,7 @@ func (p *Planner) follow() error {
 	if p.forecast != nil && slices.EqualFunc(entries, p.entries, same) {
 		return nil
 	}
+	p.shared = slices.ContainsFunc(entries, func(e entry) bool { return e.lot.Whole != "" })
 	p.entries, p.lots, p.shape, p.index = entries, nil, nil, map[string]int32{}
 	p.fits, p.same, p.byCategory = map[likeness][]int32{}, map[string][]int32{}, make([][]int32, len(p.Categories))
 	for i, e := range entries {
@@ -421,6 +426,7 @@ func (p *Planner) Plan(now time.Time, stock map[string]Stock, waiting []Asker) (
 		}
 	}
 	demands := p.demands[:0]
+	p.waiting = p.waiting[:0]
 	for _, a := range byWeight(waiting) {
 		if category, ok := p.categories[a.Category]; ok && a.Units > 0 {
 			until := a.UntilMs
@@ -430,16 +436,21 @@ func (p *Planner) Plan(now time.Time, stock map[string]Stock, waiting []Asker) (
 			demands = append(demands, drip.Demand{
 				Weight: float64(a.WeightMilli) / 1000, Units: float64(a.Units), FromMs: nowMs, UntilMs: until, Fits: p.Fits(a.Person, category),
 			})
+			p.waiting = append(p.waiting, a)
 		}
 	}
 	p.demands = p.forecast.Rest(nowMs, p.reserve(), known, demands)
-	opened := p.open(nowMs)
-	plan := drip.Make(p.shape, p.demands)
+	p.opened = p.open(nowMs)
+	if p.shared {
+		p.last = drip.MakeTraced(p.shape, p.demands)
+	} else {
+		p.last = drip.Make(p.shape, p.demands)
+	}
 	lines := map[string]int64{}
 	for i := range p.entries {
-		l, line := &p.lots[i], plan.Line[i]
-		if slices.Contains(opened, l.lot.ID) {
-			line = plan.Line[l.all]
+		l, line := &p.lots[i], p.last.Line[i]
+		if slices.Contains(p.opened, l.lot.ID) {
+			line = p.last.Line[l.all]
 		}
 		if (l.offer.Pace == PaceDrip || l.offer.Pace == "") && line > 0 && nowMs < l.fetchMs {
 			lines[l.lot.ID] = int64(math.Round(line * 1000))
@@ -448,7 +459,7 @@ func (p *Planner) Plan(now time.Time, stock map[string]Stock, waiting []Asker) (
 	for _, id := range p.Spent(now, stock) {
 		lines[id] = Shut
 	}
-	return NewLines(lines, opened...), nil
+	return NewLines(lines, p.opened...), nil
 }
 
 // nobody is less than half a unit: what is expected then is nobody.

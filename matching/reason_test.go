@@ -21,10 +21,10 @@ func TestReasonsInWords(t *testing.T) {
 		got          matching.Reason
 		code, zh, en string
 	}{
-		{matching.ReasonGiven(matching.Given{Offer: soup, Unit: matching.Text{ZH: "份", EN: "meals"}, Units: 2, WeightMilli: 900}), "given", "已匹配：“热汤面”有余量，按需派发 2 份。", "Matched: “Noodle soup” has stock; given: 2 meals."},
-		{matching.ReasonGiven(matching.Given{Offer: soup, Unit: matching.Text{ZH: "份", EN: "meals"}, Category: meal, Units: 2, WeightMilli: 2309, LineMilli: 1809}), "given", "需求分 2.30，“助餐”今日线 1.80：派发“热汤面” 2 份。", "Score 2.30, today's line for “助餐” 1.80: given, 2 meals of “Noodle soup”."},
-		{matching.ReasonGiven(matching.Given{Offer: soup, Unit: matching.Text{ZH: "份", EN: "meals"}, Category: meal, Units: 1, WeightMilli: 1300, LineMilli: 1200, WasMilli: 1800, Waited: true}), "given_waiting", "“助餐”的今日线从 1.80 降至 1.20，需求分 1.30：从候补名单派发“热汤面” 1 份。", "The line for “助餐” fell from 1.80 to 1.20, score 1.30: given from the waiting list, 1 meals of “Noodle soup”."},
-		{matching.ReasonGiven(matching.Given{Offer: soup, Unit: matching.Text{ZH: "份", EN: "meals"}, Category: meal, Units: 1, WeightMilli: 1300, LineMilli: 1200, Waited: true}), "given_waiting", "有了余量，需求分 1.30：从候补名单派发“热汤面” 1 份。", "There is stock again, score 1.30: given from the waiting list, 1 meals of “Noodle soup”."},
+		{matching.ReasonGiven(matching.Given{Offer: soup, Unit: matching.Text{ZH: "份", EN: "meal"}, Units: 2, WeightMilli: 900}), "given", "已匹配：“热汤面”有余量，按需派发 2 份。", "Matched: “Noodle soup” has stock; given: 2 meals."},
+		{matching.ReasonGiven(matching.Given{Offer: soup, Unit: matching.Text{ZH: "份", EN: "meal"}, Category: meal, Units: 2, WeightMilli: 2309, LineMilli: 1809}), "given", "需求分 2.30，“助餐”今日线 1.80：派发“热汤面” 2 份。", "Score 2.30, today's line for “助餐” 1.80: given, 2 meals of “Noodle soup”."},
+		{matching.ReasonGiven(matching.Given{Offer: soup, Unit: matching.Text{ZH: "份", EN: "meal"}, Category: meal, Units: 1, WeightMilli: 1300, LineMilli: 1200, WasMilli: 1800, Waited: true}), "given_waiting", "“助餐”的今日线从 1.80 降至 1.20，需求分 1.30：从候补名单派发“热汤面” 1 份。", "The line for “助餐” fell from 1.80 to 1.20, score 1.30: given from the waiting list, 1 meal of “Noodle soup”."},
+		{matching.ReasonGiven(matching.Given{Offer: soup, Unit: matching.Text{ZH: "份", EN: "meal"}, Category: meal, Units: 1, WeightMilli: 1300, LineMilli: 1200, Waited: true}), "given_waiting", "有了余量，需求分 1.30：从候补名单派发“热汤面” 1 份。", "There is stock again, score 1.30: given from the waiting list, 1 meal of “Noodle soup”."},
 		{matching.ReasonWaitingLine(meal, 1799, 1800, 14), "waiting_line", "需求分 1.79，低于“助餐”今日线 1.80：已列入候补，线降到时自动安排。", "Below today's line for “助餐” (1.80) with 1.79: waiting; served as soon as the line falls to it."},
 		{matching.ReasonWaitingEven(meal), "waiting_even", "“助餐”按时间均匀派发，目前放出的份额已派完：已列入候补，放出新份额时自动安排。", "“助餐” is released evenly and what was released so far is given out: waiting; served as more is released."},
 		{matching.ReasonGiven(matching.Given{Offer: soup, Unit: matching.Text{ZH: "份", EN: "meals"}, Units: 2, WeightMilli: 900, Kept: matching.Text{ZH: "老年人", EN: "Elderly"}}), "given", "已匹配：“热汤面”有余量，按需派发 2 份（为老年人保留的份额）。", "Matched: “Noodle soup” has stock; given: 2 meals (kept for: Elderly)."},
@@ -68,9 +68,17 @@ func TestReasonsAreComplete(t *testing.T) {
 		"declined":          matching.ReasonDeclined(),
 		"expired":           matching.ReasonNeedExpired(),
 		"handed_over":       matching.ReasonHandedOver(),
-		"withdrawn":         matching.ReasonWithdrawn(),
+		"withdrawn":         matching.ReasonWithdrawn(""),
 		"record_full":       matching.ReasonRecordFull(),
 		"record_claimed":    matching.ReasonRecordClaimed(),
+		"waiting_rest":      matching.ReasonWaitingRest(),
+		"reduced":           matching.ReasonReduced(),
+		"changed":           matching.ReasonChanged(matching.Edit{Why: "asked", WasUnits: 5, Units: 3, WasUrgency: 2, Urgency: 3, WasUntilMs: 1, Note: true}),
+		"open_now":          matching.ReasonConsidered(1200, 900, 1),
+		"below_line":        matching.ReasonConsidered(1200, 1800, 1),
+		"even_later":        matching.ReasonConsidered(1200, matching.Shut, 1),
+		"gone":              matching.ReasonConsidered(1200, 900, 0),
+		"next_scan":         matching.ReasonNextScan(),
 	}
 	all["offer"] = matching.ReasonOfferWithdrawn()
 	for code, r := range all {

@@ -50,6 +50,7 @@ type Offer struct {
 // Lot is one county's share of a lot: what the record calls a share.
 type Lot struct {
 	ID      string // share id, unique
+	Whole   string // the lot that it is a share of, where other counties have shares too; else ""
 	County  string // 12-digit county code
 	FromMs  int64  // usable from, Unix ms
 	UntilMs int64  // usable until (exclusive), Unix ms
@@ -139,7 +140,10 @@ type Ask struct {
 	QtyUnits    int64 // still wanted
 	WeightMilli int64 // priority on the waiting list
 	Cap         Cap   // the category's cap across all providers
-	Candidates  []Candidate
+	// Candidates are the lots that may serve it, in the order in which they are
+	// given; or Choice, which finds no more of them than are asked for.
+	Candidates []Candidate
+	Choice     *Choice
 }
 
 // Hold is units kept for a need until the record confirms or DeadlineMs.

@@ -34,6 +34,7 @@ type Service struct {
 	orgs   store.Collection[Organisation, *Organisation]
 	offers store.Collection[Offer, *Offer]
 	shares store.Collection[Share, *Share]
+	moves  store.Collection[Move, *Move]
 }
 
 func organisationsSchema() store.Schema {
@@ -61,7 +62,7 @@ func SharesSchema() store.Schema {
 
 // Schemas declares the collections of this package.
 func Schemas() []store.Schema {
-	return []store.Schema{organisationsSchema(), offersSchema(), SharesSchema()}
+	return []store.Schema{organisationsSchema(), offersSchema(), SharesSchema(), MovesSchema()}
 }
 
 // New makes a service. Record and Now are required.
@@ -71,6 +72,7 @@ func New(c Config) *Service {
 		orgs:   store.Of[Organisation](c.Record, organisationsSchema()),
 		offers: store.Of[Offer](c.Record, offersSchema()),
 		shares: store.Of[Share](c.Record, SharesSchema()),
+		moves:  store.Of[Move](c.Record, MovesSchema()),
 	}
 }
 
@@ -246,7 +248,8 @@ func (s *Service) place(counties, divisions []string) place {
 
 // divide numbers the lots, sets aside what is kept of each, and splits the parts
 // over the counties: places has one for what is kept for nobody, and one for
-// each of the offer's Kept.
+// each of the offer's Kept. A county whose part is 0 has an empty share, to which
+// units can be moved.
 func (s *Service) divide(o *Offer, places []place) {
 	parts := []int64{1000}
 	for _, k := range o.Kept {
@@ -267,9 +270,7 @@ func (s *Service) divide(o *Offer, places []place) {
 			}
 			lot.Shares = make(map[string]int64, len(places[k].counties))
 			for j, units := range places[k].split(units) {
-				if units > 0 {
-					lot.Shares[places[k].counties[j]] = units
-				}
+				lot.Shares[places[k].counties[j]] = units
 			}
 			lots = append(lots, lot)
 		}
@@ -342,6 +343,14 @@ func (s *Service) Shares(ctx context.Context, offerID string) ([]*Share, error) 
 		return nil
 	})
 	return out, err
+}
+
+// MoveCollection is the handle through which app/care writes moves.
+func (s *Service) MoveCollection() store.Collection[Move, *Move] { return s.moves }
+
+// Moves visits an offer's moves between counties, oldest first.
+func (s *Service) Moves(ctx context.Context, offerID string, visit func(*Move) error) error {
+	return s.moves.Each(ctx, store.Query{Index: "offer", Equal: []any{offerID}}, visit)
 }
 
 // MarkWithdrawn says that a provider takes an offer back; app/care closes its

@@ -183,12 +183,13 @@ type Kept struct {
 type OfferLot struct {
 	// ID is the offer's id + "-" + ordinal from 1, and for what is kept "k" +
 	// Kept after it.
-	ID       string           `json:"id"`
-	Kept     int64            `json:"kept,omitempty"` // for which of the offer's Kept, from 1; 0: for everybody it serves
-	QtyUnits int64            `json:"qty_units"`
-	FromMs   int64            `json:"from_ms"`
-	UntilMs  int64            `json:"until_ms"`
-	Shares   map[string]int64 `json:"shares"` // 12-digit county code → units
+	ID       string `json:"id"`
+	Kept     int64  `json:"kept,omitempty"` // for which of the offer's Kept, from 1; 0: for everybody it serves
+	QtyUnits int64  `json:"qty_units"`
+	FromMs   int64  `json:"from_ms"`
+	UntilMs  int64  `json:"until_ms"`
+	// Shares is what each county was given at first: 12-digit county code → units.
+	Shares map[string]int64 `json:"shares"`
 }
 
 // NewOffer is what a provider fills in.

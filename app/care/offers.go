@@ -87,12 +87,15 @@ func (s *Service) remember(o *providers.Offer, org *providers.Organisation) matc
 	}
 	for _, lot := range o.Lots {
 		entry.lots[lot.ID] = lot
-		for county, qty := range lot.Shares {
-			if qty > 0 {
-				mo.Lots = append(mo.Lots, matching.Lot{
-					ID: providers.ShareID(lot.ID, county), County: county, FromMs: lot.FromMs, UntilMs: lot.UntilMs, Kept: s.keptOf(o, lot),
-				})
-			}
+		whole := ""
+		if len(lot.Shares) > 1 {
+			whole = lot.ID
+		}
+		kept := s.keptOf(o, lot)
+		for county := range lot.Shares {
+			mo.Lots = append(mo.Lots, matching.Lot{
+				ID: providers.ShareID(lot.ID, county), Whole: whole, County: county, FromMs: lot.FromMs, UntilMs: lot.UntilMs, Kept: kept,
+			})
 		}
 	}
 	s.known.mu.Lock()
@@ -370,7 +373,7 @@ func (s *Service) Stock(ctx context.Context, offer string) ([]ShareStock, error)
 		out[i] = ShareStock{
 			Share: sh.ID, Lot: sh.Lot, Kept: kept[sh.Lot], County: sh.County, QtyUnits: sh.QtyUnits, FreeUnits: sh.FreeUnits() - h, HeldUnits: h,
 			PromisedUnits: sh.Promised, HandedOverUnits: sh.HandedOver, ExpiredUnits: sh.Expired,
-			WithdrawnUnits: sh.Withdrawn, FromMs: sh.FromMs, UntilMs: sh.UntilMs, Closed: sh.Closed, ClosedWhy: sh.ClosedWhy,
+			WithdrawnUnits: sh.Withdrawn, MovedInUnits: sh.MovedIn, MovedOutUnits: sh.MovedOut, FromMs: sh.FromMs, UntilMs: sh.UntilMs, Closed: sh.Closed, ClosedWhy: sh.ClosedWhy,
 		}
 	}
 	return out, nil

@@ -333,7 +333,8 @@ func TestTheLineKeepsAndReleases(t *testing.T) {
 func TestASmallShelfHasNoLine(t *testing.T) {
 	t.Parallel()
 	c := quiet(t)
-	o := c.offer("meal", 5, 0, county)
+	now := c.clock.now()
+	o := c.meals(providers.NewOffer{}, providers.NewLot{QtyUnits: 5, FromMs: now.UnixMilli(), UntilMs: now.Add(12 * time.Hour).UnixMilli()})
 	if o.Pace != matching.PaceDrip || o.ReserveMilli != matching.DefaultReserveMilli {
 		t.Errorf("an offer that says nothing has pace %q and reserve %d", o.Pace, o.ReserveMilli)
 	}

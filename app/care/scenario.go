@@ -296,7 +296,10 @@ func (p *past) lots(ctx context.Context, o *providers.Offer) ([]simulate.Lot, er
 			until = min(until, o.WithdrawnMs)
 		}
 		from := max(l.FromMs, o.CreatedMs)
-		units := l.Shares[p.county]
+		units, err := p.lotUnits(ctx, l)
+		if err != nil {
+			return nil, err
+		}
 		if units == 0 || until <= store.Millis(p.start) || from >= store.Millis(p.end) || from >= until {
 			continue
 		}
@@ -322,6 +325,23 @@ func (p *past) lots(ctx context.Context, o *providers.Offer) ([]simulate.Lot, er
 		out = append(out, x)
 	}
 	return out, nil
+}
+
+// lotUnits are the county's of a lot, with those that came from other counties and
+// without those that went to them.
+func (p *past) lotUnits(ctx context.Context, l providers.OfferLot) (int64, error) {
+	split, here := l.Shares[p.county]
+	if !here {
+		return 0, nil
+	}
+	sh, err := p.service.shares.Get(ctx, providers.ShareID(l.ID, p.county))
+	if errors.Is(err, store.ErrNotFound) { // it was never written
+		return split, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return sh.QtyUnits, nil
 }
 
 // gone is how many units of a share were given before the period, or promised

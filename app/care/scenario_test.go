@@ -67,7 +67,7 @@ func TestScenarioOfTheLastDays(t *testing.T) {
 	grants := c.keeping([]providers.Kept{{Group: "elderly", Division: village, PerMille: 300}, {Division: empty, PerMille: 100}}, "cash", 500_000, 400, county)
 	c.lasting("meal", 9, 0, other)
 	c.clock.advance(90 * time.Minute)
-	if _, err := c.care.WithdrawNeed(ctx, c.worker, changed.ID); err != nil {
+	if _, err := c.care.WithdrawNeed(ctx, c.worker, changed.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 

@@ -56,12 +56,13 @@ func samples(s *Site, lang string) []sample {
 		{ID: "a3", Title: Text{"上门理发", "Haircut at home"}, Amount: Amount{Units: 1, Unit: Text{"次", "visit"}}, Provider: "月河街道助联体", Kind: "government", State: "declined", EndReason: Text{"已谢绝，份额已退回继续派发。", "Declined; the units went back."}},
 	}
 	needs := []Need{
-		{ID: "n1", Category: Text{"助餐", "Meals"}, Amount: Amount{Units: 3, Unit: portion}, Promised: Amount{Units: 1, Unit: portion}, Given: Amount{Units: 1, Unit: portion}, Urgency: 3, State: "promised",
+		{ID: "n1", Category: Text{"助餐", "Meals"}, Amount: Amount{Units: 3, Unit: portion}, Promised: Amount{Units: 1, Unit: portion}, Given: Amount{Units: 1, Unit: portion}, Left: Amount{Units: 1, Unit: portion}, Urgency: 3, State: "promised", Position: 2,
+			Rest:   Text{"需求分 1.20，低于“助餐”今日线 1.80：已列入候补，线降到时自动安排。", "Below today's line for “Meals” (1.80) with 1.20: waiting; served as soon as the line falls to it."},
 			Reason: Text{"已匹配：“社区食堂午餐”有余量，按需派发 1 份。", "Matched: “Lunch at the community canteen” has stock; 1 given."}, CreatedMs: sampleNow - 2*sampleDay, MayWithdraw: true},
 		{ID: "n2", Category: Text{"居家照护", "Home care"}, Amount: Amount{Units: 4, Unit: Text{"小时", "hours"}}, Urgency: 2, State: "waiting", Position: 7,
 			Reason: Text{"合适的资源目前已派完，排在第 7 位，有余量时自动安排。", "Everything suitable is given out at present (number 7 on the list); you are served as soon as there is more."},
 			Note:   "腿脚不便，希望上午来", CreatedMs: sampleNow - 4*sampleDay, UntilMs: sampleNow + 20*sampleDay, MayWithdraw: true,
-			NotServed: []NotServed{{Text{"城东护理站上门服务", "Home nursing, east side"}, Text{"该资源不覆盖您所在的村（社区）。", "The offer does not reach your village or community."}}}},
+			NotServed: []NotServed{{Title: Text{"城东护理站上门服务", "Home nursing, east side"}, Reason: Text{"该资源不覆盖您所在的村（社区）。", "The offer does not reach your village or community."}}}},
 	}
 	views := []Viewing{
 		{AtMs: sampleNow - sampleHour, Who: "陈立群", Role: "caseworker", What: Page{Lang: lang}.Say(Text{"扫码", "Scan a code"})},
@@ -136,7 +137,7 @@ func samples(s *Site, lang string) []sample {
 		{ID: "o1", Kind: "enterprise", Status: "pending", CreditCode: "91330500MA2B3C4D5X", Place: "吴兴区", Contact: "0572-2030405", Name: Text{"浙北大厦集团", "Zhebei Group"}, CreatedMs: sampleNow - sampleDay},
 		{ID: "o2", Kind: "charity", Status: "approved", CreditCode: "53330500MJ8760123B", Place: "南浔区", Name: Text{"湖州市慈善总会", "Huzhou Charity Federation"}, CreatedMs: sampleNow - 40*sampleDay, Note: "材料齐全"}}}
 
-	return append(carerSamples(s, lang), []sample{
+	return append(append(carerSamples(s, lang), needSamples(s, lang)...), []sample{
 		{"signin", signin},
 		{"password", password},
 		{"home_admin", Home{Page: admin("/"), Pending: 2}},

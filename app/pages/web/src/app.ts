@@ -1,6 +1,7 @@
 // What makes ordinary pages more comfortable. Every page works without it.
 import { cardPrints } from "./cards";
 import { el, number, randomName, yuan } from "./dom";
+import { follow } from "./follow";
 import { mindList } from "./offline/leaving";
 import { places } from "./places";
 import { leave } from "./kept";
@@ -379,5 +380,6 @@ onceOnly();
 forgetting();
 withoutNetwork();
 firstError();
+follow();
 void mindList();
 
