@@ -123,7 +123,9 @@ func (p *Planner) wishes(now time.Time, open []bool, room func(string, Cap) (int
 		var lots []string
 		var capped int64 // what the offers' own caps leave
 		for _, l := range d.Fits {
-			if !open[l] || !p.shape[l].Meets(d) {
+			// What other counties keep for some is for the same people here, also
+			// where it is open to all.
+			if !open[l] || p.lots[l].own != l || !p.shape[l].Meets(d) {
 				continue
 			}
 			left := int64(math.MaxInt64)

@@ -157,3 +157,33 @@ func TestOutlooksReachEveryProcess(t *testing.T) {
 		}
 	})
 }
+
+// What is kept for a group comes from other counties for that group only, also
+// where it is open; what a county has of it is made known like any lot.
+func TestOutlookOfWhatIsKept(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, nil)
+	l := s.lot("k@330502", 0, 20)
+	l.Whole, l.Kept = "k", matching.Kept{Group: "elderly", OpensMs: s.at(19.5).UnixMilli()}
+	s.put(matching.Offer{ID: "o", Lots: []matching.Lot{l}})
+	for _, c := range []struct {
+		name    string
+		hour    float64
+		waiting []matching.Asker
+		want    *matching.Outlook
+	}{
+		{"others wait, and it is early", 9, []matching.Asker{asker("n", 4, 900)},
+			&matching.Outlook{Holdings: []matching.Holding{{Lot: "k", Units: 10}}}},
+		{"elders want more than there is", 9, []matching.Asker{elder("e", 12, 900), asker("n", 4, 2000)}, &matching.Outlook{
+			Holdings: []matching.Holding{{Lot: "k", Units: 10, Kept: []drip.Band{{Weight: 0.9, Units: 10, Waits: true}}}},
+			Wishes:   []matching.Wish{{Band: drip.Band{Weight: 0.9, Units: 2, Waits: true}, Lots: []string{"k"}}},
+		}},
+		{"open, and others want more than there is", 11, []matching.Asker{asker("n", 12, 2000)}, &matching.Outlook{
+			Holdings: []matching.Holding{{Lot: "k", Units: 10, Kept: []drip.Band{{Weight: 2, Units: 10, Waits: true}}}},
+		}},
+	} {
+		if diff := cmp.Diff(c.want, s.outlook(c.hour, nil, c.waiting...)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
