@@ -14,8 +14,10 @@ type Choice struct {
 	person      Person
 	now         time.Time
 	weightMilli int64
+	lines       *Lines
 	lists       [][]ranked // what is left of the lists that the person stands on
-	last        int        // place of the lot found last
+	last        int        // place of the lot looked at last
+	others      []ranked   // kept for others and open: after what ends as soon
 	found       []ranked
 }
 
@@ -23,7 +25,7 @@ type Choice struct {
 // this weight: those of [Catalogue.Candidates] that [Lines.Open] leaves, in its
 // order.
 func (c *Catalogue) Choice(county, category string, p Person, now time.Time, lines *Lines, weightMilli int64) *Choice {
-	out := &Choice{person: p, now: now, weightMilli: weightMilli, last: -1}
+	out := &Choice{person: p, now: now, weightMilli: weightMilli, lines: lines, last: -1}
 	r := c.current.Load().racks[shelf{county, category}]
 	if r == nil {
 		return out
@@ -53,30 +55,57 @@ func (c *Choice) at(i int) (Candidate, *hint, bool) {
 		}
 	}
 	r := c.found[i]
-	return Candidate{Offer: r.offer.ID, Lot: r.lot.ID, Cap: r.offer.cap(c.now)}, r.hint, true
+	kept := r.miss(c.person, c.now.UnixMilli()) == MissKept
+	return Candidate{Offer: r.offer.ID, Lot: r.lot.ID, Cap: r.offer.cap(c.now), Kept: kept}, r.hint, true
 }
 
 // find looks for one more.
 func (c *Choice) find() bool {
 	for {
-		first := -1
-		for i, l := range c.lists {
-			if len(l) > 0 && (first < 0 || l[0].before(c.lists[first][0])) {
-				first = i
-			}
+		list := c.next()
+		if len(c.others) > 0 && (list < 0 || !c.lists[list][0].beside(c.others[0])) {
+			c.found, c.others = append(c.found, c.others[0]), c.others[1:]
+			return true
 		}
-		if first < 0 || c.lists[first][0].line > c.weightMilli {
+		if list < 0 {
 			return false
 		}
-		r := c.lists[first][0]
-		c.lists[first] = c.lists[first][1:]
+		r := c.lists[list][0]
+		c.lists[list] = c.lists[list][1:]
 		// One that serves a town and its county stands on both lists, side by side.
-		if r.place != c.last && r.miss(c.person, c.now.UnixMilli()) == "" {
-			c.last = r.place
+		if r.place == c.last || !c.serves(r) {
+			continue
+		}
+		c.last = r.place
+		if r.lot.Kept.For(c.person) {
 			c.found = append(c.found, r)
 			return true
 		}
+		c.others = append(c.others, r)
 	}
+}
+
+// next is the list with the first of the lots that are left within reach, or -1.
+func (c *Choice) next() int {
+	first := -1
+	for i, l := range c.lists {
+		if len(l) > 0 && l[0].line <= c.weightMilli && (first < 0 || l[0].before(c.lists[first][0])) {
+			first = i
+		}
+	}
+	return first
+}
+
+// serves says whether a lot serves the person now, also as one of those to whom
+// the plan has opened it.
+func (c *Choice) serves(r ranked) bool {
+	switch r.miss(c.person, c.now.UnixMilli()) {
+	case "":
+		return true
+	case MissKept:
+		return c.lines.Opened(r.lot.ID)
+	}
+	return false
 }
 
 // ranked is a lot in its place.
@@ -90,6 +119,9 @@ type ranked struct {
 func (r ranked) before(s ranked) bool {
 	return r.line < s.line || r.line == s.line && r.place < s.place
 }
+
+// beside says whether two lots have the same line and the same end.
+func (r ranked) beside(s ranked) bool { return r.line == s.line && r.lot.UntilMs == s.lot.UntilMs }
 
 // reached is whom a list is for: everybody within a division, or those of a
 // group.

@@ -17,7 +17,7 @@ import (
 // What is found step by step is what a look at the whole shelf finds.
 func TestChoiceAgreesWithCandidates(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(50) {
+	for seed := range uint64(100) {
 		rnd := rand.New(rand.NewPCG(seed, 4))
 		some := func(of ...string) (out []string) {
 			for _, s := range of {
@@ -27,16 +27,23 @@ func TestChoiceAgreesWithCandidates(t *testing.T) {
 			}
 			return out
 		}
-		cat, milli := matching.NewCatalogue(), map[string]int64{}
+		cat, milli, opened := matching.NewCatalogue(), map[string]int64{}, []string(nil)
 		for i := range 60 {
 			o := offer(fmt.Sprintf("o%02d", i), func(o *matching.Offer) {
 				o.Divisions = some("000000000000", "330000000000", huzhou, wuxing, yuehe, village, "330502001004", nanxun)
 				o.Groups, o.MinScoreMilli, o.CapUnits = some("elderly", "disabled", "child"), rnd.Int64N(3)*200, rnd.Int64N(2)
 				for k := range rnd.IntN(3) {
-					o.Lots = append(o.Lots, matching.Lot{
+					lot := matching.Lot{
 						ID: fmt.Sprint(o.ID, "+", k), County: []string{wuxing, nanxun}[rnd.IntN(2)],
 						FromMs: epoch.UnixMilli() + rnd.Int64N(4) - 2, UntilMs: epoch.UnixMilli() + rnd.Int64N(6),
-					})
+					}
+					if rnd.IntN(2) == 0 {
+						lot.Kept = matching.Kept{Group: "elderly", OpensMs: epoch.UnixMilli() + rnd.Int64N(3) - 1}
+					}
+					if rnd.IntN(2) == 0 {
+						opened = append(opened, lot.ID)
+					}
+					o.Lots = append(o.Lots, lot)
 				}
 			})
 			for _, l := range o.Lots {
@@ -47,7 +54,7 @@ func TestChoiceAgreesWithCandidates(t *testing.T) {
 			}
 			cat.Put(o)
 		}
-		for _, lines := range []*matching.Lines{nil, matching.NewLines(milli)} {
+		for _, lines := range []*matching.Lines{nil, matching.NewLines(milli, opened...)} {
 			person := matching.Person{Division: village, Groups: some("elderly", "disabled"), ScoreMilli: rnd.Int64N(3) * 200}
 			weight := rnd.Int64N(4) * 500
 			candidates, _ := cat.Candidates(wuxing, "meal", person, epoch)

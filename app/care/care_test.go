@@ -584,7 +584,7 @@ func TestWithdrawnNeedGivesBack(t *testing.T) {
 	r, n := c.resident(village, "meal", 3, 2)
 	c.scan(r)
 	for range 2 {
-		got, err := c.care.WithdrawNeed(ctx, c.worker, n.ID)
+		got, err := c.care.WithdrawNeed(ctx, c.worker, n.ID, "")
 		if err != nil || got.State != residents.NeedWithdrawn {
 			t.Fatalf("%+v, %v", got, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -214,12 +215,17 @@ func (h history) of(need string) (past []*Allocation) {
 func (m *match) had(ctx context.Context) (offered, received []*Allocation, err error) {
 	s := m.s
 	if !m.before.whole || m.changed || m.lost.Load() {
+		// What is promised is read first: what somebody hands over in between is
+		// then found twice, and not nowhere.
+		if offered, err = s.promisedTo(ctx, m.resident.ID); err != nil {
+			return nil, nil, err
+		}
 		received, _, err = s.allocations.Find(ctx, store.Query{
 			Index: "resident_state", Equal: []any{m.resident.ID, string(HandedOver)}, Desc: true, Limit: shownReceived,
 		})
-		if err == nil {
-			offered, err = s.promisedTo(ctx, m.resident.ID)
-		}
+		offered = slices.DeleteFunc(offered, func(a *Allocation) bool {
+			return slices.ContainsFunc(received, func(x *Allocation) bool { return x.ID == a.ID })
+		})
 		return offered, received, err
 	}
 	for _, a := range m.before.all {
@@ -295,7 +301,8 @@ type match struct {
 	before   history   // of the resident; not whole where it was not read
 
 	// changed: more has become of the resident's allocations than fresh says;
-	// lost: a need had ended, and what was promised to it went back.
+	// lost: a need had ended, or asks for less, and what was promised to it went
+	// back.
 	changed bool
 	lost    atomic.Bool
 
@@ -419,9 +426,11 @@ func (m *match) once(ctx context.Context, first bool) (again bool, err error) {
 		m.place[n.ID] = o.Position
 		delete(m.notFor, n.ID)
 		if o.ShortUnits > 0 {
-			if m.short[n.ID], err = m.why(ctx, n, o, person, stands[n.ID]); err != nil {
+			why, err := m.why(ctx, n, o, person, stands[n.ID])
+			if err != nil {
 				return false, err
 			}
+			m.short[n.ID] = m.noted(why, stands[n.ID], o.Position)
 		} else {
 			delete(m.short, n.ID)
 		}
@@ -495,7 +504,7 @@ func (m *match) allocation(n *residents.Need, h matching.Hold, at standing) (_ *
 		return nil, false
 	}
 	now := m.s.now().UnixMilli()
-	until := o.until(h.Lot)
+	until := o.lot(h.Lot).UntilMs
 	return &Allocation{
 		Meta: store.Meta{ID: h.ID}, Need: n.ID, Resident: n.Resident, Household: m.resident.Household,
 		County: m.resident.County, Division: m.resident.Division, Category: n.Category,
@@ -520,7 +529,52 @@ func (m *match) given(n *residents.Need, o openOffer, h matching.Hold, at standi
 		// A reason of our own: what does not read as a number is no line.
 		g.WasMilli, _ = strconv.ParseInt(n.Reason.Facts["line_milli"], 10, 64)
 	}
-	return matching.ReasonGiven(g)
+	if lot := o.lot(h.Lot); o.KeptFor(lot) != nil {
+		g.Kept, g.Opened = m.s.keptText(*o.KeptFor(lot)), !m.s.keptOf(o.Offer, lot).For(m.s.person(m.resident))
+	}
+	return m.noted(matching.ReasonGiven(g), at, 0)
+}
+
+// noted adds the figures of the moment to a reason, for whoever asks later.
+func (m *match) noted(r matching.Reason, at standing, position int64) matching.Reason {
+	facts := map[string]string{
+		"score_milli":  strconv.FormatInt(m.resident.ScoreMilli, 10),
+		"weight_milli": strconv.FormatInt(at.weightMilli, 10),
+	}
+	if position > 0 {
+		facts["position"] = strconv.FormatInt(position, 10)
+	}
+	maps.Copy(facts, r.Facts)
+	r.Facts = facts
+	return r
+}
+
+// keptFor is the reason of somebody for whom there is nothing but what is kept for
+// others: what opens first. ok is false where nothing of that is left either.
+func (m *match) keptFor(ctx context.Context, n *residents.Need, kept []matching.Candidate) (r matching.Reason, ok bool, err error) {
+	if len(kept) == 0 {
+		return r, false, nil
+	}
+	lots := make([]string, len(kept))
+	for i, c := range kept {
+		lots[i] = c.Lot
+	}
+	stock, err := m.s.engine.Stock(ctx, m.resident.County, lots)
+	if err != nil {
+		return r, false, err
+	}
+	var opens int64
+	for i, st := range stock {
+		o, known := m.s.offer(kept[i].Offer)
+		if !known || st.FreeUnits < 1 {
+			continue
+		}
+		lot := o.lot(st.ID)
+		if k := m.s.keptOf(o.Offer, lot); !ok || k.OpensMs < opens {
+			r, ok, opens = matching.ReasonWaitingKept(categoryText(n.Category), m.s.keptText(*o.KeptFor(lot)), k), true, k.OpensMs
+		}
+	}
+	return r, ok, nil
 }
 
 func categoryText(id string) matching.Text {
@@ -558,7 +612,19 @@ func (m *match) why(ctx context.Context, n *residents.Need, o matching.Outcome, 
 	if !m.resident.Consent.Allows(residents.ConsentMatching) {
 		return m.shortage(n, o), nil
 	}
-	candidates, misses := m.s.catalogue.Candidates(m.resident.County, n.Category, person, m.s.now())
+	all, misses := m.s.catalogue.Candidates(m.resident.County, n.Category, person, m.s.now())
+	var candidates, kept []matching.Candidate // kept: for others
+	for _, c := range all {
+		switch opened := at.lines.Opened(c.Lot); {
+		case !c.Kept:
+		case opened:
+			misses = slices.DeleteFunc(misses, func(x matching.Miss) bool { return x.Offer == c.Offer })
+		default:
+			kept = append(kept, c)
+			continue
+		}
+		candidates = append(candidates, c)
+	}
 	m.notFor[n.ID] = m.s.describe(misses)
 	if o.Why != matching.ShortCap {
 		switch line, err := m.above(ctx, candidates, at); {
@@ -570,6 +636,11 @@ func (m *match) why(ctx context.Context, n *residents.Need, o matching.Outcome, 
 			return matching.ReasonWaitingLine(categoryText(n.Category), at.weightMilli, line, o.Position), nil
 		case len(candidates) > 0 && o.Why == matching.ShortNone: // what is above is given out as well
 			o.Why = matching.ShortStock
+		}
+		if o.Why == matching.ShortNone || o.Why == matching.ShortStock {
+			if r, ok, err := m.keptFor(ctx, n, kept); err != nil || ok {
+				return r, err
+			}
 		}
 	}
 	return m.shortage(n, o), nil
@@ -600,12 +671,16 @@ func (m *match) finish(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for _, n := range m.needs {
 		g.Go(func() error {
+			seen := n.V
 			ended, err := m.s.advance(gctx, n, m.past[n.ID], m.by, m.short[n.ID])
 			if err != nil {
 				return err
 			}
 			if ended {
 				m.lost.Store(true)
+			}
+			if err := m.fit(gctx, n, seen); err != nil {
+				return err
 			}
 			if m.unlist[n.ID] && n.State.Live() && m.wanted(n) > 0 {
 				m.s.wait(gctx, n, m.resident.ScoreMilli)
@@ -626,6 +701,27 @@ func (m *match) finish(ctx context.Context) error {
 	return g.Wait()
 }
 
+// fit takes back what this match has promised beyond what the need asks for:
+// somebody may have lowered that since it was read, at the version seen. Of the
+// two, whoever writes later sees the other.
+func (m *match) fit(ctx context.Context, n *residents.Need, seen int64) error {
+	if !slices.ContainsFunc(m.fresh, func(a *Allocation) bool { return a.Need == n.ID }) {
+		return nil
+	}
+	if n.V == seen {
+		current, err := m.s.needs.Get(ctx, n.ID)
+		if err != nil {
+			return err
+		}
+		*n = *current
+	}
+	if v := needView(n, m.past[n.ID]); !n.State.Live() || v.PromisedUnits+v.GivenUnits <= n.QtyUnits {
+		return nil
+	}
+	m.lost.Store(true)
+	return m.s.trim(ctx, n, m.by, matching.ReasonReduced())
+}
+
 // wait puts a need on the matcher's waiting list; the engine keeps what Redis
 // does not take now.
 func (s *Service) wait(ctx context.Context, n *residents.Need, scoreMilli int64) {
@@ -644,6 +740,9 @@ func (m *match) views() []NeedView {
 		v := needView(n, m.past[n.ID])
 		if r, ok := m.short[n.ID]; ok {
 			v.Reason = r
+			if v.LeftUnits < n.QtyUnits {
+				v.Rest = r
+			}
 		}
 		v.Position = m.place[n.ID]
 		if m.wanted(n) > 0 {
@@ -657,7 +756,7 @@ func (m *match) views() []NeedView {
 func needView(n *residents.Need, past []*Allocation) NeedView {
 	v := NeedView{
 		ID: n.ID, Category: n.Category, QtyUnits: n.QtyUnits, Urgency: n.Urgency, State: n.State,
-		Reason: n.Reason, UntilMs: n.UntilMs, CreatedMs: n.CreatedMs,
+		Reason: n.Reason, UntilMs: n.UntilMs, CreatedMs: n.CreatedMs, Asked: n.Asked,
 	}
 	for _, a := range past {
 		switch a.State {
@@ -667,7 +766,16 @@ func needView(n *residents.Need, past []*Allocation) NeedView {
 			v.GivenUnits += a.QtyUnits
 		}
 	}
+	v.LeftUnits = max(0, n.QtyUnits-v.PromisedUnits-v.GivenUnits)
+	if n.State == residents.NeedPromised && v.LeftUnits > 0 {
+		v.Rest = n.Rest
+	}
 	return v
+}
+
+// queued says whether a need is on a waiting list, whole or in part.
+func queued(n *residents.Need) bool {
+	return n.State == residents.NeedWaiting || n.State == residents.NeedPromised && n.Rest.Code != "" && n.Rest.Code != matching.CodeExpired
 }
 
 func (s *Service) person(r *residents.Resident) matching.Person {
@@ -711,7 +819,7 @@ func (s *Service) view(a *Allocation) AllocationView {
 		PINRequired: a.State == Promised && s.wantsProof(a) && !s.pictured(a), Photo: s.kept(a),
 	}
 	if a.State == HandedOver {
-		v.HandedOverMs, v.Proof, v.Carer = cmp.Or(a.GivenMs, a.EndedMs), a.Proof, a.Carer
+		v.HandedOverMs, v.Proof, v.Carer = a.givenMs(), a.Proof, a.Carer
 	}
 	if reason := a.leased(); reason.Code != "" {
 		v.Leased = &reason
@@ -726,7 +834,7 @@ func (s *Service) view(a *Allocation) AllocationView {
 
 func promisedEvent(a *Allocation) *Event {
 	return &Event{
-		Meta: store.Meta{ID: a.ID + ":promised"}, AtMs: a.PromisedMs, County: a.County, Kind: "allocation.promised",
+		Meta: store.Meta{ID: a.ID + ":promised"}, AtMs: a.PromisedMs, County: a.County, Division: a.Division, Kind: "allocation.promised",
 		Organisation: a.Organisation, Offer: a.Offer, Resident: a.Resident, Need: a.Need, Allocation: a.ID,
 		Share: a.Share, QtyUnits: a.QtyUnits, By: a.PromisedBy, Reason: a.Reason,
 	}
