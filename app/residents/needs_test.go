@@ -162,7 +162,7 @@ func TestChangeNeedFromAnEarlierLook(t *testing.T) {
 		t.Fatal(err)
 	}
 	from := func(to residents.NeedState) (*residents.Need, error) {
-		return b.ChangeNeedFrom(b.ctx(), early, "matcher", to, reason("stock"), b.clock.now())
+		return b.ChangeNeedFrom(b.ctx(), early, "matcher", residents.Standing{State: to, Reason: reason("stock")}, b.clock.now())
 	}
 	got, err := from(residents.NeedWaiting)
 	if err != nil || got.V != early.V+1 || len(got.Changes) != 1 || early.State != residents.NeedOpen || len(early.Changes) != 0 {
@@ -174,7 +174,7 @@ func TestChangeNeedFromAnEarlierLook(t *testing.T) {
 	if got, err = from(residents.NeedPromised); err != nil || len(got.Changes) != 2 {
 		t.Errorf("the same again: %+v, %v", got, err)
 	}
-	if _, err = b.ChangeNeed(b.ctx(), early.ID, "worker", residents.NeedWithdrawn, reason("withdrawn"), b.clock.now()); err != nil {
+	if _, err = b.ChangeNeed(b.ctx(), early.ID, "worker", residents.Standing{State: residents.NeedWithdrawn, Reason: reason("withdrawn")}, b.clock.now()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err = from(residents.NeedPromised); !errors.Is(err, residents.ErrTransition) {
