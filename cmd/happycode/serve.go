@@ -24,6 +24,8 @@ const (
 	divisionsEvery = 5 * time.Second
 	// keysEvery is the same for signing keys.
 	keysEvery = 3 * time.Second
+	// webhooksEvery is how often what webhooks are to be told is looked for.
+	webhooksEvery = time.Second
 	// forgetEvery is how often the words of reports long closed are deleted.
 	forgetEvery = 6 * time.Hour
 )
@@ -120,6 +122,7 @@ func (s *system) background(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.watchDivisions(ctx, divisionsEvery) })
 	running.Go(func() { s.keys.Watch(ctx, keysEvery) })
+	running.Go(func() { s.webhooks.Run(ctx, webhooksEvery) })
 	running.Go(func() { s.forgetReports(ctx, forgetEvery) })
 	if killed {
 		running.Go(func() { s.mend(ctx) })
