@@ -28,6 +28,7 @@ import (
 	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/settings"
+	"github.com/xingfuma/happycode/app/sms"
 	"github.com/xingfuma/happycode/app/store/sqlite"
 	"github.com/xingfuma/happycode/app/vault"
 	"github.com/xingfuma/happycode/app/webhooks"
@@ -157,7 +158,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 	t.Cleanup(func() { record.Close() })
 	ctx := t.Context()
 	must(t, record.Ensure(ctx, slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
-		providers.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), Schemas())...))
+		providers.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), sms.Schemas(), Schemas())...))
 	redis, err := matching.StartEmbedded("")
 	must(t, err)
 	t.Cleanup(redis.Close)

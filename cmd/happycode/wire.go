@@ -23,6 +23,7 @@ import (
 	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/settings"
+	"github.com/xingfuma/happycode/app/sms"
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/app/store/mongo"
 	"github.com/xingfuma/happycode/app/store/sqlite"
@@ -61,6 +62,7 @@ type system struct {
 	providers *providers.Service
 	care      *care.Service
 	webhooks  *webhooks.Service
+	sms       *sms.Service
 	notes     store.Collection[note, *note]
 
 	closers []closer
@@ -192,7 +194,7 @@ func (s *system) openRecord(ctx context.Context) error {
 	}
 	s.onClose("the record", s.record.Close)
 	schemas := slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
-		providers.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), app.Schemas(), []store.Schema{noteSchema})
+		providers.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), sms.Schemas(), app.Schemas(), []store.Schema{noteSchema})
 	if err := s.record.Ensure(ctx, schemas...); err != nil {
 		return fmt.Errorf("prepare the record: %w", err)
 	}
@@ -310,6 +312,9 @@ func (s *system) openServices(ctx context.Context) error {
 	}
 	s.webhooks = webhooks.New(webhooks.Config{
 		Record: s.record, Vault: s.vault, Ledger: s.care, Now: s.now, Logger: s.log, Networks: s.settings.WebhookNetworks,
+	})
+	s.sms = sms.New(sms.Config{
+		Record: s.record, Care: s.care, Residents: s.residents, Audit: s.audit, Now: s.now, Logger: s.log, URL: s.settings.SMSURL, Secret: s.settings.SMSSecret,
 	})
 	return nil
 }
