@@ -12,6 +12,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/webhooks"
 )
 
 // actorsInOrder are the columns of the matrix.
@@ -223,6 +224,7 @@ func matrix(w *world) map[string]row {
 		"getMetrics":          get(open, "/metrics"),
 	}
 	maps.Copy(rows, needRows(need))
+	maps.Copy(rows, hookRows(w))
 	maps.Copy(rows, offlineRows(w))
 	maps.Copy(rows, reportRows(w))
 	maps.Copy(rows, screenRows())
@@ -241,6 +243,24 @@ func needRows(need string) map[string]row {
 		"getNeedStory": {selfHere, "/api/v1/needs/" + need + "/story", nil, ""},
 		"showNeed":     {selfHere, "/needs/" + need, nil, ""},
 		"saveNeedEdit": {workersHere, "/needs/" + need + "/edit", func(*world) any { return strings.NewReader("qty=1") }, "application/x-www-form-urlencoded"},
+	}
+}
+
+// hookRows are webhooks; the one in the paths is of the county.
+func hookRows(w *world) map[string]row {
+	h, _, err := w.app.Webhooks.Create(w.t.Context(), "test", webhooks.NewHook{URL: "https://hook.example/x", Division: county})
+	must(w.t, err)
+	const api = "/api/v1/webhooks"
+	form := "application/x-www-form-urlencoded"
+	return map[string]row{
+		"createWebhook":       {adminHere, api, func(*world) any { return hookRequest{URL: "https://hook.example/y", Division: county} }, ""},
+		"listWebhooks":        {adminOnly, api, nil, ""},
+		"switchWebhook":       {adminHere, api + "/" + h.ID, func(*world) any { return hookSwitch{new(true)} }, ""},
+		"listDeliveries":      {adminHere, api + "/" + h.ID + "/deliveries", nil, ""},
+		"showWebhooks":        {adminOnly, "/webhooks", nil, ""},
+		"saveWebhook":         {adminOnly, "/webhooks", func(*world) any { return strings.NewReader("url=x") }, form},
+		"showWebhook":         {adminHere, "/webhooks/" + h.ID, nil, ""},
+		"saveWebhookSwitched": {adminHere, "/webhooks/" + h.ID + "/switch", func(*world) any { return strings.NewReader("active=true") }, form},
 	}
 }
 
