@@ -14,11 +14,16 @@ import (
 
 	"github.com/xingfuma/happycode/app/settings"
 	"github.com/xingfuma/happycode/bench"
+	"github.com/xingfuma/happycode/matching"
 )
 
-// benchServerStart is how long the server may take to be ready: the matcher of
-// each county is rebuilt from the record first.
-const benchServerStart = 5 * time.Minute
+const (
+	// redisLoad is how long Redis may take to read its file.
+	redisLoad = 2 * time.Minute
+	// benchServerStart is how long the server may take to be ready: the matcher
+	// of each county is rebuilt from the record first.
+	benchServerStart = 5 * time.Minute
+)
 
 func (p *program) benchAll() *cobra.Command {
 	var l load
@@ -174,11 +179,22 @@ func (p *program) startRedis(ctx context.Context, dir string) (*child, string, e
 	if err != nil {
 		return nil, "", err
 	}
-	if err := c.answers(ctx, address, childStart); err != nil {
+	url := "redis://" + address
+	err = c.answers(ctx, address, childStart)
+	if err == nil { // one that was used before reads its file first
+		err = c.await(ctx, redisLoad, func() error {
+			client, err := matching.Connect(ctx, url)
+			if err == nil {
+				err = client.Close()
+			}
+			return err
+		})
+	}
+	if err != nil {
 		c.end()
 		return nil, "", say("redis-server 没有启动", "redis-server did not start", err)
 	}
-	return c, "redis://" + address, nil
+	return c, url, nil
 }
 
 // override is an environment with some settings given, the others as they are.
