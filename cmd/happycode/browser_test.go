@@ -128,6 +128,13 @@ func TestBrowser(t *testing.T) {
 						v.who.open(v.who.attribute(`main a[href^="/offers/0"]`, "href"))
 						v.who.fits("/offers/:id")
 					}
+					if path == "/offers/new" {
+						v.who.press("[data-kept-add]")
+						v.who.press("[data-kept-add]")
+						v.who.press("[data-kept-remove]")
+						v.who.await("one row for what is kept", `document.querySelectorAll("[data-kept-rows] > fieldset").length === 1 && !!document.getElementById(document.querySelector("[data-kept-rows] label").htmlFor)`)
+						v.who.fits(path + ", with a row for what is kept")
+					}
 				}
 			})
 		}

@@ -57,7 +57,7 @@ func TestEveryCommandSpeaksBothLanguages(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
 		{}, {"serve"}, {"config"}, {"import"}, {"import", "divisions"}, {"import", "residents"}, {"cards"}, {"account"},
-		{"token"}, {"token", "list"}, {"token", "revoke"}, {"keys"}, {"keys", "list"}, {"keys", "new"}, {"keys", "retire"}, {"verify"}, {"rebuild"}, {"doctor"}, {"simulate"}, {"version"},
+		{"token"}, {"token", "list"}, {"token", "revoke"}, {"keys"}, {"keys", "list"}, {"keys", "new"}, {"keys", "retire"}, {"verify"}, {"explain"}, {"rebuild"}, {"doctor"}, {"simulate"}, {"version"},
 		{"bench"}, {"bench", "all"}, {"bench", "prepare"}, {"bench", "run"}, {"bench", "yardstick"},
 	} {
 		out, errOut, status := runs(t, environ(t), append(args, "--help")...)
