@@ -27,6 +27,7 @@ const (
 	CodeWaitingCap      = "waiting_cap"
 	CodeWaitingOfferCap = "waiting_offer_cap"
 	CodeWaitingRebuild  = "waiting_rebuild"
+	CodeWaitingRest     = "waiting_rest"
 	CodeWaitingConsent  = "waiting_consent"
 	CodeNotDivision     = "not_division"
 	CodeNotGroup        = "not_group"
@@ -187,6 +188,16 @@ func ReasonWaitingRebuild() Reason {
 		CodeWaitingRebuild,
 		"系统正在从档案恢复匹配数据，需求已登记，恢复后自动安排。",
 		"The matcher is being restored from the record; the need is noted and served afterwards.",
+		nil,
+	}
+}
+
+// ReasonWaitingRest: a part was handed over, and the need wants the rest.
+func ReasonWaitingRest() Reason {
+	return Reason{
+		CodeWaitingRest,
+		"已交付一部分，其余仍在候补，有合适的资源时自动安排。",
+		"A part was handed over; the rest waits and is served as soon as something suitable is there.",
 		nil,
 	}
 }

@@ -54,6 +54,7 @@ func TestReasonsAreComplete(t *testing.T) {
 		"waiting_cap":       matching.ReasonWaitingCap(1, 1, matching.Week, next),
 		"waiting_offer_cap": matching.ReasonWaitingOfferCap(next),
 		"waiting_rebuild":   matching.ReasonWaitingRebuild(),
+		"waiting_rest":      matching.ReasonWaitingRest(),
 		"not_division":      matching.ReasonNot(matching.MissDivision),
 		"not_group":         matching.ReasonNot(matching.MissGroup),
 		"not_score":         matching.ReasonNot(matching.MissScore),

@@ -304,6 +304,10 @@ func TestRestOfANeedWaitsOnTheList(t *testing.T) {
 	}
 	c.waiting(n)
 	c.clock.advance(2 * time.Minute)
+	rest, err := c.care.Needs(ctx, r.ID)
+	if err != nil || len(rest) != 1 || rest[0].State != residents.NeedWaiting || rest[0].Reason.Code != matching.CodeWaitingRest {
+		t.Errorf("the need is %+v, %v; want it to say that the rest waits", rest, err)
+	}
 	c.untilClean()
 	c.offer("meal", 5, 0, county)
 	c.until("the rest is offered", func() bool { return c.promised(r) == 1 })

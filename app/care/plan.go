@@ -316,8 +316,8 @@ func (s *Service) evenDue(ctx context.Context, county string, p *plan) (bool, er
 // askers are the needs on the county's waiting lists, with their weights as they
 // are now; the lists are told where that has changed. over are needs that are to
 // be tried because they are past, or their people moved away or died: trying
-// ends them. unsaid are needs that were told nothing but that the matcher was
-// away: trying says what they wait for.
+// ends them. unsaid are needs that were not told what they wait for, because the
+// matcher was away or a part was handed over: trying says it.
 func (s *Service) askers(ctx context.Context, county string) (out []matching.Asker, over, unsaid []string, err error) {
 	categories, err := s.engine.WaitingCategories(ctx, county)
 	if err != nil {
@@ -377,7 +377,7 @@ func (s *Service) askersOf(ctx context.Context, waiters []matching.Waiter) (out 
 		if !r.Consent.Allows(residents.ConsentMatching) {
 			continue
 		}
-		if n.Reason.Code == matching.CodeWaitingRebuild {
+		if n.Reason.Code == matching.CodeWaitingRebuild || n.Reason.Code == matching.CodeWaitingRest {
 			unsaid = append(unsaid, n.ID)
 		}
 		left := n.QtyUnits

@@ -317,7 +317,7 @@ func (s *Service) refreshNeed(ctx context.Context, need, by string, reason match
 	case ended == Declined && given == 0:
 		to = residents.NeedDeclined
 	case ended == HandedOver: // the rest is still wanted
-		to = residents.NeedWaiting
+		to, reason = residents.NeedWaiting, matching.ReasonWaitingRest()
 	default: // expired or withdrawn: the next scan matches it again
 		to = residents.NeedOpen
 	}

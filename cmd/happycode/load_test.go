@@ -379,8 +379,9 @@ func (l *load) judgeNeeds(t *testing.T) {
 				case n.State == residents.NeedOpen:
 					return fmt.Errorf("need %s was scanned and is open", n.ID)
 				case n.State != residents.NeedWaiting:
-				case n.Reason.ZH == "" || n.Reason.EN == "" || n.Reason.Code == matching.CodeWaitingRebuild:
+				case n.Reason.ZH == "" || n.Reason.EN == "" || n.Reason.Code == matching.CodeWaitingRebuild || n.Reason.Code == matching.CodeHandedOver:
 					return fmt.Errorf("need %s waits, with the reason %+v", n.ID, n.Reason)
+				case n.Reason.Code == matching.CodeWaitingRest && n.GivenUnits > 0: // the next plan looks why
 				case slices.Contains(plenty, n.Category) && n.Reason.Code != matching.CodeWaitingCap:
 					return fmt.Errorf("need %s for %s waits, though there is plenty: %+v", n.ID, n.Category, n.Reason)
 				}
