@@ -660,6 +660,7 @@ func TestScanWhileRedisIsAway(t *testing.T) {
 		}
 	}
 	away.Store(false)
+	c.clock.advance(2 * missedEvery)
 	state := func(n *residents.Need) (residents.NeedState, string) {
 		now, err := c.care.needs.Get(ctx, n.ID)
 		if err != nil {

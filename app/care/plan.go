@@ -31,6 +31,9 @@ const (
 	// fetch is how long before a lot's end, at most, what is left of it goes to
 	// whoever comes.
 	fetch = 30 * time.Minute
+	// missedEvery is how often, at most, a county is planned because somebody was
+	// refused by a Redis that was away: one that flutters is not planned all the time.
+	missedEvery = 5 * time.Second
 	// maxDays is how many days a plan looks ahead.
 	maxDays = 7
 )
@@ -66,16 +69,16 @@ type plan struct {
 }
 
 // Plan draws a county's lines when it is time to: every five minutes, when lots
-// come, change, begin or are about to end, when the day begins, and at once
-// where there are none (a county that was just rebuilt, a worker that has just
-// taken over). It names the needs that the lines reach.
+// come, change, begin or are about to end, when the day begins, when somebody was
+// refused because Redis was away, and at once where there are none (a county that
+// was just rebuilt, a worker that has just taken over). It names the needs that the lines reach.
 func (l ledger) Plan(ctx context.Context, county string) (reached []string, planned bool, err error) {
 	s, p, now := l.s, l.s.plans.of(county), l.s.now()
 	lines := s.engine.Lines(county)
 	day := midnight(now)
 	fresh := p.planner == nil || p.dayMs != day
 	if !fresh && lines != nil && now.Before(lines.At().Add(matching.PlanEvery)) && now.UnixMilli() < p.nextMs &&
-		s.catalogue.Changes(county) == p.shelves && !s.engine.Missed(county) {
+		s.catalogue.Changes(county) == p.shelves && (!s.engine.Missed(county) || now.Before(lines.At().Add(missedEvery))) {
 		due, err := s.evenDue(ctx, county, p)
 		if err != nil || !due {
 			return nil, false, err
