@@ -101,8 +101,6 @@ func apiRoutes() []Route {
 			ZH: "未结束的需求", EN: "Needs that have not ended", Response: list[care.NeedView]{}},
 		{Method: "POST", Path: "/residents/:id/needs", Name: "createNeed", Handler: (*App).createNeed, Roles: personal, Scope: ScopeResident, Idempotent: true, Repeatable: true,
 			ZH: "登记需求", EN: "Record a need", Request: needRequest{}, Response: care.NeedView{}, Status: 201},
-		{Method: "POST", Path: "/needs/:id/withdraw", Name: "withdrawNeed", Handler: (*App).withdrawNeed, Roles: personal, Scope: ScopeNeed, Idempotent: true, Repeatable: true,
-			ZH: "撤回需求", EN: "Withdraw a need", Response: care.NeedView{}},
 		{Method: "GET", Path: "/residents/:id/list", Name: "listReceived", Handler: (*App).listReceived, Roles: personal, Scope: ScopeResident, Purpose: "view_list",
 			ZH: "幸福清单，新的在前", EN: "The happiness list, newest first", Query: pageQuery{}, Response: list[care.AllocationView]{}},
 		{Method: "GET", Path: "/residents/:id/views", Name: "listLooks", Handler: (*App).listLooks, Roles: personal, Scope: ScopeResident,

@@ -32,6 +32,8 @@ type Engine struct {
 	scripts scripts
 	gens    sync.Map // county -> generation
 	lines   sync.Map // county -> *Lines
+	lanes   sync.Map // county -> *lane
+	marks   sync.Map // county|category -> *mark
 	heard   sync.Map // county -> *hearing
 
 	flushing sync.Mutex // one caller at a time tells the backlog

@@ -82,7 +82,7 @@ func (e *Engine) run(ctx context.Context, county, name string, keys func(shard) 
 		argv := append([]any{gen}, args...)
 		var reply []any
 		if err := e.ask(ctx, county, func() (err error) {
-			reply, err = e.scripts[name].Run(ctx, e.redis, keys(shard{county, gen}), argv...).Slice()
+			reply, err = e.eval(ctx, county, name, keys(shard{county, gen}), argv)
 			return err
 		}); err != nil {
 			return nil, fmt.Errorf("%s in county %s: %w", name, county, err)

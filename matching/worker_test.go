@@ -57,7 +57,7 @@ func (l *ledger) Plan(ctx context.Context, county string) (reached []string, pla
 		return nil, false, nil
 	}
 	l.planned = l.engine.Now()
-	if err := l.engine.PublishLines(ctx, county, matching.NewLines(nil)); err != nil {
+	if err := l.engine.PublishLines(ctx, county, matching.NewLines(nil), nil); err != nil {
 		return nil, false, err
 	}
 	categories, err := l.engine.WaitingCategories(ctx, county)

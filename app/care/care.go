@@ -2,6 +2,7 @@ package care
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -80,12 +81,15 @@ type Service struct {
 	tick      time.Duration
 	grace     time.Duration
 	pinAbove  *int64
+	token     string // names this process where one is elected
+	movedBy   string // the plans by which units were last moved
 
 	allocations store.Collection[Allocation, *Allocation]
 	events      store.Collection[Event, *Event]
 	redemptions store.Collection[redemption, *redemption]
 	photos      store.Collection[photo, *photo]
 	shares      store.Collection[providers.Share, *providers.Share]
+	moves       store.Collection[providers.Move, *providers.Move]
 	needs       store.Collection[residents.Need, *residents.Need]
 	people      store.Collection[residents.Resident, *residents.Resident]
 	devices     store.Collection[Device, *Device]
@@ -100,6 +104,7 @@ type Service struct {
 	plans     plans
 	fetch     time.Duration // see [matching.PlannerConfig]
 	untold    untold
+	listeners listeners
 	turns     turns // whose handover is being taken in
 
 	started     time.Time
@@ -148,6 +153,7 @@ func New(c Config) (*Service, error) {
 		redemptions: store.Of[redemption](c.Record, redemptionSchema),
 		photos:      store.Of[photo](c.Record, photoSchema),
 		shares:      store.Of[providers.Share](c.Record, providers.SharesSchema()),
+		moves:       store.Of[providers.Move](c.Record, providers.MovesSchema()),
 		needs:       c.Residents.NeedCollection(),
 		people:      c.Residents.Collection(),
 		devices:     store.Of[Device](c.Record, deviceSchema),
@@ -157,7 +163,7 @@ func New(c Config) (*Service, error) {
 		known:       offers{byID: map[string]openOffer{}},
 		plans:       plans{byCounty: map[string]*plan{}}, fetch: fetch,
 		suspects: suspects{since: map[string]time.Time{}},
-		stopped:  make(chan struct{}),
+		stopped:  make(chan struct{}), token: rand.Text(),
 	}
 	s.committer = newCommitter(s)
 	s.worker = matching.NewWorker(s.engine, ledger{s}, s.counties, s.tick, s.log)
@@ -195,6 +201,11 @@ func (s *Service) Stop() {
 		}
 	})
 	s.running.Wait()
+	if s.cancel != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		s.engine.Retire(ctx, moving, s.token)
+	}
 }
 
 // Ready says whether the record and Redis answer and every county's matcher
@@ -216,54 +227,4 @@ func (s *Service) Ready(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// emit writes events. Their ids are made from what they tell, so that telling
-// again changes nothing. What the record does not take now is told later: the
-// allocation itself is the promise. After a crash verify --repair tells it.
-func (s *Service) emit(ctx context.Context, events ...*Event) {
-	if _, err := s.events.InsertAll(ctx, events); err != nil {
-		s.log.Warn("write events later", "first", events[0].ID, "count", len(events), "error", err)
-		s.untold.keep(events)
-	}
-}
-
-// emitLate writes the events that the record did not take before.
-func (s *Service) emitLate(ctx context.Context) error {
-	events := s.untold.take()
-	if len(events) == 0 {
-		return nil
-	}
-	if _, err := s.events.InsertAll(ctx, events); err != nil {
-		s.untold.keep(events)
-		return err
-	}
-	return nil
-}
-
-// untold are events that the record has still to be told.
-type untold struct {
-	mu     sync.Mutex
-	events []*Event
-}
-
-// maxUntold bounds the memory of a long fault; verify --repair writes the rest.
-const maxUntold = 100_000
-
-func (u *untold) keep(events []*Event) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if len(u.events) < maxUntold {
-		u.events = append(u.events, events...)
-	}
-}
-
-// take hands out up to a thousand.
-func (u *untold) take() []*Event {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	n := min(len(u.events), 1000)
-	out := u.events[:n:n]
-	u.events = u.events[n:]
-	return out
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -232,7 +233,7 @@ func TestNeedWithdrawnDuringItsScanLosesNoUnits(t *testing.T) {
 	if err := c.care.committer.submit(ctx, []*proposal{p}); err != nil || p.stored == nil {
 		t.Fatalf("commit: %v, refused with %+v", err, p.refused)
 	}
-	if _, err := c.care.WithdrawNeed(ctx, c.worker, n.ID); err != nil {
+	if _, err := c.care.WithdrawNeed(ctx, c.worker, n.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.care.engine.Promise(ctx, county, []matching.Hold{p.stored.hold()}); err != nil {
@@ -305,7 +306,7 @@ func TestRestOfANeedWaitsOnTheList(t *testing.T) {
 	c.waiting(n)
 	c.clock.advance(2 * time.Minute)
 	rest, err := c.care.Needs(ctx, r.ID)
-	if err != nil || len(rest) != 1 || rest[0].State != residents.NeedWaiting || rest[0].Reason.Code != matching.CodeWaitingRest {
+	if err != nil || len(rest) != 1 || rest[0].State != residents.NeedWaiting || !strings.HasPrefix(rest[0].Reason.Code, "waiting_") {
 		t.Errorf("the need is %+v, %v; want it to say that the rest waits", rest, err)
 	}
 	c.untilClean()

@@ -71,13 +71,14 @@ type plan struct {
 // Plan draws a county's lines when it is time to: every five minutes, when lots
 // come, change, begin or are about to end, when the day begins, when somebody was
 // refused because Redis was away, and at once where there are none (a county that
-// was just rebuilt, a worker that has just taken over). It names the needs that the lines reach.
+// was just rebuilt, a worker that has just taken over) or where units have come
+// from another county or gone to one. It names the needs that the lines reach.
 func (l ledger) Plan(ctx context.Context, county string) (reached []string, planned bool, err error) {
 	s, p, now := l.s, l.s.plans.of(county), l.s.now()
 	lines := s.engine.Lines(county)
 	day := midnight(now)
 	fresh := p.planner == nil || p.dayMs != day
-	if !fresh && lines != nil && now.Before(lines.At().Add(matching.PlanEvery)) && now.UnixMilli() < p.nextMs &&
+	if !fresh && lines != nil && !lines.Moved() && now.Before(lines.At().Add(matching.PlanEvery)) && now.UnixMilli() < p.nextMs &&
 		s.catalogue.Changes(county) == p.shelves && (!s.engine.Missed(county) || now.Before(lines.At().Add(missedEvery))) {
 		due, err := s.evenDue(ctx, county, p)
 		if err != nil || !due {
@@ -107,7 +108,7 @@ func (s *Service) horizon(county string, now time.Time) int {
 	defer s.known.mu.RUnlock()
 	for _, o := range s.known.byID {
 		for _, lot := range o.lots {
-			if lot.Shares[county] > 0 {
+			if _, here := lot.Shares[county]; here {
 				until = max(until, lot.UntilMs)
 			}
 		}
@@ -281,7 +282,17 @@ func (s *Service) draw(ctx context.Context, county string, p *plan) ([]string, b
 	if err != nil {
 		return nil, false, err
 	}
-	if err := s.engine.PublishLines(ctx, county, lines); err != nil {
+	outlook, err := p.planner.Outlook(now, stock, func(household string, c matching.Cap) (int64, error) {
+		used, err := s.engine.CapsUsed(ctx, county, []matching.HouseholdCap{{Household: household, Cap: c}})
+		if err != nil {
+			return 0, err
+		}
+		return c.Limit - used[0], nil
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	if err := s.engine.PublishLines(ctx, county, lines, outlook); err != nil {
 		return nil, false, err
 	}
 	p.shelves, p.nextMs = shelves, p.planner.Next(now)
@@ -380,7 +391,9 @@ func (s *Service) askersOf(ctx context.Context, waiters []matching.Waiter) (out 
 		if !r.Consent.Allows(residents.ConsentMatching) {
 			continue
 		}
-		if n.Reason.Code == matching.CodeWaitingRebuild || n.Reason.Code == matching.CodeWaitingRest {
+		if slices.ContainsFunc([]matching.Reason{n.Reason, n.Rest}, func(r matching.Reason) bool {
+			return r.Code == matching.CodeWaitingRebuild || r.Code == matching.CodeWaitingRest
+		}) {
 			unsaid = append(unsaid, n.ID)
 		}
 		left := n.QtyUnits

@@ -53,7 +53,7 @@ type chaos struct {
 	redis  *redistest.Instance
 	server *process
 	rnd    *rand.Rand
-	load   *load
+	load   *clientele
 	began  time.Time
 	told   map[string]int
 }

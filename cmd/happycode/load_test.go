@@ -41,9 +41,9 @@ var (
 	scarce = []string{"grocery", "clothing", "homecare"}
 )
 
-// load is clients that ask for aid without a pause, on any of one or several
+// clientele are clients that ask for aid without a pause, on any of one or several
 // servers, while something is broken; and what they were told.
-type load struct {
+type clientele struct {
 	w     *town
 	s     settingsOf
 	facts facts
@@ -81,9 +81,9 @@ type promise struct {
 
 // newLoad makes a town of three counties on the first server.
 // Of the scarce there is some for a quarter of the people.
-func newLoad(t *testing.T, s settingsOf, people int, servers ...string) *load {
+func newLoad(t *testing.T, s settingsOf, people int, servers ...string) *clientele {
 	t.Helper()
-	l := &load{
+	l := &clientele{
 		s: s, w: newTown(t, s, servers[0]), servers: servers, by: map[string][]townResident{},
 		answers: map[string]int{}, last: map[string]time.Time{}, gaps: map[string]time.Duration{},
 		waits: map[string]time.Time{}, healed: map[string]time.Duration{},
@@ -111,7 +111,7 @@ func newLoad(t *testing.T, s settingsOf, people int, servers ...string) *load {
 
 // run has clients work until the context ends; then each finishes what it has
 // begun, within a minute.
-func (l *load) run(ctx context.Context, t *testing.T, clients int, seed uint64) (wait func()) {
+func (l *clientele) run(ctx context.Context, t *testing.T, clients int, seed uint64) (wait func()) {
 	counties := slices.Sorted(maps.Keys(l.by))
 	finish, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(time.Minute, cancel) })
@@ -133,7 +133,7 @@ func (l *load) run(ctx context.Context, t *testing.T, clients int, seed uint64) 
 
 // visit is one resident at a counter: a need is written down, the card is
 // scanned, and what is offered is handed over, mostly.
-func (l *load) visit(ctx context.Context, t *testing.T, rnd *rand.Rand, county string) {
+func (l *clientele) visit(ctx context.Context, t *testing.T, rnd *rand.Rand, county string) {
 	r := l.by[county][rnd.IntN(len(l.by[county]))]
 	kinds := plenty
 	if rnd.IntN(4) == 0 {
@@ -194,7 +194,7 @@ func (l *load) visit(ctx context.Context, t *testing.T, rnd *rand.Rand, county s
 }
 
 // failed says so once: all clients meet the same.
-func (l *load) failed(t *testing.T, what string, err error) {
+func (l *clientele) failed(t *testing.T, what string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !t.Failed() {
@@ -206,7 +206,7 @@ func (l *load) failed(t *testing.T, what string, err error) {
 // what was answered. A server that is gone
 // and a clear 503 are what a fault may look like; anything else is not, and
 // neither is a request that nobody answers.
-func (l *load) ask(ctx context.Context, t *testing.T, key, path string, body, into any) (sent time.Time, err error) {
+func (l *clientele) ask(ctx context.Context, t *testing.T, key, path string, body, into any) (sent time.Time, err error) {
 	tick := time.NewTicker(2 * pollEvery)
 	defer tick.Stop()
 	c := *l.w.worker
@@ -262,7 +262,7 @@ func (r *refused) clear() error {
 	return nil
 }
 
-func (l *load) took(d time.Duration, instead string) {
+func (l *clientele) took(d time.Duration, instead string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.slowest = max(l.slowest, d)
@@ -272,7 +272,7 @@ func (l *load) took(d time.Duration, instead string) {
 }
 
 // promised notes that somebody was promised something new.
-func (l *load) promised(p promise) {
+func (l *clientele) promised(p promise) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.gaps[p.county] = max(l.gaps[p.county], p.answered.Sub(l.last[p.county]))
@@ -292,14 +292,14 @@ func (l *load) promised(p promise) {
 }
 
 // over notes that a fault has ended: how long until the next promise?
-func (l *load) over(fault string) {
+func (l *clientele) over(fault string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waits[fault] = time.Now()
 }
 
 // listen returns the promises that are made from now on.
-func (l *load) listen() <-chan promise {
+func (l *clientele) listen() <-chan promise {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fresh = make(chan promise, 1024)
@@ -307,7 +307,7 @@ func (l *load) listen() <-chan promise {
 }
 
 // settle waits until n more scans were answered.
-func (l *load) settle(ctx context.Context, t *testing.T, n int64) {
+func (l *clientele) settle(ctx context.Context, t *testing.T, n int64) {
 	t.Helper()
 	until := l.scans.Load() + n
 	eventually(t, 2*time.Minute, fmt.Sprintf("%d more scans are answered", n), func() error {
@@ -319,7 +319,7 @@ func (l *load) settle(ctx context.Context, t *testing.T, n int64) {
 }
 
 // tell prints the figures.
-func (l *load) tell(t *testing.T) {
+func (l *clientele) tell(t *testing.T) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -337,7 +337,7 @@ func (l *load) tell(t *testing.T) {
 }
 
 // judge compares what the clients were told with the record, after the faults.
-func (l *load) judge(t *testing.T, server string) {
+func (l *clientele) judge(t *testing.T, server string) {
 	t.Helper()
 	for _, c := range []*caller{l.w.admin, l.w.worker, l.w.giver} {
 		c.base = server
@@ -348,7 +348,7 @@ func (l *load) judge(t *testing.T, server string) {
 
 // judgeNeeds wants every need once, and everybody who waits to have a reason
 // that is true.
-func (l *load) judgeNeeds(t *testing.T) {
+func (l *clientele) judgeNeeds(t *testing.T) {
 	t.Helper()
 	ids, askedAgain := map[string]bool{}, map[string]bool{}
 	for key, v := range l.needs.Range {
