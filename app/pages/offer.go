@@ -20,6 +20,7 @@ type Offer struct {
 	Money                           bool
 	Live                            bool // stock is asked for again and again
 	Stock                           []Share
+	Moves                           []Move // between counties, newest first
 	MayWithdraw                     bool
 }
 
@@ -38,6 +39,15 @@ type Share struct {
 	Closed                                      string // "", over, withdrawn
 	Qty, Free, Held, Promised, HandedOver, Gone int64
 	Money                                       bool
+}
+
+// Move is units that went from one county to another.
+type Move struct {
+	From, To string
+	Amount   Amount
+	Waited   bool // somebody waited there
+	AtMs     int64
+	Arrived  bool
 }
 
 // Bar is a stretch of the bar, of a width of 100.

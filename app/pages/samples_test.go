@@ -171,7 +171,10 @@ func samples(s *Site, lang string) []sample {
 			Place: Text{"月河街道敬老食堂", "Yuehe canteen"}, Note: "每天 10:30 到 12:30", ValueFen: 1250, Places: []string{"吴兴区", "南浔区 · 南浔镇"}, Groups: []Text{{"老年人", "Elderly"}}, MinScoreMilli: 400,
 			Cap: Amount{Units: 1, Unit: portion}, CapPeriod: "day", Pace: "drip", ReserveMilli: 1400, CreatedMs: sampleNow - sampleDay, Live: true, MayWithdraw: true, Stock: []Share{
 				{ID: "f1-1@330502", Place: "吴兴区", FromMs: sampleNow, UntilMs: sampleNow + 2*sampleHour, Qty: 120, Free: 41, Held: 3, Promised: 28, HandedOver: 46, Gone: 2},
-				{ID: "f1-1@330503", Place: "南浔区", FromMs: sampleNow - sampleDay, UntilMs: sampleNow - sampleHour, Qty: 80, HandedOver: 71, Gone: 9, Closed: "over"}}}},
+				{ID: "f1-1@330503", Place: "南浔区", FromMs: sampleNow - sampleDay, UntilMs: sampleNow - sampleHour, Qty: 80, HandedOver: 71, Gone: 9, Closed: "over"}}, Moves: []Move{
+				{From: "南浔区", To: "吴兴区", Amount: Amount{Units: 6, Unit: portion}, AtMs: sampleNow},
+				{From: "南浔区", To: "吴兴区", Amount: Amount{Units: 12, Unit: portion}, Waited: true, AtMs: sampleNow - sampleHour, Arrived: true},
+				{From: "吴兴区", To: "南浔区", Amount: Amount{Units: 3, Unit: portion}, AtMs: sampleNow - 2*sampleHour, Arrived: true}}}},
 		{"organisations", organisations},
 		{"organisations_empty", Organisations{Form: sampleForm(admin("/organisations"), nil), Status: "pending"}},
 		{"devices", Devices{Form: sampleForm(admin("/devices"), nil), Others: true, Rows: []DeviceRow{
