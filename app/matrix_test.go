@@ -138,6 +138,7 @@ func matrix(w *world) map[string]row {
 		}),
 		"listOffers":    get(staffAll, api+"/offers"),
 		"getOffer":      get(staffHere, api+"/offers/"+offer),
+		"listMoves":     get(staffHere, api+"/offers/"+offer+"/moves"),
 		"getStock":      get(staffHere, api+"/offers/"+offer+"/stock"),
 		"withdrawOffer": with(givenHere, api+"/offers/"+offer+"/withdraw", nil),
 		"createResident": with(workersHere, api+"/residents", func(w *world) any {

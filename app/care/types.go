@@ -303,6 +303,18 @@ type ShownBy struct {
 	UntilMs  int64  `json:"until_ms"` // until when they may
 }
 
+// MoveView is units of a lot that went from one county's share to another's.
+type MoveView struct {
+	ID       string `json:"id"`
+	Lot      string `json:"lot"`
+	From     string `json:"from_county"` // 12-digit codes
+	To       string `json:"to_county"`
+	QtyUnits int64  `json:"qty_units"`
+	Waited   bool   `json:"waited"` // somebody waited there; otherwise somebody was expected
+	BegunMs  int64  `json:"begun_ms"`
+	Arrived  bool   `json:"arrived"` // false: on the way, nobody's for the moment
+}
+
 // ShareStock is one county's share of a lot, as the record and the matcher
 // have it. FreeUnits + HeldUnits is what is not promised yet.
 type ShareStock struct {
