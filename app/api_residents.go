@@ -570,16 +570,8 @@ func (a *App) mayAsk(c *fiber.Ctx, n residents.NewNeed) error {
 func viewNeed(n *residents.Need) care.NeedView {
 	return care.NeedView{
 		ID: n.ID, Category: n.Category, QtyUnits: n.QtyUnits, Urgency: n.Urgency, State: n.State, Reason: n.Reason,
-		UntilMs: n.UntilMs, CreatedMs: n.CreatedMs,
+		UntilMs: n.UntilMs, CreatedMs: n.CreatedMs, LeftUnits: n.QtyUnits, Asked: n.Asked,
 	}
-}
-
-func (a *App) withdrawNeed(c *fiber.Ctx) error {
-	need, err := a.Care.WithdrawNeed(c.UserContext(), principalOf(c), needOf(c).ID)
-	if err != nil {
-		return err
-	}
-	return c.JSON(viewNeed(need))
 }
 
 func (a *App) listReceived(c *fiber.Ctx) error {

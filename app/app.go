@@ -79,12 +79,16 @@ type App struct {
 	gate    *gate
 	press   *press.Press
 	prints  prints
+	live    *hub
 	// dummyPIN is a hash that no PIN is of, checked where there is none.
 	dummyPIN string
 	// hashing has room for as many PIN checks as may run at once: each takes
 	// 19 MiB, and anybody may ask for one.
-	hashing chan struct{}
-	reading chan struct{} // room for photosAtOnce
+	hashing   chan struct{}
+	reading   chan struct{} // room for photosAtOnce
+	photoWait time.Duration // for a place there
+
+	startedMs int64 // Unix ms
 }
 
 // Schemas are the collections the application itself keeps.
@@ -111,11 +115,13 @@ func New(c Config) (*App, error) {
 	a := &App{
 		Config: c, trusted: c.Settings.TrustedProxies, limits: newLimiter(c.Now), gate: newGate(c.Now),
 		imports: imports{at: map[string]importView{}}, dummyPIN: vault.HashSecret(rand.Text()),
-		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), reading: make(chan struct{}, photosAtOnce),
+		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), reading: make(chan struct{}, photosAtOnce), photoWait: photoTime,
+		startedMs: store.Millis(c.Now()),
 	}
 	a.press = press.New(press.Config{
 		Residents: c.Residents, Audit: c.Audit, Tree: c.Tree, Keys: c.Keys, Host: c.Settings.PublicHost, FontFile: c.Settings.Font,
 	})
+	a.live = newHub(c.Care, c.Now)
 	a.routes = table()
 	a.metrics = newMetrics(a)
 	a.replays = store.Of[replay](c.Record, replaySchema)
@@ -188,6 +194,7 @@ func (a *App) Listen(l net.Listener) error {
 // Shutdown stops accepting, lets requests under way finish, and returns; ctx
 // bounds the wait.
 func (a *App) Shutdown(ctx context.Context) error {
+	a.live.close() // its answers would not end by themselves
 	if err := a.fiber.ShutdownWithContext(ctx); err != nil {
 		return fmt.Errorf("stop serving: %w", err)
 	}

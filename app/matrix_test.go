@@ -223,12 +223,26 @@ func matrix(w *world) map[string]row {
 		"getReady":            get(open, "/readyz"),
 		"getMetrics":          get(open, "/metrics"),
 	}
+	maps.Copy(rows, needRows(need))
 	maps.Copy(rows, offlineRows(w))
 	maps.Copy(rows, reportRows(w))
 	maps.Copy(rows, screenRows())
 	maps.Copy(rows, carerRows(w))
 	maps.Copy(rows, scannerMatrix(w))
 	return rows
+}
+
+// needRows are what is done with a need that is there.
+func needRows(need string) map[string]row {
+	return map[string]row{
+		"listWaiting":  {cells("s+-+-rrrr++"), "/api/v1/waiting?county=" + county, nil, ""},
+		"showWaiting":  {workers, "/waiting", nil, ""},
+		"getLive":      {anybody, "/api/v1/live?wait_s=0", nil, ""},
+		"editNeed":     {workersHere, "/api/v1/needs/" + need, func(*world) any { return needEdit{Reason: "other", Asked: new(int64(0))} }, ""},
+		"getNeedStory": {selfHere, "/api/v1/needs/" + need + "/story", nil, ""},
+		"showNeed":     {selfHere, "/needs/" + need, nil, ""},
+		"saveNeedEdit": {workersHere, "/needs/" + need + "/edit", func(*world) any { return strings.NewReader("qty=1") }, "application/x-www-form-urlencoded"},
+	}
 }
 
 // Every route × everybody: who is let in, who is sent away, and that what was

@@ -99,10 +99,14 @@ func (a *App) observe(c *fiber.Ctx, took time.Duration) {
 	if !a.Settings.AccessLog {
 		return
 	}
+	size := -1 // of a stream, which has not begun yet
+	if !c.Response().IsBodyStream() {
+		size = len(c.Response().Body())
+	}
 	attributes := []slog.Attr{
 		slog.String("request", requestID(c)), slog.String("method", method), slog.String("route", route),
 		slog.Int("status", status), slog.Float64("ms", float64(took.Microseconds())/1000),
-		slog.Int("bytes", len(c.Response().Body())),
+		slog.Int("bytes", size),
 	}
 	if p := principalOf(c); p.Role != "" {
 		// A resident's account names the resident.

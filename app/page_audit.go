@@ -64,6 +64,7 @@ func otherActs() map[string]words {
 
 		"add_photo":     {"拍交付照片", "Took a photo of the handover"},
 		"add_need":      {"登记需求", "Recorded a need"},
+		"edit_need":     {"更改需求", "Changed a need"},
 		"withdraw_need": {"撤回需求", "Withdrew a need"},
 		press.Act:       {"打印卡片", "Printed the card"},
 

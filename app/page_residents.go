@@ -238,15 +238,7 @@ func (a *App) standing(c *fiber.Ctx, resident string, mayHandOver bool, scan str
 	}
 	var needs []pages.Need
 	for _, n := range views {
-		need := pages.Need{
-			ID: n.ID, Category: categoryText(n.Category), Amount: amount(n.Category, n.QtyUnits, ""),
-			Promised: amount(n.Category, n.PromisedUnits, ""), Given: amount(n.Category, n.GivenUnits, ""),
-			Urgency: n.Urgency, State: string(n.State), Reason: reasonText(n.Reason), Position: n.Position,
-			CreatedMs: n.CreatedMs, UntilMs: n.UntilMs, MayWithdraw: true,
-		}
-		for _, o := range n.NotServed {
-			need.NotServed = append(need.NotServed, pages.NotServed{Title: text(o.TitleZH, o.TitleEN), Reason: reasonText(o.Reason)})
-		}
+		need := needOfView(n)
 		for _, stored := range notes {
 			if stored.ID == n.ID {
 				if need.Note, err = a.Residents.NeedNote(stored); err != nil {
@@ -257,6 +249,20 @@ func (a *App) standing(c *fiber.Ctx, resident string, mayHandOver bool, scan str
 		needs = append(needs, need)
 	}
 	return promises, needs, nil
+}
+
+// needOfView is a need as people see it, without its note.
+func needOfView(n care.NeedView) pages.Need {
+	need := pages.Need{
+		ID: n.ID, Category: categoryText(n.Category), Amount: amount(n.Category, n.QtyUnits, ""),
+		Promised: amount(n.Category, n.PromisedUnits, ""), Given: amount(n.Category, n.GivenUnits, ""), Left: amount(n.Category, n.LeftUnits, ""),
+		Urgency: n.Urgency, State: string(n.State), Reason: reasonText(n.Reason), Rest: reasonText(n.Rest), Position: n.Position,
+		CreatedMs: n.CreatedMs, UntilMs: n.UntilMs, MayWithdraw: n.State.Live(),
+	}
+	for _, o := range n.NotServed {
+		need.NotServed = append(need.NotServed, pages.NotServed{Title: text(o.TitleZH, o.TitleEN), Reason: reasonText(o.Reason)})
+	}
+	return need
 }
 
 func aidOf(x care.AllocationView) pages.Aid {
@@ -362,14 +368,6 @@ func (a *App) saveStatus(c *fiber.Ctx) error {
 		return a.recordRefused(c, err)
 	}
 	return top(c, to(c, "/residents/"+r.ID, "status"))
-}
-
-func (a *App) saveNeedWithdrawn(c *fiber.Ctx) error {
-	n := needOf(c)
-	if _, err := a.Care.WithdrawNeed(c.UserContext(), principalOf(c), n.ID); err != nil {
-		return err
-	}
-	return to(c, personPath(c, n.Resident), "need_withdrawn")
 }
 
 // personPath is where the one who asks sees a resident: their own page for

@@ -77,6 +77,7 @@ type Route struct {
 	ContentType              string // of the answer, if not JSON
 	Idempotent               bool   // takes an Idempotency-Key
 	OwnReplay                bool   // and knows repeats by itself
+	Repeatable               bool   // or is done once even when it runs twice at the same time
 	Slow                     bool   // may take minutes
 	Limit                    Limit
 	NoToken                  bool // for people; not with a service token
@@ -100,7 +101,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), offlineRoutes(), probeRoutes())
+	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), needRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), offlineRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.
@@ -148,7 +149,6 @@ func pageRoutes() []Route {
 		post("/residents/:id/pin", (*App).savePIN, "savePIN", scoped(caseworkers, ScopeResident, "set_pin", "设置居民 PIN", "Set a resident's PIN")),
 		post("/residents/:id/consent", (*App).saveConsent, "saveConsent", scoped(caseworkers, ScopeResident, "set_consent", "登记或撤回同意", "Record or withdraw a consent")),
 		post("/residents/:id/status", (*App).saveStatus, "saveStatus", scoped(caseworkers, ScopeResident, "set_status", "更改居民状态", "Change a resident's status")),
-		post("/needs/:id/withdraw", (*App).saveNeedWithdrawn, "saveNeedWithdrawn", scoped(personal, ScopeNeed, "", "撤回需求", "Withdraw a need")),
 		get("/offers", (*App).showOffers, "showOffers", by(staff, "资源列表", "Offers")),
 		get("/offers/new", (*App).showOfferNew, "showOfferNew", by(givers, "发布资源：表单", "Post an offer: the form")),
 		post("/offers/new", (*App).saveOffer, "saveOffer", act(by(givers, "发布资源", "Post an offer"), "create_offer")),

@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,10 +18,12 @@ import (
 
 // Lines are the need lines of lots as the last plan drew them: whoever's
 // weight is on or above a lot's line is served from it at once, whoever's is
-// below waits. A lot without a line serves everybody. Lines never change; a
-// new plan makes new ones.
+// below waits. A lot without a line serves everybody. A lot that is kept for some
+// serves nobody else unless the plan has opened it. Lines never change; a new
+// plan makes new ones.
 type Lines struct {
 	milli   map[string]int64
+	opened  map[string]bool
 	version string
 	gen     string
 	at      time.Time
@@ -30,8 +33,19 @@ type Lines struct {
 // Shut is the line of a lot that has given its part for now: nobody reaches it.
 const Shut = math.MaxInt64
 
-// NewLines takes the lines by lot, in thousandths of a weight.
-func NewLines(milli map[string]int64) *Lines { return &Lines{milli: maps.Clone(milli)} }
+// NewLines takes the lines by lot, in thousandths of a weight, and the lots kept
+// for some that are open to all.
+func NewLines(milli map[string]int64, opened ...string) *Lines {
+	l := &Lines{milli: maps.Clone(milli), opened: map[string]bool{}}
+	for _, lot := range opened {
+		l.opened[lot] = true
+	}
+	return l
+}
+
+// Opened says whether a lot that is kept for some is open to all, because none of
+// them is expected any more.
+func (l *Lines) Opened(lot string) bool { return l != nil && l.opened[lot] }
 
 // Of is the line of a lot, in thousandths; 0 where it has none.
 func (l *Lines) Of(lot string) int64 {
@@ -63,14 +77,18 @@ func (l *Lines) Moved() bool { return l != nil && l.moved }
 
 // Open leaves the candidates whose lines somebody of this weight reaches, the
 // lowest line first and otherwise in their order: what nobody else is expected
-// to want is given before what is contested. lowest is the lowest line of all
-// candidates, 0 when there are none; where open is empty it is the line that
-// the need waits for.
+// to want is given before what is contested. What is kept for others is left out.
+// lowest is the lowest line of all the other candidates, 0 when there are none;
+// where open is empty it is the line that the need waits for.
 func (l *Lines) Open(candidates []Candidate, weightMilli int64) (open []Candidate, lowest int64) {
-	for i, c := range candidates {
+	first := true
+	for _, c := range candidates {
+		if c.Kept && !l.Opened(c.Lot) {
+			continue
+		}
 		line := l.Of(c.Lot)
-		if i == 0 || line < lowest {
-			lowest = line
+		if first || line < lowest {
+			first, lowest = false, line
 		}
 		if line <= weightMilli {
 			open = append(open, c)
@@ -85,6 +103,7 @@ const (
 	fieldVersion = "|version"
 	fieldAt      = "|at"
 	fieldMoved   = "|moved"
+	fieldOpen    = "|open" // after a lot's id: what is kept for some is open to all
 )
 
 // linesAge is how old lines may be. When nobody has planned for so long, they
@@ -109,9 +128,16 @@ func (e *Engine) PublishLines(ctx context.Context, county string, l *Lines, o *O
 		}
 		args = append(args, lot, l.milli[lot])
 	}
+	for _, lot := range slices.Sorted(maps.Keys(l.opened)) {
+		if err := checkName("lot", lot); err != nil {
+			return err
+		}
+		args = append(args, lot+fieldOpen, 1)
+	}
 	if _, err := e.run(ctx, county, "lines", func(s shard) []string { return s.keys(keyLines, keyOutlook) }, args); err != nil {
 		return err
 	}
+	e.hearing(county).missed.Store(false)
 	return e.FollowLines(ctx, county)
 }
 
@@ -144,15 +170,18 @@ func (e *Engine) FollowLines(ctx context.Context, county string) error {
 	}); err != nil {
 		return err
 	}
-	l := &Lines{milli: map[string]int64{}, gen: gen, version: all.Val()[fieldVersion], moved: all.Val()[fieldMoved] != ""}
+	l := &Lines{milli: map[string]int64{}, opened: map[string]bool{}, gen: gen, version: all.Val()[fieldVersion], moved: all.Val()[fieldMoved] != ""}
 	for lot, text := range all.Val() {
 		n, err := strconv.ParseInt(text, 10, 64)
+		kept, open := strings.CutSuffix(lot, fieldOpen)
 		switch {
 		case lot == fieldVersion, lot == fieldMoved:
 		case err != nil:
 			return err
 		case lot == fieldAt:
 			l.at = time.UnixMilli(n)
+		case open:
+			l.opened[kept] = true
 		default:
 			l.milli[lot] = n
 		}

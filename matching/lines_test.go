@@ -65,8 +65,9 @@ func TestLinesReachEveryProcess(t *testing.T) {
 		r.same("the last of many", other.Lines(r.county).Of("m1499"), int64(1500))
 		r.same("at", other.Lines(r.county).At().UnixMilli(), r.now().UnixMilli())
 
-		other.ok(other.PublishLines(r.ctx(), r.county, matching.NewLines(map[string]int64{"k": matching.Shut}), nil))
+		other.ok(other.PublishLines(r.ctx(), r.county, matching.NewLines(map[string]int64{"k": matching.Shut}, "l", "m"), nil))
 		both("a lot that has none any more", 0)
+		r.same("opened to all", fmt.Sprint(r.Lines(r.county).Opened("l"), r.Lines(r.county).Opened("m"), r.Lines(r.county).Opened("k")), "true true false")
 		r.same("shut", r.Lines(r.county).Of("k"), int64(matching.Shut))
 
 		r.rebuild(matching.Snapshot{})

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -39,6 +41,9 @@ type Wish struct {
 const (
 	// maxWishes is how many wishes a county makes known: the heaviest.
 	maxWishes = 200
+	// openToAll ends the name of a lot that is kept for some, where a plan has
+	// opened it: what a county still keeps goes only to those it is kept for.
+	openToAll = "|open"
 	// bandsPerE is how finely weights are told apart, as in the forecast: a band
 	// is 8 % wide.
 	bandsPerE = 12
@@ -61,6 +66,9 @@ func (p *Planner) Outlook(now time.Time, stock map[string]Stock, room func(house
 		l := &p.lots[i]
 		_, known := stock[l.lot.ID]
 		open[i] = known && l.lot.Whole != "" && now.UnixMilli() < l.fetchMs
+		if l.all > 0 { // kept for some: it is for them, or for all
+			open[i] = open[i] && p.kept(int32(i)) != slices.Contains(p.opened, l.lot.ID)
+		}
 	}
 	out.Holdings = p.holdings(open, stock)
 	var err error
@@ -80,7 +88,7 @@ func (p *Planner) holdings(open []bool, stock map[string]Stock) (out []Holding) 
 			continue
 		}
 		weight, waits := p.demands[u.Demand].Weight, int(u.Demand) < len(p.waiting)
-		k := key{u.Lot, waits, band(weight)}
+		k := key{p.lots[u.Lot].own, waits, band(weight)}
 		b := kept[k]
 		kept[k] = drip.Band{Weight: max(b.Weight, weight), Units: b.Units + u.Units, Waits: waits}
 	}
@@ -88,14 +96,19 @@ func (p *Planner) holdings(open []bool, stock map[string]Stock) (out []Holding) 
 	for k, b := range kept {
 		byLot[k.lot] = append(byLot[k.lot], b)
 	}
-	for i := range p.lots {
-		units := stock[p.lots[i].lot.ID].FreeUnits
-		if !open[i] || units < 1 {
+	for i := range p.entries {
+		l := &p.lots[i]
+		units := stock[l.lot.ID].FreeUnits
+		if !(open[i] || l.all > 0 && open[l.all]) || units < 1 {
 			continue
 		}
 		bands := byLot[int32(i)]
 		slices.SortFunc(bands, func(a, b drip.Band) int { return cmp.Compare(a.Weight, b.Weight) })
-		out = append(out, Holding{Lot: p.lots[i].lot.Whole, Units: units, Kept: bands})
+		name := l.lot.Whole
+		if l.all > 0 && open[l.all] {
+			name += openToAll
+		}
+		out = append(out, Holding{Lot: name, Units: units, Kept: bands})
 	}
 	return out
 }
@@ -132,7 +145,14 @@ func (p *Planner) wishes(now time.Time, open []bool, room func(string, Cap) (int
 				}
 			}
 			capped = max(capped, left)
-			lots = append(lots, p.lots[l].lot.Whole)
+			switch whole := p.lots[l].lot.Whole; {
+			case p.kept(l): // for them, also where it is open to all
+				lots = append(lots, whole, whole+openToAll)
+			case p.lots[l].all > 0:
+				lots = append(lots, whole+openToAll)
+			default:
+				lots = append(lots, whole)
+			}
 		}
 		if len(lots) == 0 {
 			continue
@@ -173,7 +193,10 @@ func (e *Engine) Outlook(ctx context.Context, county string) (*Outlook, error) {
 	}); err != nil {
 		return nil, err
 	}
-	at, err := integer(head.Val()[0])
+	if head.Val()[0] == nil {
+		return nil, nil
+	}
+	at, err := strconv.ParseInt(text(head.Val()[0]), 10, 64)
 	if err != nil {
 		return nil, fmt.Errorf("county %s: %w", county, err)
 	}
@@ -227,7 +250,7 @@ func Transfers(outlooks map[string]*Outlook) []Transfer {
 	var out []Transfer
 	for _, t := range drip.Transfers(holdings, wishes) {
 		out = append(out, Transfer{
-			Lot: lots[t.Lot], From: counties[t.From], To: counties[t.To], Units: t.Units,
+			Lot: strings.TrimSuffix(lots[t.Lot], openToAll), From: counties[t.From], To: counties[t.To], Units: t.Units,
 			WeightMilli: int64(math.Round(t.Weight * 1000)), Waits: t.Waits,
 		})
 	}

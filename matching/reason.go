@@ -3,6 +3,7 @@ package matching
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -23,6 +24,7 @@ const (
 	CodeWaitingStock    = "waiting_stock"
 	CodeWaitingLine     = "waiting_line"
 	CodeWaitingEven     = "waiting_even"
+	CodeWaitingKept     = "waiting_kept"
 	CodeWaitingNone     = "waiting_none"
 	CodeWaitingCap      = "waiting_cap"
 	CodeWaitingOfferCap = "waiting_offer_cap"
@@ -31,6 +33,7 @@ const (
 	CodeNotDivision     = "not_division"
 	CodeNotGroup        = "not_group"
 	CodeNotScore        = "not_score"
+	CodeNotKept         = "not_kept"
 	CodeNotYet          = "not_yet"
 	CodeOver            = "over"
 	CodeUnlisted        = "unlisted"
@@ -40,6 +43,18 @@ const (
 	CodeWithdrawn       = "withdrawn"
 	CodeRecordFull      = "record_full"
 	CodeRecordClaimed   = "record_claimed"
+	CodeWaitingRest     = "waiting_rest"
+	CodeChanged         = "changed"
+	CodeReduced         = "reduced"
+	CodeOpenNow         = "open_now"
+	CodeGone            = "gone"
+	CodeBelowLine       = "below_line"
+	CodeEvenLater       = "even_later"
+	CodeNextScan        = "next_scan"
+	CodeNextPlan        = "next_plan"
+	CodeNextLot         = "next_lot"
+	CodeNextFetch       = "next_fetch"
+	CodeNextEnd         = "next_end"
 )
 
 // Text is a word or name in both languages; an empty EN falls back to ZH.
@@ -59,6 +74,19 @@ type Given struct {
 	WeightMilli, LineMilli int64
 	Waited                 bool  // given from the waiting list
 	WasMilli               int64 // the line when it was last refused; 0: there was none
+	Kept                   Text  // for whom the units were kept; empty: for nobody
+	Opened                 bool  // they were kept for others, and had opened to all
+}
+
+// source says in words that the units were kept, and for whom.
+func (g Given) source() (zh, en string) {
+	switch {
+	case g.Kept.ZH == "":
+		return "", ""
+	case g.Opened:
+		return "（原为" + g.Kept.ZH + "保留，现已开放）", " (kept for: " + g.Kept.en() + "; now open to all)"
+	}
+	return "（为" + g.Kept.ZH + "保留的份额）", " (kept for: " + g.Kept.en() + ")"
 }
 
 // ReasonGiven: units of the offer are kept for the need.
@@ -68,8 +96,13 @@ func ReasonGiven(g Given) Reason {
 	if g.WeightMilli > 0 { // else somebody decided without the lines
 		facts["weight_milli"], facts["line_milli"] = strconv.FormatInt(g.WeightMilli, 10), strconv.FormatInt(g.LineMilli, 10)
 	}
-	zh := "“" + g.Offer.ZH + "” " + n + " " + g.Unit.ZH
-	en := n + " " + g.Unit.en() + " of “" + g.Offer.en() + "”"
+	units := n + " " + g.Unit.en()
+	if g.Units != 1 && g.Unit.EN != "" && !strings.HasSuffix(g.Unit.EN, "s") {
+		units += "s"
+	}
+	kept, keptEN := g.source()
+	zh := "“" + g.Offer.ZH + "” " + n + " " + g.Unit.ZH + kept
+	en := units + " of “" + g.Offer.en() + "”" + keptEN
 	switch {
 	case g.Waited && g.WasMilli > g.LineMilli:
 		facts["was_milli"] = strconv.FormatInt(g.WasMilli, 10)
@@ -97,8 +130,8 @@ func ReasonGiven(g Given) Reason {
 	}
 	return Reason{
 		CodeGiven,
-		"已匹配：“" + g.Offer.ZH + "”有余量，按需派发 " + n + " " + g.Unit.ZH + "。",
-		"Matched: “" + g.Offer.en() + "” has stock; given: " + n + " " + g.Unit.en() + ".",
+		"已匹配：“" + g.Offer.ZH + "”有余量，按需派发 " + n + " " + g.Unit.ZH + kept + "。",
+		"Matched: “" + g.Offer.en() + "” has stock; given: " + units + keptEN + ".",
 		facts,
 	}
 }
@@ -131,6 +164,26 @@ func ReasonWaitingEven(category Text) Reason {
 		"“" + category.ZH + "”按时间均匀派发，目前放出的份额已派完：已列入候补，放出新份额时自动安排。",
 		"“" + category.en() + "” is released evenly and what was released so far is given out: waiting; served as more is released.",
 		nil,
+	}
+}
+
+// ReasonWaitingKept: what is left is kept for others, and opens to all when none
+// of them is expected any more, at a time at the latest.
+func ReasonWaitingKept(category, who Text, k Kept) Reason {
+	opens := time.UnixMilli(k.OpensMs).In(cst).Format("2006-01-02 15:04")
+	facts := map[string]string{"opens_ms": strconv.FormatInt(k.OpensMs, 10)}
+	if k.Group != "" {
+		facts["kept_group"] = k.Group
+	}
+	if len(k.Divisions) > 0 {
+		facts["kept_division"] = strings.Join(k.Divisions, " ")
+	}
+	return Reason{
+		CodeWaitingKept,
+		"余下的“" + category.ZH + "”为" + who.ZH + "保留，最迟 " + opens + " 对所有符合条件的人开放：已列入候补，开放时自动安排。",
+		"What is left of “" + category.en() + "” is kept for: " + who.en() + "; it opens to everybody eligible by " + opens +
+			" (China time): waiting; served when it opens.",
+		facts,
 	}
 }
 
@@ -210,6 +263,8 @@ func ReasonNot(why string) Reason {
 		return Reason{CodeNotGroup, "该资源面向其他人群。", "The offer is for other groups of people.", nil}
 	case MissScore:
 		return Reason{CodeNotScore, "该资源优先面向困难程度更高的家庭。", "The offer is kept for households in greater need.", nil}
+	case MissKept:
+		return Reason{CodeNotKept, "该资源余下的份额为其他人群或地区保留。", "What the offer has left is kept for other groups or places.", nil}
 	case MissNotYet:
 		return Reason{CodeNotYet, "该资源尚未开始发放。", "The offer has not begun yet.", nil}
 	case MissOver:
@@ -245,9 +300,151 @@ func ReasonHandedOver() Reason {
 	return Reason{CodeHandedOver, "已交付。", "Handed over.", nil}
 }
 
-// ReasonWithdrawn: the need was taken back.
-func ReasonWithdrawn() Reason {
-	return Reason{CodeWithdrawn, "需求已撤回。", "The need was withdrawn.", nil}
+// ReasonWithdrawn: the need was taken back; why is one of the keys that edits
+// have, or "".
+func ReasonWithdrawn(why string) Reason {
+	because, known := editWhys()[why]
+	if !known {
+		return Reason{CodeWithdrawn, "需求已撤回。", "The need was withdrawn.", nil}
+	}
+	return Reason{CodeWithdrawn, "需求已撤回：" + because.ZH + "。", "The need was withdrawn: " + because.EN + ".", map[string]string{"why": why}}
+}
+
+// ReasonNeedOver: the time of the need has passed while part of it waited.
+func ReasonNeedOver() Reason {
+	return Reason{CodeExpired, "需求的有效期已过，余下的不再安排。", "The time within which it was needed has passed; the rest is not looked for any more.", nil}
+}
+
+// ReasonWaitingRest: part was given, and the rest is still wanted.
+func ReasonWaitingRest() Reason {
+	return Reason{CodeWaitingRest, "已领取一部分，余下的已列入候补，有余量时自动安排。", "Part was received; the rest waits and is served as soon as there is more.", nil}
+}
+
+// ReasonReduced: less is wanted than was promised.
+func ReasonReduced() Reason {
+	return Reason{CodeReduced, "需求数量已减少，多出的份额退回继续派发。", "Less is needed now; the units went back to be given to others.", nil}
+}
+
+// Edit is what [ReasonChanged] tells: what a need asked for and what it asks
+// for now. Times are Unix ms, 0: no end.
+type Edit struct {
+	Why                 string // asked, situation, mistake, solved or other
+	WasUnits, Units     int64
+	Money               bool // units are fen
+	WasUrgency, Urgency int
+	WasUntilMs, UntilMs int64
+	Note                bool // the note was changed; what it says is not here
+}
+
+func editWhys() map[string]Text {
+	return map[string]Text{
+		"asked":     {"居民提出", "the resident asked for it"},
+		"situation": {"情况有变化", "the situation has changed"},
+		"mistake":   {"登记有误", "it was recorded wrongly"},
+		"solved":    {"已由其他途径解决", "it was solved in another way"},
+		"other":     {"其他原因", "another reason"},
+	}
+}
+
+// ReasonChanged: what a need asks for was changed.
+func ReasonChanged(e Edit) Reason {
+	var zh, en []string
+	facts := map[string]string{"why": e.Why}
+	if e.WasUnits != e.Units {
+		was, now := strconv.FormatInt(e.WasUnits, 10), strconv.FormatInt(e.Units, 10)
+		facts["was_units"], facts["units"] = was, now
+		if e.Money {
+			was, now = fmt.Sprintf("¥%d.%02d", e.WasUnits/100, e.WasUnits%100), fmt.Sprintf("¥%d.%02d", e.Units/100, e.Units%100)
+		}
+		zh, en = append(zh, "数量 "+was+" 改为 "+now), append(en, "quantity "+was+" to "+now)
+	}
+	if e.WasUrgency != e.Urgency {
+		was, now := strconv.Itoa(e.WasUrgency), strconv.Itoa(e.Urgency)
+		facts["was_urgency"], facts["urgency"] = was, now
+		zh, en = append(zh, "紧急程度 "+was+" 级改为 "+now+" 级"), append(en, "urgency "+was+" to "+now)
+	}
+	if e.WasUntilMs != e.UntilMs {
+		facts["was_until_ms"], facts["until_ms"] = strconv.FormatInt(e.WasUntilMs, 10), strconv.FormatInt(e.UntilMs, 10)
+		zh, en = append(zh, "截止时间改为"+deadline(e.UntilMs).ZH), append(en, "deadline to "+deadline(e.UntilMs).EN)
+	}
+	if e.Note {
+		zh, en = append(zh, "说明已修改"), append(en, "the note")
+	}
+	because := editWhys()[e.Why]
+	return Reason{CodeChanged, "需求已更改：" + strings.Join(zh, "，") + "（" + because.ZH + "）。", "The need was changed: " + strings.Join(en, ", ") + " (" + because.EN + ").", facts}
+}
+
+func deadline(ms int64) Text {
+	if ms == 0 {
+		return Text{"无期限", "none"}
+	}
+	at := moment(ms)
+	return Text{" " + at, at + " (China time)"}
+}
+
+func moment(ms int64) string { return time.UnixMilli(ms).In(cst).Format("2006-01-02 15:04") }
+
+// ReasonConsidered says how an offer that fits stands to a need at this moment:
+// its lowest line and whether something is left behind it. lineMilli may be
+// [Shut].
+func ReasonConsidered(weightMilli, lineMilli, freeUnits int64) Reason {
+	facts := map[string]string{"weight_milli": strconv.FormatInt(weightMilli, 10), "line_milli": strconv.FormatInt(lineMilli, 10)}
+	switch {
+	case freeUnits <= 0:
+		return Reason{CodeGone, "目前已派完。", "Given out at present.", facts}
+	case lineMilli == Shut:
+		delete(facts, "line_milli")
+		return Reason{CodeEvenLater, "按时间均匀派发，目前放出的份额已派完。", "It is released evenly, and what was released so far is given out.", facts}
+	case lineMilli > weightMilli:
+		return Reason{
+			CodeBelowLine, "今日线 " + milli(lineMilli) + "，高于需求分 " + milli(weightMilli) + "：为更困难的家庭保留。",
+			"Its line is " + milli(lineMilli) + ", above the score " + milli(weightMilli) + ": kept for households in greater need.", facts,
+		}
+	}
+	return Reason{
+		CodeOpenNow, "今日线 " + milli(lineMilli) + "，需求分 " + milli(weightMilli) + "：可以派发。",
+		"Its line is " + milli(lineMilli) + ", the score " + milli(weightMilli) + ": it can be given.", facts,
+	}
+}
+
+// ReasonNextScan: nobody has looked for something yet.
+func ReasonNextScan() Reason {
+	return Reason{CodeNextScan, "尚未匹配：下次扫码时即刻匹配。", "Nothing was looked for yet: the next scan matches it.", nil}
+}
+
+// ReasonNextPlan: when the lines are drawn anew at the latest.
+func ReasonNextPlan(at time.Time) Reason {
+	return Reason{
+		CodeNextPlan, "最晚 " + moment(at.UnixMilli()) + " 重新计算今日线；线降到需求分或有新余量时自动派发。",
+		"The lines are drawn anew by " + moment(at.UnixMilli()) + " (China time); it is served when one falls to its score or there is more.",
+		map[string]string{"at_ms": strconv.FormatInt(at.UnixMilli(), 10)},
+	}
+}
+
+// ReasonNextLot: when an offer that fits begins.
+func ReasonNextLot(offer Text, fromMs int64) Reason {
+	return Reason{
+		CodeNextLot, "“" + offer.ZH + "”将于 " + moment(fromMs) + " 开始发放。", "“" + offer.en() + "” begins at " + moment(fromMs) + " (China time).",
+		map[string]string{"from_ms": strconv.FormatInt(fromMs, 10)},
+	}
+}
+
+// ReasonNextFetch: until when something promised has to be fetched.
+func ReasonNextFetch(offer Text, untilMs int64) Reason {
+	return Reason{
+		CodeNextFetch, "“" + offer.ZH + "”请在 " + moment(untilMs) + " 前领取，逾期退回。",
+		"“" + offer.en() + "” is to be fetched by " + moment(untilMs) + " (China time), or it goes back.",
+		map[string]string{"until_ms": strconv.FormatInt(untilMs, 10)},
+	}
+}
+
+// ReasonNextEnd: when the need ends if nothing is found.
+func ReasonNextEnd(untilMs int64) Reason {
+	return Reason{
+		CodeNextEnd, "需求于 " + moment(untilMs) + " 到期，届时未安排的部分即结束。",
+		"The need ends at " + moment(untilMs) + " (China time); what is not found by then is not looked for any more.",
+		map[string]string{"until_ms": strconv.FormatInt(untilMs, 10)},
+	}
 }
 
 // ReasonOfferWithdrawn: the provider took the offer back.

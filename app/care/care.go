@@ -104,6 +104,7 @@ type Service struct {
 	plans     plans
 	fetch     time.Duration // see [matching.PlannerConfig]
 	untold    untold
+	listeners listeners
 	turns     turns // whose handover is being taken in
 
 	started     time.Time
@@ -235,54 +236,4 @@ func (s *Service) Ready(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// emit writes events. Their ids are made from what they tell, so that telling
-// again changes nothing. What the record does not take now is told later: the
-// allocation itself is the promise. After a crash verify --repair tells it.
-func (s *Service) emit(ctx context.Context, events ...*Event) {
-	if _, err := s.events.InsertAll(ctx, events); err != nil {
-		s.log.Warn("write events later", "first", events[0].ID, "count", len(events), "error", err)
-		s.untold.keep(events)
-	}
-}
-
-// emitLate writes the events that the record did not take before.
-func (s *Service) emitLate(ctx context.Context) error {
-	events := s.untold.take()
-	if len(events) == 0 {
-		return nil
-	}
-	if _, err := s.events.InsertAll(ctx, events); err != nil {
-		s.untold.keep(events)
-		return err
-	}
-	return nil
-}
-
-// untold are events that the record has still to be told.
-type untold struct {
-	mu     sync.Mutex
-	events []*Event
-}
-
-// maxUntold bounds the memory of a long fault; verify --repair writes the rest.
-const maxUntold = 100_000
-
-func (u *untold) keep(events []*Event) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if len(u.events) < maxUntold {
-		u.events = append(u.events, events...)
-	}
-}
-
-// take hands out up to a thousand.
-func (u *untold) take() []*Event {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	n := min(len(u.events), 1000)
-	out := u.events[:n:n]
-	u.events = u.events[n:]
-	return out
 }

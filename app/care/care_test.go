@@ -387,7 +387,7 @@ func TestRecordGuardsAgainstAForgetfulRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	gen := c.redis.Get(ctx, "hc:{330502}:gen").Val()
-	if err := c.redis.HIncrBy(ctx, "hc:{330502}:"+gen+":lots", stock[0].Share+":f", 2).Err(); err != nil {
+	if err := c.redis.HSet(ctx, "hc:{330502}:"+gen+":lots", stock[0].Share, "2|0|2").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.scan(r); len(got.Offered) != 0 || got.Needs[0].State != residents.NeedWaiting {
@@ -584,7 +584,7 @@ func TestWithdrawnNeedGivesBack(t *testing.T) {
 	r, n := c.resident(village, "meal", 3, 2)
 	c.scan(r)
 	for range 2 {
-		got, err := c.care.WithdrawNeed(ctx, c.worker, n.ID)
+		got, err := c.care.WithdrawNeed(ctx, c.worker, n.ID, "")
 		if err != nil || got.State != residents.NeedWithdrawn {
 			t.Fatalf("%+v, %v", got, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -170,31 +171,36 @@ func (s *Service) eachCounty(ctx context.Context, do func(county string) error) 
 // crash may have come between the record and the matcher.
 func (s *Service) relist(ctx context.Context) error {
 	return s.eachCounty(ctx, func(county string) error {
-		q := store.Query{Index: "state", Equal: []any{county, string(residents.NeedWaiting)}, Limit: store.MaxPage}
-		for {
-			page, next, err := s.needs.Find(ctx, q)
-			if err != nil {
-				return err
-			}
-			scores, err := s.scores(ctx, page)
-			if err != nil {
-				return err
-			}
-			for _, n := range page {
-				position, err := s.engine.Position(ctx, county, n.Category, n.ID)
-				if err != nil {
-					return err
-				}
-				if score, active := scores[n.Resident]; active && position == 0 {
-					s.wait(ctx, n, score)
-				}
-			}
-			if next == "" {
-				return nil
-			}
-			q.After = next
-		}
+		return errors.Join(s.relistState(ctx, county, residents.NeedWaiting), s.relistState(ctx, county, residents.NeedPromised))
 	})
+}
+
+func (s *Service) relistState(ctx context.Context, county string, state residents.NeedState) error {
+	q := store.Query{Index: "state", Equal: []any{county, string(state)}, Limit: store.MaxPage}
+	for {
+		page, next, err := s.needs.Find(ctx, q)
+		if err != nil {
+			return err
+		}
+		page = slices.DeleteFunc(page, func(n *residents.Need) bool { return !queued(n) })
+		scores, err := s.scores(ctx, page)
+		if err != nil {
+			return err
+		}
+		for _, n := range page {
+			position, err := s.engine.Position(ctx, county, n.Category, n.ID)
+			if err != nil {
+				return err
+			}
+			if score, active := scores[n.Resident]; active && position == 0 {
+				s.wait(ctx, n, score)
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		q.After = next
+	}
 }
 
 // scores are the scores of the needs' residents, of those who are active.
@@ -262,7 +268,7 @@ func (s *Service) expireNeeds(ctx context.Context) error {
 			return err
 		}
 		for _, n := range past {
-			err := s.changeNeed(ctx, n, byWorker, residents.NeedExpired, matching.ReasonNeedExpired())
+			err := s.changeNeed(ctx, n, byWorker, residents.Standing{State: residents.NeedExpired, Reason: matching.ReasonNeedExpired()})
 			if err != nil && !errors.Is(err, residents.ErrTransition) {
 				return err
 			}

@@ -222,7 +222,8 @@ func validID(n int64) string {
 	return s + string("10X98765432"[sum%11])
 }
 
-// offer posts an offer with one lot over the divisions, usable for a day.
+// offer posts an offer with one lot over the divisions, usable for a day and
+// given to whoever comes.
 func (c *city) offer(category string, qty, capUnits int64, divisions ...string) *providers.Offer {
 	c.t.Helper()
 	ctx := context.Background()
@@ -231,7 +232,7 @@ func (c *city) offer(category string, qty, capUnits int64, divisions ...string) 
 	o, err := c.care.PostOffer(ctx, accounts.Principal{Account: "giver", Role: accounts.Provider, Organisation: org.ID}, org.ID,
 		providers.NewOffer{
 			TitleZH: "测试资源", TitleEN: "Test offer", Category: category, Divisions: divisions, CapUnits: capUnits,
-			CapPeriod: matching.Day, Handover: providers.Handover{How: providers.Pickup, Place: "社区食堂"},
+			CapPeriod: matching.Day, Pace: matching.PaceNow, Handover: providers.Handover{How: providers.Pickup, Place: "社区食堂"},
 			Lots: []providers.NewLot{{QtyUnits: qty, FromMs: now.UnixMilli(), UntilMs: now.Add(12 * time.Hour).UnixMilli()}},
 		})
 	if err != nil {

@@ -46,7 +46,13 @@ func (l ledger) Serve(ctx context.Context, county, need string) (bool, error) {
 		return false, err
 	}
 	now := l.s.now()
-	if !n.State.Live() || n.UntilMs != 0 && n.UntilMs <= now.UnixMilli() {
+	if over := n.UntilMs != 0 && n.UntilMs <= now.UnixMilli(); !n.State.Live() || over {
+		if over && n.State == residents.NeedPromised && queued(n) {
+			at := residents.Standing{State: n.State, Reason: n.Reason, Rest: matching.ReasonNeedOver()}
+			if err := l.s.changeNeed(ctx, n, byWorker, at); err != nil && !errors.Is(err, residents.ErrTransition) {
+				return false, err
+			}
+		}
 		return false, l.s.engine.Unwait(ctx, county, n.Category, need)
 	}
 	r, err := l.s.residents.Get(ctx, n.Resident)
@@ -54,7 +60,7 @@ func (l ledger) Serve(ctx context.Context, county, need string) (bool, error) {
 		return false, err
 	}
 	if r.Status != residents.Active { // moved away or died: the need ends
-		return false, l.s.changeNeed(ctx, n, byWorker, residents.NeedWithdrawn, matching.ReasonWithdrawn())
+		return false, l.s.changeNeed(ctx, n, byWorker, residents.Standing{State: residents.NeedWithdrawn, Reason: matching.ReasonWithdrawn("")})
 	}
 	m := &match{s: l.s, by: byWorker, resident: r, needs: []*residents.Need{n}, until: now.Add(l.s.dripped)}
 	if err := m.run(ctx); err != nil {

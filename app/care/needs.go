@@ -43,18 +43,22 @@ func (s *Service) AddNeed(ctx context.Context, p accounts.Principal, n residents
 		return nil, err
 	}
 	s.emit(ctx, &Event{
-		Meta: store.Meta{ID: need.ID + ":open"}, AtMs: need.CreatedMs, County: need.County, Kind: "need.opened",
+		Meta: store.Meta{ID: need.ID + ":open"}, AtMs: need.CreatedMs, County: need.County, Division: need.Division, Kind: KindOpened,
 		Resident: r.ID, Need: need.ID, QtyUnits: need.QtyUnits, By: p.Account,
 	})
 	return need, nil
 }
 
 // WithdrawNeed ends a need that is no longer one; what was promised for it
-// goes back to those who wait. Withdrawing again changes nothing.
+// goes back to those who wait. why is of [residents.EditReasons], or "".
+// Withdrawing again changes nothing.
 // Errors: [ErrNotYours], [store.ErrNotFound], [residents.ErrTransition] when it
 // has ended another way, [LeasedError] and [ErrDisputed] while a device has
 // what is promised for it.
-func (s *Service) WithdrawNeed(ctx context.Context, p accounts.Principal, id string) (*residents.Need, error) {
+func (s *Service) WithdrawNeed(ctx context.Context, p accounts.Principal, id, why string) (*residents.Need, error) {
+	if why != "" && !slices.Contains(residents.EditReasons(), why) {
+		return nil, &residents.FieldError{Field: "reason", ZH: "请从列表中选择原因", EN: "choose a reason from the list"}
+	}
 	n, err := s.needs.Get(ctx, id)
 	if err != nil {
 		return nil, err
@@ -66,11 +70,11 @@ func (s *Service) WithdrawNeed(ctx context.Context, p accounts.Principal, id str
 		if err := s.notLeased(ctx, id); err != nil {
 			return nil, fmt.Errorf("withdraw need %s: %w", id, err)
 		}
-		if err := s.changeNeed(ctx, n, p.Account, residents.NeedWithdrawn, matching.ReasonWithdrawn()); err != nil {
+		if err := s.changeNeed(ctx, n, p.Account, residents.Standing{State: residents.NeedWithdrawn, Reason: matching.ReasonWithdrawn(why)}); err != nil {
 			return nil, fmt.Errorf("withdraw need %s: %w", id, err)
 		}
 	}
-	if err := s.endPromises(ctx, id, p.Account, matching.ReasonWithdrawn()); err != nil {
+	if err := s.endPromises(ctx, id, p.Account, matching.ReasonWithdrawn(why)); err != nil {
 		return nil, err
 	}
 	if err := s.audit.Write(ctx, audit.Entry{
@@ -110,23 +114,26 @@ func (s *Service) Needs(ctx context.Context, resident string) ([]NeedView, error
 	}
 	out := make([]NeedView, len(needs))
 	for i, n := range needs {
-		var past []*Allocation
-		if err := s.allocations.Each(ctx, store.Query{Index: "need", Equal: []any{n.ID}}, func(a *Allocation) error {
-			past = append(past, a)
-			return nil
-		}); err != nil {
+		if out[i], err = s.Need(ctx, n); err != nil {
 			return nil, err
-		}
-		out[i] = needView(n, past)
-		if n.State == residents.NeedWaiting {
-			position, err := s.engine.Position(ctx, n.County, n.Category, n.ID)
-			if err != nil && !errors.Is(err, matching.ErrNotReady) {
-				return nil, err
-			}
-			out[i].Position = position
 		}
 	}
 	return out, nil
+}
+
+// Need describes a need as it stands.
+func (s *Service) Need(ctx context.Context, n *residents.Need) (NeedView, error) {
+	past, err := s.pastOf(ctx, n.ID)
+	if err != nil {
+		return NeedView{}, err
+	}
+	v := needView(n, past)
+	if queued(n) {
+		if v.Position, err = s.engine.Position(ctx, n.County, n.Category, n.ID); err != nil && !errors.Is(err, matching.ErrNotReady) {
+			return NeedView{}, err
+		}
+	}
+	return v, nil
 }
 
 // Offered is what is promised to a resident and not handed over yet.
@@ -170,7 +177,7 @@ func (s *Service) Events(ctx context.Context, county, organisation, after string
 // so that several allocations of one need cannot be told to belong together.
 func (e Event) ForProvider() Event {
 	e.ID, e.Allocation = fingerprint(e.Organisation, e.ID), fingerprint(e.Organisation, e.Allocation)
-	e.Resident, e.Need, e.By = "", "", ""
+	e.Resident, e.Need, e.By, e.Division = "", "", "", ""
 	return e
 }
 

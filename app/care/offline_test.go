@@ -178,7 +178,7 @@ func TestOfflineRound(t *testing.T) {
 	if _, err := c.care.Decline(ctx, c.worker, item.Allocation, ""); !errors.As(err, &leased) {
 		t.Errorf("declining what is leased: %v", err)
 	}
-	if _, err := c.care.WithdrawNeed(ctx, c.worker, need.ID); !errors.As(err, &leased) {
+	if _, err := c.care.WithdrawNeed(ctx, c.worker, need.ID, ""); !errors.As(err, &leased) {
 		t.Errorf("withdrawing a need that is leased: %v", err)
 	}
 	if got := c.scan(first); len(got.Offered) != 1 || got.Offered[0].Leased == nil || got.Offered[0].Leased.Code != CodeLeased {

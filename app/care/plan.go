@@ -75,7 +75,7 @@ func (l ledger) Plan(ctx context.Context, county string) (reached []string, plan
 	day := midnight(now)
 	fresh := p.planner == nil || p.dayMs != day
 	if !fresh && lines != nil && !lines.Moved() && now.Before(lines.At().Add(matching.PlanEvery)) && now.UnixMilli() < p.nextMs &&
-		s.catalogue.Changes(county) == p.shelves {
+		s.catalogue.Changes(county) == p.shelves && !s.engine.Missed(county) {
 		due, err := s.evenDue(ctx, county, p)
 		if err != nil || !due {
 			return nil, false, err
@@ -270,7 +270,7 @@ func (s *Service) draw(ctx context.Context, county string, p *plan) ([]string, b
 	if err != nil {
 		return nil, false, err
 	}
-	waiting, over, err := s.askers(ctx, county)
+	waiting, over, unsaid, err := s.askers(ctx, county)
 	if err != nil {
 		return nil, false, err
 	}
@@ -293,7 +293,7 @@ func (s *Service) draw(ctx context.Context, county string, p *plan) ([]string, b
 	}
 	p.shelves, p.nextMs = shelves, p.planner.Next(now)
 	p.even, p.evenShut = p.planner.Even(now), p.planner.Spent(now, stock)
-	return append(over, p.planner.Reached(now, lines, stock, waiting)...), true, nil
+	return slices.Concat(over, p.planner.Reached(now, lines, stock, waiting), unsaid), true, nil
 }
 
 func (s *Service) stockOf(ctx context.Context, county string, lots []string) (map[string]matching.Stock, error) {
@@ -326,24 +326,25 @@ func (s *Service) evenDue(ctx context.Context, county string, p *plan) (bool, er
 // askers are the needs on the county's waiting lists, with their weights as they
 // are now; the lists are told where that has changed. over are needs that are to
 // be tried because they are past, or their people moved away or died: trying
-// ends them.
-func (s *Service) askers(ctx context.Context, county string) (out []matching.Asker, over []string, err error) {
+// ends them. unsaid are needs that were told nothing but that the matcher was
+// away: trying says what they wait for.
+func (s *Service) askers(ctx context.Context, county string) (out []matching.Asker, over, unsaid []string, err error) {
 	categories, err := s.engine.WaitingCategories(ctx, county)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	var raised []matching.Waiter
 	for _, category := range categories {
 		waiters, err := s.engine.Waiting(ctx, county, category, 0, maxWaiting)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		for part := range slices.Chunk(waiters, store.MaxPage) {
-			askers, past, err := s.askersOf(ctx, part)
+			askers, past, told, err := s.askersOf(ctx, part)
 			if err != nil {
-				return nil, nil, err
+				return nil, nil, nil, err
 			}
-			out, over = append(out, askers...), append(over, past...)
+			out, over, unsaid = append(out, askers...), append(over, past...), append(unsaid, told...)
 			now := make(map[string]int64, len(askers))
 			for _, a := range askers {
 				now[a.Need] = a.WeightMilli
@@ -356,25 +357,25 @@ func (s *Service) askers(ctx context.Context, county string) (out []matching.Ask
 		}
 	}
 	if err := s.engine.Reweigh(ctx, county, raised); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return out, over, s.withinCaps(ctx, county, out)
+	return out, over, unsaid, s.withinCaps(ctx, county, out)
 }
 
 // askersOf are the needs of waiters as they stand in the record, without those
 // that are over and those of people who have not agreed to be matched.
-func (s *Service) askersOf(ctx context.Context, waiters []matching.Waiter) (out []matching.Asker, over []string, err error) {
+func (s *Service) askersOf(ctx context.Context, waiters []matching.Waiter) (out []matching.Asker, over, unsaid []string, err error) {
 	ids := make([]string, len(waiters))
 	for i, w := range waiters {
 		ids[i] = w.Need
 	}
 	needs, err := s.needs.GetAll(ctx, ids)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	people, err := s.residentsOf(ctx, needs)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	now := s.now()
 	for _, n := range needs {
@@ -386,11 +387,14 @@ func (s *Service) askersOf(ctx context.Context, waiters []matching.Waiter) (out 
 		if !r.Consent.Allows(residents.ConsentMatching) {
 			continue
 		}
+		if n.Reason.Code == matching.CodeWaitingRebuild {
+			unsaid = append(unsaid, n.ID)
+		}
 		left := n.QtyUnits
 		if n.State == residents.NeedPromised || slices.ContainsFunc(n.Changes, func(c residents.Change) bool { return c.To == residents.NeedPromised }) {
 			past, err := s.pastOf(ctx, n.ID)
 			if err != nil {
-				return nil, nil, err
+				return nil, nil, nil, err
 			}
 			v := needView(n, past)
 			left -= v.PromisedUnits + v.GivenUnits
@@ -402,7 +406,7 @@ func (s *Service) askersOf(ctx context.Context, waiters []matching.Waiter) (out 
 			})
 		}
 	}
-	return out, over, nil
+	return out, over, unsaid, nil
 }
 
 // withinCaps cuts what is asked for down to what the categories' caps leave.

@@ -277,6 +277,17 @@ func (p *past) served(o *providers.Offer) []string {
 	return out
 }
 
+// within are the places of the scenario that lie in a division; none where that
+// is empty.
+func (p *past) within(division string) (out []string) {
+	for _, place := range p.divisions {
+		if division != "" && regions.Within(place, division) {
+			out = append(out, p.places(place))
+		}
+	}
+	return out
+}
+
 func (p *past) lots(ctx context.Context, o *providers.Offer) ([]simulate.Lot, error) {
 	var out []simulate.Lot
 	for _, l := range o.Lots {
@@ -305,6 +316,9 @@ func (p *past) lots(ctx context.Context, o *providers.Offer) ([]simulate.Lot, er
 			Qty: units, From: max(0, minute(l.FromMs, p.start)), Until: minute(until, p.start), Announced: max(0, minute(o.CreatedMs, p.start)),
 		}
 		x.Until = max(x.Until, x.From)
+		if k := o.KeptFor(l); k != nil {
+			x.Kept = &simulate.Kept{Group: k.Group, Regions: p.within(k.Division)}
+		}
 		out = append(out, x)
 	}
 	return out, nil

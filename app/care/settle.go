@@ -321,18 +321,25 @@ func (s *Service) refreshNeed(ctx context.Context, need, by string, reason match
 	default: // expired or withdrawn: the next scan matches it again
 		to = residents.NeedOpen
 	}
-	return s.changeNeed(ctx, n, by, to, reason)
+	if to == residents.NeedWaiting {
+		reason = n.Rest
+		if reason.Code == "" {
+			reason = matching.ReasonWaitingRest()
+		}
+	}
+	return s.changeNeed(ctx, n, by, residents.Standing{State: to, Reason: reason})
 }
 
 // changeNeed writes a need's new state and reason, keeps n up to date, tells
 // the event, and takes an ended need off the waiting list.
-func (s *Service) changeNeed(ctx context.Context, n *residents.Need, by string, to residents.NeedState, reason matching.Reason) error {
-	if n.State == to && n.Reason.Code == reason.Code && n.Reason.ZH == reason.ZH {
+func (s *Service) changeNeed(ctx context.Context, n *residents.Need, by string, at residents.Standing) error {
+	to := at.State
+	if n.State == to && n.Reason.Code == at.Reason.Code && n.Reason.ZH == at.Reason.ZH && n.Rest.Code == at.Rest.Code && n.Rest.ZH == at.Rest.ZH {
 		return nil
 	}
-	from := n.State
+	from, hadRest := n.State, n.Rest.Code
 	now := s.now()
-	changed, err := s.residents.ChangeNeed(ctx, n.ID, by, to, reason, now)
+	changed, err := s.residents.ChangeNeedFrom(ctx, n, by, at, now)
 	if err != nil {
 		return err
 	}
@@ -349,18 +356,21 @@ func (s *Service) changeNeed(ctx context.Context, n *residents.Need, by string, 
 		}
 		s.wait(ctx, n, r.ScoreMilli)
 	}
-	if from != to {
-		s.emit(ctx, &Event{
-			Meta: store.Meta{ID: fmt.Sprintf("%s:%s:%d", n.ID, to, len(n.Changes))}, AtMs: now.UnixMilli(),
-			County: n.County, Kind: "need." + string(to), Resident: n.Resident, Need: n.ID,
-			QtyUnits: n.QtyUnits, By: by, Reason: reason,
-		})
+	over := n.Rest.Code == matching.CodeExpired && hadRest != matching.CodeExpired
+	if from != to || over {
+		kind := string(to)
+		reason := at.Reason
+		if from == to {
+			kind, reason = "rest_expired", n.Rest
+		}
+		s.emit(ctx, s.needEvent(n, kind, now.UnixMilli(), by, reason))
 	}
 	return nil
 }
 
-// advance brings a need in line with its allocations after a match.
-func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Allocation, by string, short matching.Reason) error {
+// advance brings a need in line with its allocations after a match. ended says
+// that somebody has ended the need meanwhile.
+func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Allocation, by string, short matching.Reason) (ended bool, err error) {
 	var promised, given int64
 	var why matching.Reason
 	for _, a := range past {
@@ -372,40 +382,39 @@ func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Alloca
 			given += a.QtyUnits
 		}
 	}
-	var to residents.NeedState
-	var reason matching.Reason
+	var to residents.Standing
 	switch {
 	case given >= n.QtyUnits:
-		to, reason = residents.NeedHandedOver, matching.ReasonHandedOver()
+		to.State, to.Reason = residents.NeedHandedOver, matching.ReasonHandedOver()
 	case promised > 0:
-		to, reason = residents.NeedPromised, why
+		to.State, to.Reason, to.Rest = residents.NeedPromised, why, short
 	case short.Code != "":
-		to, reason = residents.NeedWaiting, short
+		to.State, to.Reason = residents.NeedWaiting, short
 	default:
-		return nil
+		return false, nil
 	}
-	err := s.changeNeed(ctx, n, by, to, reason)
+	err = s.changeNeed(ctx, n, by, to)
 	if !errors.Is(err, residents.ErrTransition) {
-		return err
+		return false, err
 	}
 	// Somebody ended the need while it was matched: what was promised to it
 	// goes back to those who wait.
 	current, err := s.needs.Get(ctx, n.ID)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if *n = *current; n.State.Live() {
-		return nil
+		return false, nil
 	}
 	for _, a := range past {
 		if a.State != Promised {
 			continue
 		}
-		if _, err := s.end(ctx, a.ID, ending{by: by, to: Withdrawn, reason: matching.ReasonWithdrawn()}); err != nil && !settledElsewhere(err) {
-			return err
+		if _, err := s.end(ctx, a.ID, ending{by: by, to: Withdrawn, reason: matching.ReasonWithdrawn("")}); err != nil && !settledElsewhere(err) {
+			return true, err
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // settledElsewhere says that an allocation has ended already, or that a device
@@ -413,6 +422,15 @@ func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Alloca
 func settledElsewhere(err error) bool {
 	var leased *LeasedError
 	return errors.Is(err, ErrEnded) || errors.Is(err, ErrDisputed) || errors.As(err, &leased)
+}
+
+// needEvent tells a change of a need; the place in its history makes the id.
+func (s *Service) needEvent(n *residents.Need, kind string, at int64, by string, reason matching.Reason) *Event {
+	return &Event{
+		Meta: store.Meta{ID: fmt.Sprintf("%s:%s:%d", n.ID, kind, int64(len(n.Changes))+n.Forgotten)}, AtMs: at,
+		County: n.County, Division: n.Division, Kind: "need." + kind, Resident: n.Resident, Need: n.ID,
+		QtyUnits: n.QtyUnits, By: by, Reason: reason,
+	}
 }
 
 func (s *Service) allocationEvent(a *Allocation, kind string, at int64, by string, reason matching.Reason) *Event {

@@ -595,27 +595,9 @@ func (s *Service) trimNeed(ctx context.Context, need, by string) error {
 	if err != nil {
 		return err
 	}
-	past, err := s.pastOf(ctx, need)
-	if err != nil {
-		return err
-	}
-	v := needView(n, past)
-	over := v.PromisedUnits + v.GivenUnits - n.QtyUnits
-	for _, a := range past {
-		if over <= 0 {
-			break
-		}
-		if a.State != Promised || a.Lease != "" || a.Disputed != "" {
-			continue
-		}
-		if _, err := s.end(ctx, a.ID, ending{by: by, to: Withdrawn, reason: matching.Reason{
-			Code: CodeGivenOffline, ZH: "同一需求已由离线设备交付，份额退回继续派发。", EN: "The same need was served offline; the units went back to be given to others.",
-		}}); err != nil && !settledElsewhere(err) {
-			return err
-		}
-		over -= a.QtyUnits
-	}
-	return nil
+	return s.trim(ctx, n, by, matching.Reason{
+		Code: CodeGivenOffline, ZH: "同一需求已由离线设备交付，份额退回继续派发。", EN: "The same need was served offline; the units went back to be given to others.",
+	})
 }
 
 // finishOffline finishes what was left half done of what devices have reported:

@@ -1,6 +1,7 @@
 package care
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/xingfuma/happycode/app/residents"
@@ -140,6 +141,9 @@ func (a *Allocation) counts() bool { return a.State == Promised || a.State == Ha
 // nobody else's promise is taken back for it.
 func (a *Allocation) countsRightly() bool { return a.counts() && !a.OverCap }
 
+// givenMs is when what was handed over changed hands, Unix ms.
+func (a *Allocation) givenMs() int64 { return cmp.Or(a.GivenMs, a.EndedMs) }
+
 // heard says that a device knows of the promise.
 func (a *Allocation) heard() bool { return a.Lease != "" || a.Disputed != "" }
 
@@ -154,10 +158,15 @@ type redemption struct {
 // Event is one thing that happened, for the ledger of events. It carries ids
 // and quantities, never a name.
 type Event struct {
-	store.Meta   `bson:",inline"`
-	AtMs         int64           `json:"at_ms"`
+	store.Meta `bson:",inline"`
+	AtMs       int64 `json:"at_ms"`
+	// TellMs is when it was written into the ledger (Unix ms, by its writer's
+	// clock): whoever follows the ledger reads in this order. An event that was
+	// written late has a late TellMs.
+	TellMs       int64           `json:"tell_ms"`
 	County       string          `json:"county"`
-	Kind         string          `json:"kind"` // "need.opened", "allocation.promised", …
+	Division     string          `json:"division"` // of the person; "" where it is about nobody
+	Kind         string          `json:"kind"`     // "need.opened", "allocation.promised", …
 	Organisation string          `json:"organisation"`
 	Offer        string          `json:"offer"`
 	Resident     string          `json:"resident"`
@@ -189,6 +198,7 @@ var (
 		{Name: "at", Fields: []string{"at_ms"}},
 		{Name: "county", Fields: []string{"county", "at_ms"}},
 		{Name: "organisation", Fields: []string{"organisation", "at_ms"}},
+		{Name: "told", Fields: []string{"tell_ms"}},
 	}}
 )
 
@@ -220,10 +230,13 @@ type NeedView struct {
 	QtyUnits      int64               `json:"qty_units"`
 	PromisedUnits int64               `json:"promised_units"`
 	GivenUnits    int64               `json:"given_units"`
-	Urgency       int                 `json:"urgency"` // 1..4
+	LeftUnits     int64               `json:"left_units"` // neither promised nor given yet
+	Urgency       int                 `json:"urgency"`    // 1..4
 	State         residents.NeedState `json:"state"`
 	Reason        matching.Reason     `json:"reason"`
+	Rest          matching.Reason     `json:"rest"`     // why what is left waits beside a promise; empty where nothing does
 	Position      int64               `json:"position"` // on the waiting list, from 1; 0: not waiting
+	Asked         int64               `json:"asked"`    // how often what is asked was changed; an edit names it
 	UntilMs       int64               `json:"until_ms"`
 	CreatedMs     int64               `json:"created_ms"`
 	NotServed     []NotServed         `json:"not_served,omitempty"`
@@ -305,6 +318,7 @@ type MoveView struct {
 type ShareStock struct {
 	Share           string `json:"share"`
 	Lot             string `json:"lot"`
+	Kept            int64  `json:"kept"` // for which of the offer's kept parts, from 1; 0: for everybody it serves
 	County          string `json:"county"`
 	QtyUnits        int64  `json:"qty_units"`
 	FreeUnits       int64  `json:"free_units"`

@@ -164,11 +164,20 @@ func (s *Service) realign(ctx context.Context, n *residents.Need) (bool, error) 
 	if err != nil {
 		return false, err
 	}
+	if v := needView(n, past); v.LeftUnits == 0 && v.PromisedUnits+v.GivenUnits > n.QtyUnits {
+		// An edit died between the need and its promises.
+		if err := s.trim(ctx, n, byWorker, matching.ReasonReduced()); err != nil {
+			return false, err
+		}
+		if past, err = s.pastOf(ctx, n.ID); err != nil {
+			return false, err
+		}
+	}
 	want, reason := expectedState(n, past)
 	if want == n.State {
 		return false, nil
 	}
-	err = s.changeNeed(ctx, n, byWorker, want, reason)
+	err = s.changeNeed(ctx, n, byWorker, residents.Standing{State: want, Reason: reason, Rest: n.Rest})
 	if errors.Is(err, residents.ErrTransition) {
 		return false, nil // it changed meanwhile
 	}

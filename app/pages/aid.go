@@ -5,9 +5,11 @@ type Need struct {
 	ID                      string
 	Category                Text
 	Amount, Promised, Given Amount
+	Left                    Amount // neither promised nor given
 	Urgency                 int    // 1..4
 	State                   string // open, held, promised, handed_over, waiting, declined, expired, withdrawn
 	Reason                  Text
+	Rest                    Text  // why what is left waits beside a promise
 	Position                int64 // on the waiting list, from 1; 0: not waiting
 	Note                    string
 	CreatedMs, UntilMs      int64
@@ -16,7 +18,10 @@ type Need struct {
 }
 
 // NotServed says why an offer does not serve a need.
-type NotServed struct{ Title, Reason Text }
+type NotServed struct {
+	Title, Reason Text
+	Good          bool // it could be had
+}
 
 // Aid is one allocation: something promised, or given.
 type Aid struct {

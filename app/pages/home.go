@@ -38,13 +38,14 @@ func (h Home) Tiles() []Tile {
 	people := Tile{"/residents", "people", "home.residents", "home.residents_text"}
 	load := Tile{"/residents/import", "upload", "home.import", "home.import_text"}
 	offline := Tile{"/offline", "offline", "home.offline", "home.offline_text"}
+	waiting := Tile{"/waiting", "clock", "home.waiting", "home.waiting_text"}
 	told := Tile{"/reports", "bell", "home.reports", "home.reports_text"}
 	offers := Tile{"/offers", "gift", "home.offers", "home.offers_text"}
 	devices := Tile{"/devices", "phone", "home.devices", "home.devices_text"}
 	switch h.User.Role {
 	case "admin":
 		return []Tile{
-			people, register, told, offline, devices, load, offers,
+			people, register, waiting, told, offline, devices, load, offers,
 			{"/organisations", "house", "home.organisations", "home.organisations_text"},
 			{"/accounts", "person", "home.accounts", "home.accounts_text"},
 			{"/tokens", "key", "home.tokens", "home.tokens_text"},
@@ -52,7 +53,7 @@ func (h Home) Tiles() []Tile {
 			{"/audit", "eye", "home.audit", "home.audit_text"},
 		}
 	case "caseworker":
-		return []Tile{people, register, told, offline, devices, load, offers}
+		return []Tile{people, register, waiting, told, offline, devices, load, offers}
 	case "provider":
 		return []Tile{{"/offers", "list", "home.own_offers", "home.own_offers_text"}}
 	}

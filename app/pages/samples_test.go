@@ -56,12 +56,13 @@ func samples(s *Site, lang string) []sample {
 		{ID: "a3", Title: Text{"上门理发", "Haircut at home"}, Amount: Amount{Units: 1, Unit: Text{"次", "visit"}}, Provider: "月河街道助联体", Kind: "government", State: "declined", EndReason: Text{"已谢绝，份额已退回继续派发。", "Declined; the units went back."}},
 	}
 	needs := []Need{
-		{ID: "n1", Category: Text{"助餐", "Meals"}, Amount: Amount{Units: 3, Unit: portion}, Promised: Amount{Units: 1, Unit: portion}, Given: Amount{Units: 1, Unit: portion}, Urgency: 3, State: "promised",
+		{ID: "n1", Category: Text{"助餐", "Meals"}, Amount: Amount{Units: 3, Unit: portion}, Promised: Amount{Units: 1, Unit: portion}, Given: Amount{Units: 1, Unit: portion}, Left: Amount{Units: 1, Unit: portion}, Urgency: 3, State: "promised", Position: 2,
+			Rest:   Text{"需求分 1.20，低于“助餐”今日线 1.80：已列入候补，线降到时自动安排。", "Below today's line for “Meals” (1.80) with 1.20: waiting; served as soon as the line falls to it."},
 			Reason: Text{"已匹配：“社区食堂午餐”有余量，按需派发 1 份。", "Matched: “Lunch at the community canteen” has stock; 1 given."}, CreatedMs: sampleNow - 2*sampleDay, MayWithdraw: true},
 		{ID: "n2", Category: Text{"居家照护", "Home care"}, Amount: Amount{Units: 4, Unit: Text{"小时", "hours"}}, Urgency: 2, State: "waiting", Position: 7,
 			Reason: Text{"合适的资源目前已派完，排在第 7 位，有余量时自动安排。", "Everything suitable is given out at present (number 7 on the list); you are served as soon as there is more."},
 			Note:   "腿脚不便，希望上午来", CreatedMs: sampleNow - 4*sampleDay, UntilMs: sampleNow + 20*sampleDay, MayWithdraw: true,
-			NotServed: []NotServed{{Text{"城东护理站上门服务", "Home nursing, east side"}, Text{"该资源不覆盖您所在的村（社区）。", "The offer does not reach your village or community."}}}},
+			NotServed: []NotServed{{Title: Text{"城东护理站上门服务", "Home nursing, east side"}, Reason: Text{"该资源不覆盖您所在的村（社区）。", "The offer does not reach your village or community."}}}},
 	}
 	views := []Viewing{
 		{AtMs: sampleNow - sampleHour, Who: "陈立群", Role: "caseworker", What: Page{Lang: lang}.Say(Text{"扫码", "Scan a code"})},
@@ -108,10 +109,11 @@ func samples(s *Site, lang string) []sample {
 	pin := sampleForm(samplePage(s, lang, "resident", "/me"), nil)
 	pin.Failure, pin.Errors["old_pin"] = pin.T("form.check"), pin.T("me.pin_wrong")
 	offerNew := OfferNew{Form: sampleForm(giver("/offers/new"), map[string][]string{
-		"title_zh": {"社区食堂午餐"}, "lot_qty": {"200"}, "lot_from": {"2025-11-25T10:30"}, "lot_until": {"2025-11-25T09:30"}, "divisions": {"330502001000"}, "cap_period": {"day"}, "pace": {"drip"}, "reserve": {"2"}}),
+		"title_zh": {"社区食堂午餐"}, "lot_qty": {"200"}, "lot_from": {"2025-11-25T10:30"}, "lot_until": {"2025-11-25T09:30"}, "divisions": {"330502001000"}, "cap_period": {"day"}, "pace": {"drip"}, "reserve": {"2"}, "kept_group": {"elderly", "", ""}, "kept_division": {"", "330502001000", ""}, "kept_percent": {"30", "80", ""}}),
 		Categories: categories, Groups: groups, Counties: []CountyTowns{
 			{"330502000000", "吴兴区", []Town{{"330502001000", "月河街道"}, {"330502002000", "朝阳街道"}, {"330502003000", "爱山街道"}}},
 			{"330503000000", "南浔区", []Town{{"330503100000", "南浔镇"}}}}}
+	offerNew.Errors["kept[1]"] = Page{Lang: lang}.Say(Text{"各份保留加起来不得超过全部，请减少。", "All that is kept is more than the whole: keep less."})
 	offerNew.Failure, offerNew.Errors["lots[0]"] = offerNew.T("form.check"), Page{Lang: lang}.Say(Text{"结束时间要晚于开始时间。", "It must end after it begins."})
 	counties := []ChoiceGroup{{"吴兴区", []Choice{{Value: "330502000000", Text: Text{"不清楚哪个乡镇、街道", "Town not known"}}, {Value: "330502001000", Text: Text{"月河街道", ""}}, {Value: "330502002000", Text: Text{"朝阳街道", ""}}}}, {"南浔区", []Choice{{Value: "330503000000", Text: Text{"不清楚哪个乡镇、街道", "Town not known"}}}}}
 	kinds, times := []string{"food", "illness", "alone", "child", "housing", "other"}, []string{"today", "days", "longer"}
@@ -135,7 +137,7 @@ func samples(s *Site, lang string) []sample {
 		{ID: "o1", Kind: "enterprise", Status: "pending", CreditCode: "91330500MA2B3C4D5X", Place: "吴兴区", Contact: "0572-2030405", Name: Text{"浙北大厦集团", "Zhebei Group"}, CreatedMs: sampleNow - sampleDay},
 		{ID: "o2", Kind: "charity", Status: "approved", CreditCode: "53330500MJ8760123B", Place: "南浔区", Name: Text{"湖州市慈善总会", "Huzhou Charity Federation"}, CreatedMs: sampleNow - 40*sampleDay, Note: "材料齐全"}}}
 
-	return append(carerSamples(s, lang), []sample{
+	return append(append(carerSamples(s, lang), needSamples(s, lang)...), []sample{
 		{"signin", signin},
 		{"password", password},
 		{"home_admin", Home{Page: admin("/"), Pending: 2}},
@@ -169,7 +171,9 @@ func samples(s *Site, lang string) []sample {
 		{"offer_new", offerNew},
 		{"offer", Offer{Page: giver("/offers/f1"), ID: "f1", Kind: "charity", Status: "open", Provider: "湖州市慈善总会", How: "pickup", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Category: Text{"助餐", "Meals"},
 			Place: Text{"月河街道敬老食堂", "Yuehe canteen"}, Note: "每天 10:30 到 12:30", ValueFen: 1250, Places: []string{"吴兴区", "南浔区 · 南浔镇"}, Groups: []Text{{"老年人", "Elderly"}}, MinScoreMilli: 400,
-			Cap: Amount{Units: 1, Unit: portion}, CapPeriod: "day", Pace: "drip", ReserveMilli: 1400, CreatedMs: sampleNow - sampleDay, Live: true, MayWithdraw: true, Stock: []Share{
+			Cap: Amount{Units: 1, Unit: portion}, CapPeriod: "day", Pace: "drip", ReserveMilli: 1400, CreatedMs: sampleNow - sampleDay, Live: true, MayWithdraw: true, Kept: []Kept{
+				{Number: 1, Group: Text{"老年人", "Elderly"}, PerMille: 300, Qty: 36, Given: 12}, {Number: 2, Group: Text{"残疾人", "Disabled"}, Place: "南浔区 · 南浔镇", PerMille: 125, Qty: 10, Given: 10}}, Stock: []Share{
+				{ID: "f1-1k1@330502", Place: "吴兴区", Kept: &Kept{Group: Text{"老年人", "Elderly"}}, FromMs: sampleNow, UntilMs: sampleNow + 2*sampleHour, Qty: 36, Free: 24, Promised: 2, HandedOver: 10},
 				{ID: "f1-1@330502", Place: "吴兴区", FromMs: sampleNow, UntilMs: sampleNow + 2*sampleHour, Qty: 120, Free: 41, Held: 3, Promised: 28, HandedOver: 46, Gone: 2},
 				{ID: "f1-1@330503", Place: "南浔区", FromMs: sampleNow - sampleDay, UntilMs: sampleNow - sampleHour, Qty: 80, HandedOver: 71, Gone: 9, Closed: "over"}}, Moves: []Move{
 				{From: "南浔区", To: "吴兴区", Amount: Amount{Units: 6, Unit: portion}, AtMs: sampleNow},

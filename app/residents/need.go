@@ -1,6 +1,8 @@
 package residents
 
 import (
+	"strconv"
+
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/matching"
 )
@@ -32,7 +34,12 @@ type Change struct {
 	From   NeedState       `json:"from"`
 	To     NeedState       `json:"to"`
 	Reason matching.Reason `json:"reason"`
+	// Rest is why what is wanted beside a promise waits; empty where nothing does.
+	Rest matching.Reason `json:"rest,omitzero"`
 }
+
+// renewal says that the step left the state as it was, with other figures.
+func (c Change) renewal() bool { return c.From == c.To && c.Reason.Code != matching.CodeChanged }
 
 // Need is one thing a resident needs.
 type Need struct {
@@ -49,10 +56,16 @@ type Need struct {
 	NoteSealed string          `json:"note_sealed"`
 	State      NeedState       `json:"state"`
 	Reason     matching.Reason `json:"reason"` // of the latest change
-	Changes    []Change        `json:"changes,omitempty"`
-	CreatedBy  string          `json:"created_by"`
-	CreatedMs  int64           `json:"created_ms"`
-	UpdatedMs  int64           `json:"updated_ms"`
+	Rest       matching.Reason `json:"rest"`   // why what is wanted beside a promise waits; empty where nothing does
+	// Changes is the history, oldest first: every change of state and of what is
+	// asked, and the last renewals of the reason while it waited. Forgotten
+	// counts the renewals that are left out.
+	Changes   []Change `json:"changes,omitempty"`
+	Forgotten int64    `json:"forgotten"`
+	Asked     int64    `json:"asked"` // how often what is asked was changed
+	CreatedBy string   `json:"created_by"`
+	CreatedMs int64    `json:"created_ms"`
+	UpdatedMs int64    `json:"updated_ms"`
 }
 
 // NewNeed is a need as it comes up.
@@ -78,6 +91,16 @@ func (n *Need) WeightMilli(scoreMilli int64) int64 {
 	eighths := [...]int64{8, 12, 18, 27} // 8 · 1.5^(urgency − 1)
 	u := min(max(n.Urgency, 1), len(eighths))
 	return ((250+scoreMilli)*eighths[u-1] + 4) / 8
+}
+
+// FirstUnits is the quantity that was asked for at first.
+func (n *Need) FirstUnits() int64 {
+	for _, c := range n.Changes {
+		if was, err := strconv.ParseInt(c.Reason.Facts["was_units"], 10, 64); err == nil && c.Reason.Code == matching.CodeChanged {
+			return was
+		}
+	}
+	return n.QtyUnits
 }
 
 // Live says whether the need still wants something.

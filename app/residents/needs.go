@@ -120,30 +120,30 @@ func (s *Service) EachNeed(ctx context.Context, county string, state NeedState, 
 	return s.needs.Each(ctx, store.Query{Index: "state", Equal: []any{county, string(state)}}, visit)
 }
 
+// Standing is where a need stands, and why.
+type Standing struct {
+	State  NeedState
+	Reason matching.Reason
+	Rest   matching.Reason // see [Need.Rest]
+}
+
+// renewalsKept is how many renewals of a reason the history of a need holds.
+const renewalsKept = 24
+
 // ChangeNeed moves a need to another state, or renews the reason of the one it
 // is in while it is [NeedState.Live], and adds to its history. by is the id of
 // who does it. Saying again what is so already changes nothing, and neither
 // does a new reason for an ended need.
 //
 // Errors: [ErrTransition], [store.ErrNotFound].
-func (s *Service) ChangeNeed(ctx context.Context, id, by string, to NeedState, reason matching.Reason, now time.Time) (*Need, error) {
+func (s *Service) ChangeNeed(ctx context.Context, id, by string, to Standing, now time.Time) (*Need, error) {
 	var unchanged *Need
 	n, err := s.needs.Change(ctx, id, func(n *Need) error {
-		if n.State == to {
-			if !to.Live() || sameReason(n.Reason, reason) {
-				unchanged = n
-				return errUnchanged
-			}
-		} else if !n.State.May(to) {
-			return fmt.Errorf("change need %s from %s to %s: %w", id, n.State, to, ErrTransition)
+		err := n.change(by, to, now)
+		if errors.Is(err, errUnchanged) {
+			unchanged = n
 		}
-		// The history holds steps; the same step with other figures only
-		// renews the reason.
-		if n.State != to || n.Reason.Code != reason.Code {
-			n.Changes = append(n.Changes, Change{AtMs: store.Millis(now), By: by, From: n.State, To: to, Reason: reason})
-		}
-		n.State, n.Reason, n.UpdatedMs = to, reason, store.Millis(now)
-		return nil
+		return err
 	})
 	if errors.Is(err, errUnchanged) {
 		return unchanged, nil
@@ -151,4 +151,126 @@ func (s *Service) ChangeNeed(ctx context.Context, id, by string, to NeedState, r
 	return n, err
 }
 
+// ChangeNeedFrom is [Service.ChangeNeed] for a need that was read a moment ago:
+// where nobody has written it since, it is not read again. n stays as it is.
+func (s *Service) ChangeNeedFrom(ctx context.Context, n *Need, by string, to Standing, now time.Time) (*Need, error) {
+	next := *n
+	next.Changes = slices.Clip(n.Changes)
+	if err := next.change(by, to, now); err != nil {
+		return s.ChangeNeed(ctx, n.ID, by, to, now) // it may be another by now
+	}
+	err := s.needs.Replace(ctx, &next)
+	if errors.Is(err, store.ErrConflict) {
+		return s.ChangeNeed(ctx, n.ID, by, to, now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &next, nil
+}
+
+func (n *Need) change(by string, to Standing, now time.Time) error {
+	if n.State == to.State {
+		if !to.State.Live() || sameReason(n.Reason, to.Reason) && sameReason(n.Rest, to.Rest) {
+			return errUnchanged
+		}
+	} else if !n.State.May(to.State) {
+		return fmt.Errorf("change need %s from %s to %s: %w", n.ID, n.State, to.State, ErrTransition)
+	}
+	n.remember(Change{AtMs: store.Millis(now), By: by, From: n.State, To: to.State, Reason: to.Reason, Rest: to.Rest})
+	n.State, n.Reason, n.Rest, n.UpdatedMs = to.State, to.Reason, to.Rest, store.Millis(now)
+	return nil
+}
+
+// remember adds a step to the history, and leaves out the oldest renewal where
+// there are too many.
+func (n *Need) remember(c Change) {
+	n.Changes = append(n.Changes, c)
+	renewals, oldest := 0, 0
+	for i := len(n.Changes) - 1; i >= 0; i-- {
+		if n.Changes[i].renewal() {
+			renewals, oldest = renewals+1, i
+		}
+	}
+	if renewals > renewalsKept {
+		n.Changes = slices.Delete(n.Changes, oldest, oldest+1)
+		n.Forgotten++
+	}
+}
+
 func sameReason(a, b matching.Reason) bool { return a.Code == b.Code && a.ZH == b.ZH && a.EN == b.EN }
+
+// NeedEdit changes what a need asks for; nil leaves a thing as it is.
+type NeedEdit struct {
+	QtyUnits *int64 // 1..10⁹
+	Urgency  *int   // 1..4
+	UntilMs  *int64 // Unix ms, in the future; 0: no end
+	Note     *string
+	Why      string // of [EditReasons]
+	// Asked is the need's [Need.Asked] as the editor saw it.
+	Asked int64
+	Money bool // the category is counted in fen
+}
+
+// EditReasons are why somebody changes or withdraws a need.
+func EditReasons() []string { return []string{"asked", "situation", "mistake", "solved", "other"} }
+
+// EditNeed changes what a live need asks for and adds that to its history,
+// with what was so before. An edit that changes nothing is none.
+//
+// Errors: [FieldError], [ErrTransition] when the need has ended,
+// [store.ErrConflict] when somebody else has changed it since it was seen,
+// [store.ErrNotFound].
+func (s *Service) EditNeed(ctx context.Context, id, by string, e NeedEdit, now time.Time) (*Need, error) {
+	var unchanged *Need
+	n, err := s.needs.Change(ctx, id, func(n *Need) error {
+		if !n.State.Live() {
+			return fmt.Errorf("edit need %s, which is %s: %w", id, n.State, ErrTransition)
+		}
+		kept, err := s.NeedNote(n)
+		if err != nil {
+			return err
+		}
+		asked := NewNeed{Category: n.Category, QtyUnits: n.QtyUnits, Urgency: n.Urgency, UntilMs: n.UntilMs, Source: n.Source, Note: kept}
+		if e.QtyUnits != nil {
+			asked.QtyUnits = *e.QtyUnits
+		}
+		if e.Urgency != nil {
+			asked.Urgency = *e.Urgency
+		}
+		if e.UntilMs != nil {
+			asked.UntilMs = *e.UntilMs
+		}
+		if e.Note != nil {
+			asked.Note = strings.TrimSpace(*e.Note)
+		}
+		if asked.QtyUnits == n.QtyUnits && asked.Urgency == n.Urgency && asked.UntilMs == n.UntilMs && asked.Note == kept {
+			unchanged = n
+			return errUnchanged
+		}
+		if n.Asked != e.Asked {
+			return fmt.Errorf("edit need %s: %w", id, store.ErrConflict)
+		}
+		if !slices.Contains(EditReasons(), e.Why) {
+			return &FieldError{"reason", "请选择更改的原因", "choose why it is changed"}
+		}
+		if err := asked.check(store.Millis(now), asked.Note); err != nil {
+			return err
+		}
+		reason := matching.ReasonChanged(matching.Edit{
+			Why: e.Why, WasUnits: n.QtyUnits, Units: asked.QtyUnits, WasUrgency: n.Urgency, Urgency: asked.Urgency,
+			WasUntilMs: n.UntilMs, UntilMs: asked.UntilMs, Note: asked.Note != kept, Money: e.Money,
+		})
+		n.remember(Change{AtMs: store.Millis(now), By: by, From: n.State, To: n.State, Reason: reason, Rest: n.Rest})
+		n.QtyUnits, n.Urgency, n.UntilMs = asked.QtyUnits, asked.Urgency, asked.UntilMs
+		if n.NoteSealed, err = s.cfg.Vault.Seal(fieldNote, n.ID, asked.Note); err != nil {
+			return err
+		}
+		n.Asked, n.UpdatedMs = n.Asked+1, store.Millis(now)
+		return nil
+	})
+	if errors.Is(err, errUnchanged) {
+		return unchanged, nil
+	}
+	return n, err
+}

@@ -2,6 +2,7 @@ package residents_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -117,7 +118,7 @@ func TestChangeNeed(t *testing.T) {
 	}
 	change := func(to residents.NeedState, why matching.Reason) (*residents.Need, error) {
 		b.clock.add(time.Second)
-		return b.ChangeNeed(b.ctx(), n.ID, "matcher", to, why, b.clock.now())
+		return b.ChangeNeed(b.ctx(), n.ID, "matcher", residents.Standing{State: to, Reason: why}, b.clock.now())
 	}
 	got, err := change(residents.NeedWaiting, reason("stock"))
 	if err != nil || got.State != residents.NeedWaiting || len(got.Changes) != 1 || got.UpdatedMs != store.Millis(b.clock.now()) {
@@ -132,10 +133,10 @@ func TestChangeNeed(t *testing.T) {
 	}
 	other := reason("stock")
 	other.ZH = "因为别的数"
-	if got, err = change(residents.NeedWaiting, other); err != nil || len(got.Changes) != 1 || got.Reason.ZH != other.ZH {
+	if got, err = change(residents.NeedWaiting, other); err != nil || len(got.Changes) != 2 || got.Reason.ZH != other.ZH {
 		t.Errorf("other figures: %+v, %v", got, err)
 	}
-	if got, err = change(residents.NeedWaiting, reason("cap")); err != nil || len(got.Changes) != 2 || got.Reason.Code != "cap" {
+	if got, err = change(residents.NeedWaiting, reason("cap")); err != nil || len(got.Changes) != 3 || got.Reason.Code != "cap" {
 		t.Errorf("another reason: %+v, %v", got, err)
 	}
 	if got, err = change(residents.NeedHandedOver, reason("done")); err != nil || got.State != residents.NeedHandedOver {
@@ -147,7 +148,7 @@ func TestChangeNeed(t *testing.T) {
 	if got, err = change(residents.NeedHandedOver, reason("x")); err != nil || got.Reason.Code != "done" {
 		t.Errorf("the end again: %+v, %v", got, err)
 	}
-	if _, err := b.ChangeNeed(b.ctx(), "n0", "x", residents.NeedOpen, reason("x"), start); !errors.Is(err, store.ErrNotFound) {
+	if _, err := b.ChangeNeed(b.ctx(), "n0", "x", residents.Standing{State: residents.NeedOpen, Reason: reason("x")}, start); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("no such need: %v", err)
 	}
 }
@@ -164,7 +165,7 @@ func TestChangeNeedAtTheSameTime(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 10 {
 		wg.Go(func() {
-			switch _, err := b.ChangeNeed(b.ctx(), n.ID, "x", ends[i%2], reason("x"), start); {
+			switch _, err := b.ChangeNeed(b.ctx(), n.ID, "x", residents.Standing{State: ends[i%2], Reason: reason("x")}, start); {
 			case err == nil:
 				won.Add(1)
 			case !errors.Is(err, residents.ErrTransition):
@@ -189,5 +190,76 @@ func TestWeightMilli(t *testing.T) {
 		if got := (&residents.Need{Urgency: c.urgency}).WeightMilli(c.score); got != c.want {
 			t.Errorf("score %d, urgency %d: %d, want %d", c.score, c.urgency, got, c.want)
 		}
+	}
+}
+
+// The history of a need that waits long keeps every change of state, and what
+// it forgets it counts.
+func TestHistoryIsBounded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	n, err := b.AddNeed(b.ctx(), "worker", newNeed(b.register(1).ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		why := reason("stock")
+		why.ZH = fmt.Sprintf("第 %d 次", i)
+		if n, err = b.ChangeNeed(b.ctx(), n.ID, "matcher", residents.Standing{State: residents.NeedWaiting, Reason: why}, b.clock.now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err = b.ChangeNeed(b.ctx(), n.ID, "matcher", residents.Standing{State: residents.NeedPromised, Reason: reason("given")}, b.clock.now()); err != nil {
+		t.Fatal(err)
+	}
+	first, last := n.Changes[0], n.Changes[len(n.Changes)-1]
+	if len(n.Changes) != 26 || n.Forgotten != 75 || first.From != residents.NeedOpen || last.To != residents.NeedPromised || n.Changes[24].Reason.ZH != "第 99 次" {
+		t.Errorf("%d steps, %d forgotten, the first from %s, the last to %s", len(n.Changes), n.Forgotten, first.From, last.To)
+	}
+}
+
+func TestEditNeed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	n, err := b.AddNeed(b.ctx(), "worker", newNeed(b.register(1).ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit := func(e residents.NeedEdit) (*residents.Need, error) {
+		return b.EditNeed(b.ctx(), n.ID, "editor", e, b.clock.now())
+	}
+	was := n.QtyUnits
+	more, note := was+3, "改到下午"
+	got, err := edit(residents.NeedEdit{QtyUnits: &more, Note: &note, Why: "asked"})
+	if err != nil || got.QtyUnits != more || got.Asked != 1 || got.FirstUnits() != was {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	c := got.Changes[len(got.Changes)-1]
+	if c.By != "editor" || c.From != c.To || c.Reason.Code != "changed" || c.Reason.Facts["units"] != fmt.Sprint(more) || strings.Contains(c.Reason.ZH+c.Reason.EN, note) {
+		t.Errorf("the step of the edit: %+v", c)
+	}
+	if kept, err := b.NeedNote(got); err != nil || kept != note {
+		t.Errorf("note %q, %v", kept, err)
+	}
+	if again, err := edit(residents.NeedEdit{QtyUnits: &more, Note: &note, Why: "asked"}); err != nil || again.V != got.V {
+		t.Errorf("the same edit again: version %d, %v; want %d", again.V, err, got.V)
+	}
+	if _, err := edit(residents.NeedEdit{QtyUnits: &was, Why: "asked"}); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("an edit of what somebody else has changed: %v", err)
+	}
+	var wrong *residents.FieldError
+	for field, e := range map[string]residents.NeedEdit{
+		"qty_units": {QtyUnits: new(int64(0)), Why: "asked", Asked: 1}, "urgency": {Urgency: new(5), Why: "asked", Asked: 1},
+		"until_ms": {UntilMs: new(int64(1)), Why: "asked", Asked: 1}, "reason": {QtyUnits: &was, Why: "because", Asked: 1},
+	} {
+		if _, err := edit(e); !errors.As(err, &wrong) || wrong.Field != field {
+			t.Errorf("a wrong %s: %v", field, err)
+		}
+	}
+	if _, err := b.ChangeNeed(b.ctx(), n.ID, "x", residents.Standing{State: residents.NeedWithdrawn, Reason: reason("x")}, start); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := edit(residents.NeedEdit{QtyUnits: &was, Why: "asked", Asked: 1}); !errors.Is(err, residents.ErrTransition) {
+		t.Errorf("an edit after the end: %v", err)
 	}
 }

@@ -112,6 +112,20 @@ func (p *Plan) fill(lots []Lot, demands []Demand, i int) {
 	}
 }
 
+// Wanted is, for each lot, how many units are asked for by those who fit it while
+// it can be used, whatever else may serve them.
+func Wanted(lots []Lot, demands []Demand) []float64 {
+	out := make([]float64, len(lots))
+	for i := range demands {
+		for _, l := range demands[i].Fits {
+			if lots[l].Meets(&demands[i]) {
+				out[l] += demands[i].Units
+			}
+		}
+	}
+	return out
+}
+
 // run is demands of one weight that stand together: a kind's, hour by hour.
 // There are far fewer of these to sort.
 type run struct {

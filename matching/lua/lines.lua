@@ -4,13 +4,13 @@
 -- Idempotent: a repeat writes the same again.
 --
 -- KEYS[1] gen     string
--- KEYS[2] lines   hash   lot -> line, thousandths; |version, |at, |moved
+-- KEYS[2] lines   hash   lot -> line, thousandths; <lot>|open; |version, |at, |moved
 -- KEYS[3] outlook string what other counties need to know
 -- ARGV[1] generation
 -- ARGV[2] version of the lines
 -- ARGV[3] when they were drawn, Unix ms
 -- ARGV[4] the outlook
--- then per lot: lot, line
+-- then per lot: lot, line; per lot that is kept for some and open: <lot>|open, 1
 --
 -- Returns {"ok"}, or {"gen", current or ""}.
 

@@ -8,7 +8,8 @@
 -- Idempotent: a move that was seen changes nothing again.
 --
 -- KEYS[1] gen     string
--- KEYS[2] lots    hash   <lot>:f|x -> free, closed
+-- KEYS[2] lots    hash   lot -> free|held|taken[|x], x: closed
+--                        |<category> -> how often something of it became free
 -- KEYS[3] seen    zset   allocation or move id -> when it ended
 -- KEYS[4] freed   set    categories in which units became free
 -- KEYS[5] lines   hash   |moved: to be drawn again
@@ -29,14 +30,17 @@ if current ~= ARGV[1] then return {'gen', current or ''} end
 local now, id, lot, units = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[6])
 if redis.call('ZSCORE', KEYS[3], id) then return {'ok', 'seen'} end
 if ARGV[8] ~= '' and not redis.call('ZSCORE', KEYS[3], ARGV[8]) then return {'ok', 'seen'} end
-local v = redis.call('HMGET', KEYS[2], lot .. ':f', lot .. ':x')
-if not v[1] then return {'ok', 'unknown'} end
-local free = tonumber(v[1]) + units
+local free, rest, closed = string.match(redis.call('HGET', KEYS[2], lot) or '', '^(-?%d+)(|%-?%d+|%-?%d+)(.*)$')
+if not free then return {'ok', 'unknown'} end
+free = tonumber(free) + units
 if units < 0 and free < 0 and ARGV[7] == '0' then return {'ok', 'short'} end
 
 redis.call('ZADD', KEYS[3], now, id)
-if v[2] then return {'ok', 'moved'} end
-redis.call('HSET', KEYS[2], lot .. ':f', free)
+if closed ~= '' then return {'ok', 'moved'} end
+redis.call('HSET', KEYS[2], lot, free .. rest)
 redis.call('HSET', KEYS[5], '|moved', 1)
-if units > 0 then redis.call('SADD', KEYS[4], ARGV[5]) end
+if units > 0 then
+  redis.call('SADD', KEYS[4], ARGV[5])
+  redis.call('HINCRBY', KEYS[2], '|' .. ARGV[5], 1)
+end
 return {'ok', 'moved'}

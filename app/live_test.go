@@ -1,0 +1,226 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xingfuma/happycode/app/accounts"
+)
+
+// heard is one event of a stream.
+type heard struct {
+	id, event string
+	data      liveEvent
+}
+
+// hear opens a stream and passes on what it says until the test ends or the
+// stream does.
+func (w *world) hear(actor, query, last string) (<-chan heard, context.CancelFunc) {
+	w.t.Helper()
+	if w.address == "" {
+		w.listen()
+	}
+	ctx, cancel := context.WithCancel(w.t.Context())
+	w.t.Cleanup(cancel)
+	req, err := http.NewRequestWithContext(ctx, "GET", "http://"+w.address+"/api/v1/live"+query, nil)
+	must(w.t, err)
+	who := w.actors[actor]
+	if who.bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+who.bearer)
+	}
+	if who.cookie != "" {
+		req.AddCookie(&http.Cookie{Name: cookiePlain, Value: who.cookie})
+	}
+	if last != "" {
+		req.Header.Set("Last-Event-ID", last)
+	}
+	res, err := http.DefaultClient.Do(req)
+	must(w.t, err)
+	if res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+		w.t.Fatalf("%s: %s %s", actor, res.Status, res.Header.Get("Content-Type"))
+	}
+	out := make(chan heard, 100)
+	go func() {
+		defer res.Body.Close()
+		defer close(out)
+		var h heard
+		lines := bufio.NewScanner(res.Body)
+		for lines.Scan() {
+			name, value, _ := strings.Cut(lines.Text(), ": ")
+			switch name {
+			case "id":
+				h.id = value
+			case "event":
+				h.event = value
+			case "data":
+				if json.Unmarshal([]byte(value), &h.data) != nil {
+					return
+				}
+			case "":
+				if h.event != "" {
+					out <- h
+				}
+				h = heard{}
+			}
+		}
+	}()
+	first := w.next1(out)
+	if first.event != "hello" {
+		w.t.Fatalf("%s: the stream begins with %+v", actor, first)
+	}
+	return out, cancel
+}
+
+// next1 is the next event of a stream.
+func (w *world) next1(from <-chan heard) heard {
+	w.t.Helper()
+	timer := time.NewTimer(10 * time.Second)
+	defer timer.Stop()
+	select {
+	case h, open := <-from:
+		if !open {
+			w.t.Fatal("the stream has ended")
+		}
+		return h
+	case <-timer.C:
+		w.t.Fatal("nothing was heard")
+	}
+	return heard{}
+}
+
+// kindsUntil reads a stream until a kind is heard.
+func (w *world) kindsUntil(from <-chan heard, kind string) (last heard, all []heard) {
+	w.t.Helper()
+	for {
+		h := w.next1(from)
+		all = append(all, h)
+		if h.data.Kind == kind {
+			return h, all
+		}
+	}
+}
+
+// Everybody hears at once what is theirs, and nothing of anybody else's; who
+// comes back is told what was missed.
+func TestLive(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	worker, _ := w.hear("caseworker", "", "")
+	inVillage, _ := w.hear("village caseworker", "", "")
+	foreign, _ := w.hear("caseworker elsewhere", "", "")
+	self, leave := w.hear("resident", "", "")
+	stranger, _ := w.hear("other resident", "", "")
+	giver, _ := w.hear("provider", "", "")
+	rival, _ := w.hear("other provider", "", "")
+
+	allocation := w.promised("meal")
+	for name, stream := range map[string]<-chan heard{"caseworker": worker, "village caseworker": inVillage, "resident": self} {
+		h, all := w.kindsUntil(stream, "allocation.promised")
+		if h.data.Allocation != allocation || h.data.Resident != w.person.ID || h.id == "" {
+			t.Errorf("%s hears %+v", name, h)
+		}
+		if all[0].data.Kind != "need.opened" && name != "caseworker" {
+			t.Errorf("%s hears first %+v", name, all[0])
+		}
+	}
+	h, _ := w.kindsUntil(giver, "allocation.promised")
+	if h.data.Resident != "" || h.data.Need != "" || h.data.Division != "" || strings.Contains(h.data.Allocation, allocation[:8]) {
+		t.Errorf("a provider hears of a person: %+v", h)
+	}
+
+	// What is missed comes with the next stream.
+	last, _ := w.kindsUntil(self, "need.promised")
+	leave()
+	if got := w.do("caseworker", "POST", "/api/v1/allocations/"+allocation+"/handover", handoverRequest{}); got.status != 200 {
+		t.Fatalf("handover: %d %s", got.status, got.body)
+	}
+	again, _ := w.hear("resident", "?wait_s=0", last.id)
+	w.kindsUntil(again, "allocation.handed_over")
+
+	// Somebody else's things were never heard.
+	for name, stream := range map[string]<-chan heard{"caseworker elsewhere": foreign, "other resident": stranger, "other provider": rival} {
+		select {
+		case h := <-stream:
+			t.Errorf("%s hears %+v", name, h)
+		default:
+		}
+	}
+	if got := w.do("carer", "GET", "/api/v1/live?wait_s=0", nil); got.status != 403 {
+		t.Errorf("a carer: %d", got.status)
+	}
+	old, _ := w.hear("caseworker", "?wait_s=0", "1000")
+	if h := w.next1(old); h.event != "reset" {
+		t.Errorf("long away: %+v", h)
+	}
+}
+
+// Streams are bounded for each account, and end when the server stops.
+func TestLiveIsBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var streams []<-chan heard
+	for range liveEach {
+		s, _ := w.hear("caseworker", "", "")
+		streams = append(streams, s)
+	}
+	if got := w.do("caseworker", "GET", "/api/v1/live", nil); got.status != 429 {
+		t.Errorf("one stream too many: %d", got.status)
+	}
+	if got := w.do("resident", "GET", "/api/v1/live?wait_s=0", nil); got.status != 200 {
+		t.Errorf("somebody else's stream: %d", got.status)
+	}
+	w.app.live.close()
+	for _, s := range streams {
+		timer := time.NewTimer(10 * time.Second)
+		select {
+		case h, open := <-s:
+			if open {
+				t.Errorf("a stopping server says %+v", h)
+			}
+		case <-timer.C:
+			t.Error("a stream outlives the server")
+		}
+		timer.Stop()
+	}
+	if got := w.do("resident", "GET", "/api/v1/live?wait_s=0", nil); got.status != 503 {
+		t.Errorf("a stream of a stopping server: %d", got.status)
+	}
+}
+
+// The waiting list shows who waits, where, and why, to those who answer for
+// them, and no full name.
+func TestWaitingList(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.need(w.person, "homecare")
+	_, err := w.app.Care.Scan(t.Context(), accounts.Principal{Account: "test", Role: accounts.Admin, Division: city}, w.person.CardNo)
+	must(t, err)
+	for actor, want := range map[string]int{"caseworker": 1, "village caseworker": 1, "admin": 1} {
+		var page list[waitingView]
+		w.do(actor, "GET", "/api/v1/waiting?county="+county, nil).into(t, &page)
+		if len(page.Items) != want {
+			t.Fatalf("%s sees %+v", actor, page.Items)
+		}
+		x := page.Items[0]
+		if x.Need != n.ID || x.Position != 1 || x.LeftUnits != 1 || x.Reason.Code == "" || x.Initial != "金＊＊" || x.WeightMilli == 0 {
+			t.Errorf("%s: %+v", actor, x)
+		}
+	}
+	var none list[waitingView]
+	w.do("caseworker", "GET", "/api/v1/waiting?category=meal", nil).into(t, &none)
+	if len(none.Items) != 0 {
+		t.Errorf("another category: %+v", none.Items)
+	}
+	if got := w.do("admin", "GET", "/api/v1/waiting", nil); got.status != 400 {
+		t.Errorf("of several counties one is named: %d", got.status)
+	}
+	page := string(w.do("village caseworker", "GET", "/waiting", nil, header{"Accept-Language", "zh"}).body)
+	if !strings.Contains(page, "第 1 位") || !strings.Contains(page, "居家照护") || strings.Contains(page, canaryName) {
+		t.Errorf("the page: %s", page)
+	}
+}
