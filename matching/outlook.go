@@ -99,13 +99,14 @@ func (p *Planner) holdings(open []bool, stock map[string]Stock) (out []Holding) 
 	for i := range p.entries {
 		l := &p.lots[i]
 		units := stock[l.lot.ID].FreeUnits
-		if !(open[i] || l.all > 0 && open[l.all]) || units < 1 {
+		toAll := l.all > 0 && open[l.all]
+		if units < 1 || !open[i] && !toAll {
 			continue
 		}
 		bands := byLot[int32(i)]
 		slices.SortFunc(bands, func(a, b drip.Band) int { return cmp.Compare(a.Weight, b.Weight) })
 		name := l.lot.Whole
-		if l.all > 0 && open[l.all] {
+		if toAll {
 			name += openToAll
 		}
 		out = append(out, Holding{Lot: name, Units: units, Kept: bands})
