@@ -95,7 +95,7 @@ func (p *Planner) holdings(open []bool, stock map[string]Stock) (out []Holding) 
 	for i := range p.entries {
 		l := &p.lots[i]
 		units := stock[l.lot.ID].FreeUnits
-		if !(open[i] || l.all > 0 && open[l.all]) || units < 1 {
+		if here := open[i] || l.all > 0 && open[l.all]; !here || units < 1 {
 			continue
 		}
 		bands := byLot[int32(i)]
