@@ -760,6 +760,13 @@ func TestReplayedScreenCode(t *testing.T) {
 	if _, _, err := c.care.Identify(context.Background(), "another purpose", screen); !errors.Is(err, ErrUnknownCode) {
 		t.Errorf("for another purpose again: %v", err)
 	}
+	next, err := c.residents.ScreenToken(code, begin.Add(qrcode.ScreenStep))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.care.Scan(context.Background(), c.worker, next.Digits()); err != nil {
+		t.Errorf("the code that is shown next: %v", err)
+	}
 }
 
 // Whoever scanned a screen code and got no answer scans it again; nobody else.

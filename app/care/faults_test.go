@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -304,6 +305,10 @@ func TestRestOfANeedWaitsOnTheList(t *testing.T) {
 	}
 	c.waiting(n)
 	c.clock.advance(2 * time.Minute)
+	rest, err := c.care.Needs(ctx, r.ID)
+	if err != nil || len(rest) != 1 || rest[0].State != residents.NeedWaiting || !strings.HasPrefix(rest[0].Reason.Code, "waiting_") {
+		t.Errorf("the need is %+v, %v; want it to say that the rest waits", rest, err)
+	}
 	c.untilClean()
 	c.offer("meal", 5, 0, county)
 	c.until("the rest is offered", func() bool { return c.promised(r) == 1 })
@@ -656,6 +661,7 @@ func TestScanWhileRedisIsAway(t *testing.T) {
 		}
 	}
 	away.Store(false)
+	c.clock.advance(2 * missedEvery)
 	state := func(n *residents.Need) (residents.NeedState, string) {
 		now, err := c.care.needs.Get(ctx, n.ID)
 		if err != nil {

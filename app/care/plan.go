@@ -31,6 +31,9 @@ const (
 	// fetch is how long before a lot's end, at most, what is left of it goes to
 	// whoever comes.
 	fetch = 30 * time.Minute
+	// missedEvery is how often, at most, a county is planned because somebody was
+	// refused by a Redis that was away: one that flutters is not planned all the time.
+	missedEvery = 5 * time.Second
 	// maxDays is how many days a plan looks ahead.
 	maxDays = 7
 )
@@ -66,16 +69,17 @@ type plan struct {
 }
 
 // Plan draws a county's lines when it is time to: every five minutes, when lots
-// come, change, begin or are about to end, when the day begins, and at once
-// where there are none (a county that was just rebuilt, a worker that has just
-// taken over) or where units have come from another county or gone to one. It names the needs that the lines reach.
+// come, change, begin or are about to end, when the day begins, when somebody was
+// refused because Redis was away, and at once where there are none (a county that
+// was just rebuilt, a worker that has just taken over) or where units have come
+// from another county or gone to one. It names the needs that the lines reach.
 func (l ledger) Plan(ctx context.Context, county string) (reached []string, planned bool, err error) {
 	s, p, now := l.s, l.s.plans.of(county), l.s.now()
 	lines := s.engine.Lines(county)
 	day := midnight(now)
 	fresh := p.planner == nil || p.dayMs != day
 	if !fresh && lines != nil && !lines.Moved() && now.Before(lines.At().Add(matching.PlanEvery)) && now.UnixMilli() < p.nextMs &&
-		s.catalogue.Changes(county) == p.shelves && !s.engine.Missed(county) {
+		s.catalogue.Changes(county) == p.shelves && (!s.engine.Missed(county) || now.Before(lines.At().Add(missedEvery))) {
 		due, err := s.evenDue(ctx, county, p)
 		if err != nil || !due {
 			return nil, false, err
@@ -326,8 +330,8 @@ func (s *Service) evenDue(ctx context.Context, county string, p *plan) (bool, er
 // askers are the needs on the county's waiting lists, with their weights as they
 // are now; the lists are told where that has changed. over are needs that are to
 // be tried because they are past, or their people moved away or died: trying
-// ends them. unsaid are needs that were told nothing but that the matcher was
-// away: trying says what they wait for.
+// ends them. unsaid are needs that were not told what they wait for, because the
+// matcher was away or a part was handed over: trying says it.
 func (s *Service) askers(ctx context.Context, county string) (out []matching.Asker, over, unsaid []string, err error) {
 	categories, err := s.engine.WaitingCategories(ctx, county)
 	if err != nil {
@@ -387,7 +391,9 @@ func (s *Service) askersOf(ctx context.Context, waiters []matching.Waiter) (out 
 		if !r.Consent.Allows(residents.ConsentMatching) {
 			continue
 		}
-		if n.Reason.Code == matching.CodeWaitingRebuild {
+		if slices.ContainsFunc([]matching.Reason{n.Reason, n.Rest}, func(r matching.Reason) bool {
+			return r.Code == matching.CodeWaitingRebuild || r.Code == matching.CodeWaitingRest
+		}) {
 			unsaid = append(unsaid, n.ID)
 		}
 		left := n.QtyUnits

@@ -31,7 +31,7 @@ func TestChaos(t *testing.T) {
 	s["REDIS_URL"], s["LEASE"] = redis.URL(), "5s"
 	x := &chaos{s: s, redis: redis, server: start(t, s), rnd: rand.New(rand.NewPCG(seed, 0)), told: map[string]int{}}
 	l := newLoad(t, s, 120+2*int(chaosFor.Seconds()), x.server.base)
-	x.load = l
+	x.load, x.began = l, time.Now()
 
 	ctx, cancel := context.WithTimeout(t.Context(), *chaosFor)
 	defer cancel()
@@ -54,6 +54,7 @@ type chaos struct {
 	server *process
 	rnd    *rand.Rand
 	load   *clientele
+	began  time.Time
 	told   map[string]int
 }
 
@@ -75,7 +76,9 @@ func (x *chaos) run(ctx context.Context, t *testing.T) {
 			if !x.sleep(ctx, 200*time.Millisecond, 2*time.Second) || t.Failed() {
 				return
 			}
+			began := time.Now()
 			f.do(ctx, t)
+			t.Logf("%v: %s for %v", began.Sub(x.began).Round(time.Millisecond), f.name, time.Since(began).Round(time.Millisecond))
 			x.load.over(f.name)
 			x.told[f.name]++
 		}

@@ -86,7 +86,7 @@ func TestServerTakesOver(t *testing.T) {
 	})
 	held := locks()
 	other := start(t, s.with("LISTEN", freeAddress(t)).with("DATA", filepath.Join(t.TempDir(), "data")))
-	l := newLoad(t, s, 48, planner.base, other.base)
+	l := newLoad(t, s, 24, planner.base, other.base)
 	// Some wait for what does not exist; no client scans them again.
 	waits := map[string]string{} // county -> resident
 	for c, people := range l.by {

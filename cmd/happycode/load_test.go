@@ -53,6 +53,7 @@ type clientele struct {
 	by      map[string][]townResident // by county
 	needs   sync.Map                  // Idempotency-Key -> asked
 	scans   atomic.Int64
+	away    atomic.Int64 // scans that were told that the matcher is away
 	keys    atomic.Int64
 
 	mu      sync.Mutex
@@ -160,6 +161,9 @@ func (l *clientele) visit(ctx context.Context, t *testing.T, rnd *rand.Rand, cou
 		l.promised(promise{county, sent, time.Now()})
 	}
 	for _, n := range result.Needs {
+		if n.ID == need.ID && n.Reason.Code == matching.CodeWaitingRebuild {
+			l.away.Add(1)
+		}
 		if n.State == residents.NeedWaiting && (n.Reason.ZH == "" || n.Reason.EN == "") {
 			t.Errorf("need %s waits without a reason: %+v", n.ID, n)
 		}
@@ -323,7 +327,7 @@ func (l *clientele) tell(t *testing.T) {
 	for _, word := range slices.Sorted(maps.Keys(l.answers)) {
 		instead = append(instead, fmt.Sprintf("%s × %d", word, l.answers[word]))
 	}
-	t.Logf("%d scans, slowest answer %v; instead of an answer: %s", l.scans.Load(), l.slowest.Round(time.Millisecond), strings.Join(instead, ", "))
+	t.Logf("%d scans, of which %d found the matcher away; slowest answer %v; instead of an answer: %s", l.scans.Load(), l.away.Load(), l.slowest.Round(time.Millisecond), strings.Join(instead, ", "))
 	for _, county := range slices.Sorted(maps.Keys(l.gaps)) {
 		t.Logf("county %s: longest time without a new promise %v", county, l.gaps[county].Round(time.Millisecond))
 	}
@@ -379,8 +383,9 @@ func (l *clientele) judgeNeeds(t *testing.T) {
 				case n.State == residents.NeedOpen:
 					return fmt.Errorf("need %s was scanned and is open", n.ID)
 				case n.State != residents.NeedWaiting:
-				case n.Reason.ZH == "" || n.Reason.EN == "" || n.Reason.Code == matching.CodeWaitingRebuild:
+				case n.Reason.ZH == "" || n.Reason.EN == "" || n.Reason.Code == matching.CodeWaitingRebuild || n.Reason.Code == matching.CodeHandedOver:
 					return fmt.Errorf("need %s waits, with the reason %+v", n.ID, n.Reason)
+				case n.Reason.Code == matching.CodeWaitingRest && n.GivenUnits > 0: // the next plan looks why
 				case slices.Contains(plenty, n.Category) && n.Reason.Code != matching.CodeWaitingCap:
 					return fmt.Errorf("need %s for %s waits, though there is plenty: %+v", n.ID, n.Category, n.Reason)
 				}
