@@ -9,10 +9,10 @@ LDFLAGS := -X main.version=$(VERSION)
 # TEST narrows `make test`, for example: make test TEST=./matching/...
 TEST ?= ./...
 
-.PHONY: help run build web test check bench
+.PHONY: help run build web test check bench bench-e2e bench-peers
 
 help: ## 列出这些命令 / list these commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 run: build ## 构建并运行（首次载入演示城市） / build all, start on ./data with the demo city
 	@exec bin/happycode serve --demo
@@ -30,6 +30,7 @@ test: ## 全部测试，缺少的工具会先安装 / all tests; installs what t
 	@.ci/web check
 	@echo '· go test -race $(TEST)'
 	@go test -race -tags integration -timeout 30m $(TEST)
+	@cd bench/peers && go test ./...
 
 check: ## 格式、vet、lint、漏洞 / gofmt, go vet, golangci-lint, govulncheck
 	@.ci/check
@@ -37,3 +38,10 @@ check: ## 格式、vet、lint、漏洞 / gofmt, go vet, golangci-lint, govulnche
 bench: ## 基准测试 / benchmarks, to be compared with benchstat
 	@.ci/need
 	@go test -tags integration -run '^$$' -bench . -benchmem -count 6 -timeout 60m $(TEST)
+
+bench-e2e: build ## 端到端压力测试：扫码与空 POST 之比 / scans end to end, as a ratio to an empty POST
+	@.ci/need
+	@bin/happycode bench all
+
+bench-peers: ## 与其他做法比较：PostgreSQL 等 / against others: PostgreSQL, a tick matcher, a careless one
+	@cd bench/peers && go run .

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/qrcode"
@@ -443,24 +445,75 @@ func TestIdempotencyOfRacingRepeats(t *testing.T) {
 	}
 }
 
-// A request whose process died is taken over, once its time is up.
+// A request whose process died is taken over: once its time is up, soon where
+// running it twice does no harm, and at once where no other process can be at
+// work.
 func TestIdempotencyAfterACrash(t *testing.T) {
+	t.Parallel()
+	need := `{"category":"legal","qty_units":1}`
+	person := `{"name":"` + canaryName + `","id_number":"` + idNumber("33050219510101", 8) + `","division":"` + village + `"}`
+	for _, c := range []struct {
+		name, route, body string
+		age, later        time.Duration // of the request at the first repeat; until the second
+		first             int
+	}{
+		{"a need", "createNeed", need, 0, 4 * time.Second, 409},
+		{"a resident", "createResident", person, 4 * time.Second, 2 * time.Minute, 409},
+		{"a resident before this process began", "createResident", person, -time.Second, 0, 201},
+	} {
+		w := newWorld(t)
+		p, err := w.app.Accounts.PrincipalOfToken(t.Context(), w.actors["caseworker"].bearer)
+		must(t, err)
+		path := map[string]string{"createNeed": "/api/v1/residents/" + w.person.ID + "/needs", "createResident": "/api/v1/residents"}[c.route]
+		died := &replay{AtMs: w.now().UnixMilli(), RequestHash: w.app.requestHash(path, c.body)}
+		if c.age < 0 {
+			died.AtMs = w.app.startedMs + c.age.Milliseconds()
+		}
+		died.ID = hash(p.Account, c.route, "crash")
+		must(t, w.app.replays.Insert(t.Context(), died))
+		w.shift.Store(int64(max(c.age, 0)))
+		key := header{"Idempotency-Key", "crash"}
+		if got := w.do("caseworker", "POST", path, c.body, key); got.status != c.first || c.first == 409 && got.problem(t).Code != "in_flight" {
+			t.Errorf("%s, first: %d %s", c.name, got.status, got.body)
+		}
+		w.shift.Add(int64(c.later))
+		if got := w.do("caseworker", "POST", path, c.body, key); got.status != 201 {
+			t.Errorf("%s, afterwards: %d %s", c.name, got.status, got.body)
+		}
+	}
+}
+
+// A request that was only slow, and was taken for dead: it and its repeat are
+// both answered, and one answer is kept.
+func TestIdempotencyOfASlowRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p, err := w.app.Accounts.PrincipalOfToken(t.Context(), w.actors["caseworker"].bearer)
 	must(t, err)
-	path := "/api/v1/residents/" + w.person.ID + "/needs"
-	died := &replay{AtMs: w.now().UnixMilli(), RequestHash: "of the request that died"}
-	died.ID = hash(p.Account, "createNeed", "crash")
-	body := `{"category":"legal","qty_units":1}`
-	died.RequestHash = w.app.requestHash(path, body)
-	must(t, w.app.replays.Insert(t.Context(), died))
-	key := header{"Idempotency-Key", "crash"}
-	if got := w.do("caseworker", "POST", path, body, key); got.status != 409 || got.problem(t).Code != "in_flight" {
-		t.Errorf("while it may be at work: %d %s", got.status, got.body)
+	path, body, key := "/api/v1/residents/"+w.person.ID+"/needs", `{"category":"legal","qty_units":1}`, header{"Idempotency-Key", "slow"}
+	var route *Route
+	for i := range w.app.routes {
+		if w.app.routes[i].Name == "createNeed" {
+			route = &w.app.routes[i]
+		}
 	}
-	w.shift.Store(int64(2 * time.Minute))
-	if got := w.do("caseworker", "POST", path, body, key); got.status != 201 {
-		t.Errorf("afterwards: %d %s", got.status, got.body)
+	var request fasthttp.RequestCtx
+	request.Request.SetRequestURI(path)
+	request.Request.Header.SetMethod("POST")
+	request.Request.Header.Set(key.name, key.value)
+	request.Request.SetBodyString(body)
+	c := w.app.fiber.AcquireCtx(&request)
+	defer w.app.fiber.ReleaseCtx(c)
+	var repeat answer
+	err = w.app.once(c, route, p, func() error {
+		w.shift.Store(int64(4 * time.Second))
+		repeat = w.do("caseworker", "POST", path, body, key)
+		return c.Status(201).SendString("the slow one")
+	})
+	if err != nil || repeat.status != 201 {
+		t.Errorf("the slow one: %v; its repeat: %d %s", err, repeat.status, repeat.body)
+	}
+	if third := w.do("caseworker", "POST", path, body, key); third.status != 201 || !bytes.Equal(third.body, repeat.body) || third.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("later: %d %s, the repeat was answered %s", third.status, third.body, repeat.body)
 	}
 }

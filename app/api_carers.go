@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -28,7 +27,7 @@ var ( // read only
 	faultPhoto = &fault{status: 400, code: "bad_photo", title: words{"照片无法读取", "The photo cannot be read"},
 		detail: words{"请上传 JPEG、PNG 或 WebP 格式的照片。", "Send a photo as JPEG, PNG or WebP."}}
 	faultPhotoLarge = &fault{status: 413, code: "too_large", title: words{"照片过大", "The photo is too large"},
-		detail: words{"照片不能超过 10 MB 和 4000 万像素，请调低相机的分辨率后重拍。", "A photo has at most 10 MB and 40 megapixels; set the camera to less and take it again."}}
+		detail: words{"照片最大 10 MB、2500 万像素；渐进式 JPEG 只能有四分之一，印刷用的 CMYK 或 16 位图只能有一半。请调低相机的分辨率后重拍。", "A photo has at most 10 MB and 25 megapixels; a progressive JPEG a quarter of that, and one in CMYK or 16 bits a half. Set the camera to less and take it again."}}
 )
 
 type reasonRequest struct {
@@ -205,6 +204,38 @@ func (a *App) finishCarer(c *fiber.Ctx, resident string, why residents.Why) (*re
 	return x, a.Accounts.SignOutCarer(ctx, resident, x.ID)
 }
 
+// carerPINView is a carer's new PIN, told this once.
+type carerPINView struct {
+	Carer carerView `json:"carer"`
+	PIN   string    `json:"pin" description:"Six digits. It is in this answer and nowhere else."`
+}
+
+func (a *App) resetCarerPIN(c *fiber.Ctx) error {
+	x, pin, err := a.renewCarerPIN(c)
+	if err != nil {
+		return err
+	}
+	v, err := a.viewCarer(residentOf(c), x)
+	if err != nil {
+		return err
+	}
+	return c.JSON(carerPINView{v, pin})
+}
+
+// renewCarerPIN gives the route's carer a new PIN; whoever signed in with the
+// one before is out at once.
+func (a *App) renewCarerPIN(c *fiber.Ctx) (x *residents.Carer, pin string, err error) {
+	ctx, r := c.UserContext(), residentOf(c)
+	if err = a.hashed(ctx, func() error {
+		x, pin, err = a.Residents.ResetCarerPIN(ctx, r, c.Params("carer"))
+		return err
+	}); err != nil {
+		return nil, "", err
+	}
+	concerns(c, x.ID, r.ID, r.Division)
+	return x, pin, a.Accounts.SignOutCarer(ctx, r.ID, x.ID)
+}
+
 // carerOf is the carer that the route names, if the carer may still show a
 // code. Errors: [store.ErrNotFound].
 func (a *App) carerOf(c *fiber.Ctx) (*residents.Carer, error) {
@@ -240,27 +271,25 @@ func (a *App) getCarerCodeSVG(c *fiber.Ctx) error {
 	return c.Send(svg)
 }
 
-const (
-	photoSide = 1280             // pixels of the longer side of a photo that is kept
-	photoTime = 15 * time.Second // that one may take to decode
-)
+// photoSide is the longer side of a photo that is kept, in pixels.
+const photoSide = 1280
 
 // photoIn takes in the photo of a form: a small JPEG without what the phone
-// wrote into it. Errors: faultPhoto, faultPhotoLarge.
+// wrote into it. Errors: faultPhoto, faultPhotoLarge,
+// faultBusy.
 func (a *App) photoIn(c *fiber.Ctx, field string) ([]byte, error) {
 	file, _, err := uploaded(c, field)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
+	done, err := a.photoTurn(c.UserContext())
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	ctx, cancel := context.WithTimeout(c.UserContext(), photoTime)
 	defer cancel()
-	select {
-	case a.reading <- struct{}{}:
-		defer func() { <-a.reading }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 	jpeg, err := photos.Shrink(ctx, file, photos.Usual(), photoSide)
 	switch {
 	case errors.Is(err, photos.ErrFormat):

@@ -208,7 +208,7 @@ func viewOffer(o *providers.Offer) offerView {
 		offerTerms: offerTerms{
 			TitleZH: o.TitleZH, TitleEN: o.TitleEN, Category: o.Category, Unit: o.Unit, ValueFen: o.ValueFen,
 			Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, CapUnits: o.CapUnits,
-			CapPeriod: string(o.CapPeriod), Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Handover: o.Handover,
+			CapPeriod: string(o.CapPeriod), Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Kept: o.Kept, Handover: o.Handover,
 		},
 	}
 }
@@ -227,6 +227,7 @@ type offerTerms struct {
 	CapPeriod     string             `json:"cap_period" enum:"day,week,month,year,ever"`
 	Pace          string             `json:"pace" enum:"now,even,drip" description:"How fast it is released: at once, an equal part in each minute, or by need lines. Empty: drip, or now where every lot lasts half an hour at most."`
 	ReserveMilli  int64              `json:"reserve_milli" minimum:"0" maximum:"3000" description:"For pace drip: how many thousandths of the expected demand are kept for those in greater need, 500 to 3000; 0: 1400."`
+	Kept          []providers.Kept   `json:"kept" maxItems:"20" description:"Parts of each lot that are kept for a group, a division within those served, or a group in a division: permille thousandths of it, 1000 at most together. They open to everybody whom the offer serves when nobody of them is expected any more, from half of the lot's time on, and for its last tenth (30 minutes at most). What is kept of a lot is a lot of its own, with the number of its part in kept."`
 	Handover      providers.Handover `json:"handover" required:"true"`
 }
 
@@ -245,7 +246,7 @@ func (a *App) createOffer(c *fiber.Ctx) error {
 		TitleZH: in.TitleZH, TitleEN: in.TitleEN, Category: in.Category, Unit: in.Unit, ValueFen: in.ValueFen,
 		Divisions: in.Divisions, Groups: in.Groups, MinScoreMilli: in.MinScoreMilli, CapUnits: in.CapUnits,
 		CapPeriod: matching.Period(in.CapPeriod), Pace: matching.Pace(in.Pace), ReserveMilli: in.ReserveMilli,
-		Handover: in.Handover, Lots: in.Lots,
+		Kept: in.Kept, Handover: in.Handover, Lots: in.Lots,
 	})
 	if err != nil {
 		return err
@@ -320,6 +321,18 @@ func (a *App) getStock(c *fiber.Ctx) error {
 		return err
 	}
 	return c.JSON(listed(stock, "", func(s care.ShareStock) care.ShareStock { return s }))
+}
+
+func (a *App) listMoves(c *fiber.Ctx) error {
+	q, err := paged(c)
+	if err != nil {
+		return err
+	}
+	moves, next, err := a.Care.Moves(c.UserContext(), offerOf(c).ID, q.After, q.Limit)
+	if err != nil {
+		return err
+	}
+	return c.JSON(listed(moves, next, func(m care.MoveView) care.MoveView { return m }))
 }
 
 func (a *App) withdrawOffer(c *fiber.Ctx) error {

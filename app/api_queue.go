@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"mime/multipart"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -123,13 +124,25 @@ var (
 		detail: words{"请用 JPEG、PNG 或 WebP 照片，或输入卡号。", "Use a JPEG, PNG or WebP photo, or type the card number."}}
 )
 
-// photosAtOnce is how many photos are decoded at once: the largest take some
-// 200 MB for a moment.
-const photosAtOnce = 2
+const (
+	// photosAtOnce is how many photos are decoded at once: the largest take
+	// some 100 MB for a moment, and as much again where a code is looked for.
+	photosAtOnce = 2
+	photoTime    = 15 * time.Second // that one may wait, and then take to decode
+)
 
-// photoLimits are those of a phone's photo. Pages make it smaller before they
-// send it.
-func photoLimits() photos.Limits { return photos.Limits{Bytes: 10 << 20, Pixels: 25_000_000} }
+// photoTurn waits until a photo may be decoded; done lets the next one in.
+// Errors: faultBusy when that takes longer than photoTime.
+func (a *App) photoTurn(ctx context.Context) (done func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, a.photoWait)
+	defer cancel()
+	select {
+	case a.reading <- struct{}{}:
+		return func() { <-a.reading }, nil
+	case <-ctx.Done():
+		return nil, faultBusy
+	}
+}
 
 func (a *App) readPhoto(c *fiber.Ctx) error {
 	code, err := a.photographed(c)
@@ -140,29 +153,29 @@ func (a *App) readPhoto(c *fiber.Ctx) error {
 }
 
 // photographed is the code of ours in the photo that was sent; the photo is
-// forgotten. Errors: faultNoCode, faultPicture, faultTooLarge.
+// forgotten. Errors: faultNoCode, faultPicture,
+// faultPhotoLarge, faultBusy.
 func (a *App) photographed(c *fiber.Ctx) (string, error) {
 	f, _, err := uploaded(c, "file")
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	ctx, cancel := context.WithTimeout(c.UserContext(), requestTime)
-	defer cancel()
-	select {
-	case a.reading <- struct{}{}:
-		defer func() { <-a.reading }()
-	case <-ctx.Done():
-		return "", faultBusy
+	done, err := a.photoTurn(c.UserContext())
+	if err != nil {
+		return "", err
 	}
+	defer done()
+	ctx, cancel := context.WithTimeout(c.UserContext(), photoTime)
+	defer cancel()
 	return codeInPhoto(ctx, f)
 }
 
 func codeInPhoto(ctx context.Context, f multipart.File) (string, error) {
-	picture, err := photos.Decode(ctx, f, photoLimits())
+	picture, err := photos.Decode(ctx, f, photos.Usual())
 	switch {
 	case errors.Is(err, photos.ErrTooLarge):
-		return "", faultTooLarge
+		return "", faultPhotoLarge
 	case errors.Is(err, photos.ErrFormat):
 		return "", faultPicture
 	case err != nil:

@@ -86,8 +86,11 @@ type App struct {
 	dummyPIN string
 	// hashing has room for as many PIN checks as may run at once: each takes
 	// 19 MiB, and anybody may ask for one.
-	hashing chan struct{}
-	reading chan struct{} // room for photosAtOnce
+	hashing   chan struct{}
+	reading   chan struct{} // room for photosAtOnce
+	photoWait time.Duration // for a place there
+
+	startedMs int64 // Unix ms
 }
 
 // Schemas are the collections the application itself keeps.
@@ -114,7 +117,8 @@ func New(c Config) (*App, error) {
 	a := &App{
 		Config: c, trusted: c.Settings.TrustedProxies, limits: newLimiter(c.Now), gate: newGate(c.Now),
 		imports: imports{at: map[string]importView{}}, dummyPIN: vault.HashSecret(rand.Text()),
-		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), reading: make(chan struct{}, photosAtOnce),
+		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), reading: make(chan struct{}, photosAtOnce), photoWait: photoTime,
+		startedMs: store.Millis(c.Now()),
 	}
 	a.press = press.New(press.Config{
 		Residents: c.Residents, Audit: c.Audit, Tree: c.Tree, Keys: c.Keys, Host: c.Settings.PublicHost, FontFile: c.Settings.Font,

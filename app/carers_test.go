@@ -53,6 +53,11 @@ func carerRows(w *world) map[string]row {
 	})
 	must(t, err)
 	carer, end := person+"/carers/"+w.carer.ID, person+"/carers/"+ended.ID+"/end"
+	forgotten, err := w.app.Residents.AddCarer(t.Context(), "test", residents.NewCarer{
+		Resident: w.person.ID, Name: "孙某", Relation: "other", PIN: "112233", UntilMs: w.now().Add(time.Hour).UnixMilli(),
+	})
+	must(t, err)
+	pin := person + "/carers/" + forgotten.ID + "/pin"
 	photographed := w.promised("repair")
 	kind, _ := withFile(t, "file", picture(t, 40, 30), nil)
 	return map[string]row{
@@ -60,6 +65,8 @@ func carerRows(w *world) map[string]row {
 		"listCarers":       get(selfHere, api+person+"/carers"),
 		"createCarer":      with(selfHere, api+person+"/carers", carerRequest{Name: " "}), // a right one fills the places
 		"endCarer":         with(selfHere, api+end, carerEndRequest{"unneeded"}),
+		"resetCarerPIN":    with(workersHere, api+pin, nil),
+		"saveCarerPIN":     form(workersHere, pin, ""),
 		"getCarerCodeSVG":  get(workersHere, api+carer+"/code.svg"),
 		"listHistory":      get(selfHere, api+person+"/history"),
 		"addPhoto":         {cells: workersHere, path: api + "/allocations/" + photographed + "/photo", kind: kind, body: func(*world) any { _, b := withFile(t, "file", picture(t, 40, 30), nil); return b }},
@@ -355,6 +362,77 @@ func TestWorkerMakesAndEndsACarer(t *testing.T) {
 	wantPage(t, w.do("page worker", "GET", page, nil), 200, "停用代持人", "赵护士")
 }
 
+// A carer who forgot the PIN, or told it, gets a new one: the old PIN and the
+// sessions that it opened are dead at once, a lock is over, and who did it
+// stands in the log and in the history.
+func TestCarerGetsANewPIN(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.account("worker", accounts.Caseworker, county, "")
+	carer := "/residents/" + w.person.ID + "/carers/" + w.carer.ID
+	signIn := func(pin string) answer {
+		return w.do("visitor", "POST", "/api/v1/resident-sessions", residentSigninRequest{w.carer.CardNo, pin})
+	}
+	for range 10 {
+		signIn("000000")
+	}
+	if got := signIn(carerPIN); got.status != 401 {
+		t.Fatalf("locked: %d", got.status)
+	}
+	resets := map[string]func() string{
+		"the API": func() string {
+			var v carerPINView
+			w.do("caseworker", "POST", "/api/v1"+carer+"/pin", nil).into(t, &v)
+			if v.Carer.ID != w.carer.ID || v.Carer.Name != canaryCarer {
+				t.Errorf("answered %+v", v.Carer)
+			}
+			return v.PIN
+		},
+		"the page": func() string {
+			got := w.submit("page worker", carer+"/pin", url.Values{})
+			wantPage(t, got, 200, canaryCarer, "只显示这一次")
+			pin := regexp.MustCompile(`<code class="pin">(\d{6})</code>`).FindSubmatch(got.body)
+			if pin == nil {
+				t.Fatal("the page shows no PIN")
+			}
+			if again := w.do("page worker", "GET", "/residents/"+w.person.ID, nil); bytes.Contains(again.body, pin[1]) {
+				t.Error("the PIN is shown again")
+			}
+			return string(pin[1])
+		},
+	}
+	old, session := carerPIN, "carer"
+	for _, name := range []string{"the API", "the page"} {
+		pin := resets[name]()
+		if got := w.do(session, "GET", "/api/v1/me/codes", nil); got.status != 401 {
+			t.Errorf("%s: the session of before: %d", name, got.status)
+		}
+		if got := signIn(old); got.status != 401 {
+			t.Errorf("%s: the PIN of before: %d", name, got.status)
+		}
+		got := signIn(pin)
+		if got.status != 201 {
+			t.Fatalf("%s: the new PIN: %d %s", name, got.status, got.body)
+		}
+		old, session = pin, name
+		w.actors[name] = &actorHeaders{name: name, cookie: sessionCookie(t, got)}
+	}
+	if got := w.do("resident", "GET", "/api/v1/me", nil); got.status != 200 {
+		t.Errorf("the resident is signed out too: %d", got.status)
+	}
+	if e := w.auditOf(w.person.ID, "reset_carer_pin"); e.Outcome != "ok" || e.Division != w.person.Division {
+		t.Errorf("audit: %+v", e)
+	}
+	wantPage(t, w.do("page worker", "GET", "/residents/"+w.person.ID, nil), 200, "重设代持人 PIN："+canaryCarer)
+	if got := w.do("caseworker", "POST", "/api/v1/residents/"+w.other.ID+"/carers/"+w.carer.ID+"/pin", nil); got.status != 404 {
+		t.Errorf("under another resident: %d", got.status)
+	}
+	w.do("caseworker", "POST", "/api/v1"+carer+"/end", carerEndRequest{"unneeded"})
+	if got := w.do("caseworker", "POST", "/api/v1"+carer+"/pin", nil); got.status != 404 {
+		t.Errorf("of a carer whose time is over: %d", got.status)
+	}
+}
+
 // The resident does it on the own page, and is asked for the PIN again.
 func TestResidentMakesAndEndsACarer(t *testing.T) {
 	t.Parallel()
@@ -568,17 +646,68 @@ func TestPhotosAreLimited(t *testing.T) {
 	}
 }
 
-// No picture is made of a code that was revoked.
+// However many photos come, two are decoded at a time. Who waits too long for
+// a place is told so; the place is free again when a photo is done.
+func TestPhotosWaitForAPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.app.photoWait = time.Millisecond
+	paths := []string{"/api/v1/allocations/" + w.grant() + "/photo", "/api/v1/scans/photo"}
+	send := func(path string) answer {
+		kind, body := withFile(t, "file", picture(t, 40, 30), nil)
+		return w.do("caseworker", "POST", path, body, header{"Content-Type", kind}, header{"Accept-Language", "zh"})
+	}
+	var leave []func()
+	for range photosAtOnce {
+		done, err := w.app.photoTurn(t.Context())
+		must(t, err)
+		leave = append(leave, done)
+	}
+	for _, path := range paths {
+		if got := send(path); got.status != 503 || got.problem(t).Code != "busy" || !strings.Contains(got.problem(t).Detail, "请稍后") {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+	leave[0]()
+	for range 2 {
+		for i, want := range []int{200, 422} { // no code is in it
+			if got := send(paths[i]); got.status != want {
+				t.Errorf("%s, with a place: %d %s, want %d", paths[i], got.status, got.body, want)
+			}
+		}
+	}
+}
+
+// No picture is made of a code that was revoked, nor of somebody who has moved
+// away or died.
 func TestRevokedCodeHasNoPicture(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	at := "/residents/" + w.person.ID
-	for _, want := range []int{200, 409} {
+	status := func(s residents.Status) func() {
+		return func() {
+			_, err := w.app.Residents.SetStatus(t.Context(), "test", w.person.ID, s)
+			must(t, err)
+		}
+	}
+	for _, x := range []struct {
+		name string
+		do   func()
+		want int
+	}{
+		{"as it is", func() {}, 200},
+		{"moved", status(residents.Moved), 409},
+		{"died", status(residents.Deceased), 409},
+		{"back", status(residents.Active), 200},
+		{"revoked", func() {
+			w.do("caseworker", "POST", "/api/v1"+at+"/code/revoke", reasonRequest{Reason: residents.WhyOther})
+		}, 409},
+	} {
+		x.do()
 		for _, path := range []string{at + "/card", "/api/v1" + at + "/code.svg", "/api/v1" + at + "/code.png"} {
-			if got := w.do("caseworker", "GET", path, nil); got.status != want {
-				t.Errorf("%s: %d, want %d", path, got.status, want)
+			if got := w.do("caseworker", "GET", path, nil); got.status != x.want {
+				t.Errorf("%s: %s: %d, want %d", x.name, path, got.status, x.want)
 			}
 		}
-		w.do("caseworker", "POST", "/api/v1"+at+"/code/revoke", reasonRequest{Reason: residents.WhyOther})
 	}
 }

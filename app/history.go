@@ -12,7 +12,7 @@ import (
 // historyView is one thing that happened to a person's codes, carers or PIN.
 type historyView struct {
 	AtMs     int64         `json:"at_ms"`
-	Kind     string        `json:"kind" enum:"code_issued,code_revoked,carer_added,carer_ended,carer_expired,pin_set,pin_changed"`
+	Kind     string        `json:"kind" enum:"code_issued,code_revoked,carer_added,carer_ended,carer_expired,carer_pin_reset,pin_set,pin_changed"`
 	By       string        `json:"by" description:"Who did it; empty for what time did."`
 	Why      residents.Why `json:"why" description:"Of what was revoked or ended."`
 	CardNo   string        `json:"card_no"`
@@ -45,8 +45,10 @@ func (a *App) history(ctx context.Context, r *residents.Resident) ([]historyView
 	if err != nil {
 		return nil, err
 	}
+	byID := map[string]historyView{}
 	for _, x := range carers {
 		v := historyView{CardNo: x.CardNo, Carer: x.Name, Relation: x.Relation, UntilMs: x.UntilMs}
+		byID[x.ID] = v
 		switch {
 		case x.EndedMs > 0:
 			ended := v
@@ -68,6 +70,10 @@ func (a *App) history(ctx context.Context, r *residents.Resident) ([]historyView
 		for _, e := range entries {
 			switch {
 			case e.Outcome != "ok":
+			case e.Act == "reset_carer_pin":
+				v := byID[e.Object]
+				v.AtMs, v.Kind, v.By = e.AtMs, "carer_pin_reset", e.Actor
+				out = append(out, v)
 			case e.Act == "set_pin":
 				out = append(out, historyView{AtMs: e.AtMs, Kind: "pin_set", By: e.Actor})
 			case e.Act == "change_pin":

@@ -138,6 +138,7 @@ func matrix(w *world) map[string]row {
 		}),
 		"listOffers":    get(staffAll, api+"/offers"),
 		"getOffer":      get(staffHere, api+"/offers/"+offer),
+		"listMoves":     get(staffHere, api+"/offers/"+offer+"/moves"),
 		"getStock":      get(staffHere, api+"/offers/"+offer+"/stock"),
 		"withdrawOffer": with(givenHere, api+"/offers/"+offer+"/withdraw", nil),
 		"createResident": with(workersHere, api+"/residents", func(w *world) any {
@@ -156,7 +157,7 @@ func matrix(w *world) map[string]row {
 		"setStatus":          with(workersHere, api+person+"/status", func(*world) any { return statusRequest{"active"} }),
 		"listNeeds":          get(selfHere, api+person+"/needs"),
 		"createNeed":         with(selfHere, api+person+"/needs", func(*world) any { return needRequest{Category: "legal", QtyUnits: 1} }),
-		"withdrawNeed":       with(selfHere, api+"/needs/"+need+"/withdraw", nil),
+		"withdrawNeed":       with(selfHere, api+"/needs/"+need+"/withdraw", func(*world) any { return needWithdrawal{Reason: "solved"} }),
 		"listReceived":       get(selfHere, api+person+"/list"),
 		"listLooks":          get(selfHere, api+person+"/views"),
 		"createScan":         with(workersHere, api+"/scans", func(w *world) any { return scanRequest{w.digits(w.person)} }),

@@ -29,7 +29,7 @@ type (
 		Carer string `path:"carer" required:"true"`
 	}
 	pictureForm struct {
-		File *multipart.FileHeader `formData:"file" required:"true" description:"JPEG, PNG or WebP; up to 10 MB and 40 megapixels."`
+		File *multipart.FileHeader `formData:"file" required:"true" description:"JPEG, PNG or WebP; up to 10 MB and 25 megapixels; of those of a progressive JPEG each counts as four."`
 	}
 	fileForm struct {
 		File     *multipart.FileHeader `formData:"file" required:"true"`

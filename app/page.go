@@ -99,8 +99,8 @@ var indexed = regexp.MustCompile(`^([a-z_]+)\[(\d+)\].*$`)
 // one's responsibility, and what went wrong on our side.
 //
 // fields are the names of the form's fields where they are not those of the
-// API; rows, if not nil, are the form's rows of the lots that were filled in.
-func (a *App) refill(c *fiber.Ctx, err error, f *pages.Form, fields map[string]string, rows []int) (int, error) {
+// API; rows are the form's rows that were filled in, of fields that are lists.
+func (a *App) refill(c *fiber.Ctx, err error, f *pages.Form, fields map[string]string, rows map[string][]int) (int, error) {
 	p := a.problemOf(c, err)
 	if errors.Is(err, errOutside) || p.Status >= 500 || p.Code == faultNotFound.code {
 		return 0, err
@@ -112,10 +112,8 @@ func (a *App) refill(c *fiber.Ctx, err error, f *pages.Form, fields map[string]s
 		name := field.Field
 		if m := indexed.FindStringSubmatch(name); m != nil {
 			name = m[1]
-			if name == "lots" && rows != nil {
-				if i := small(m[2]); i < len(rows) {
-					name = "lots[" + number(rows[i]) + "]"
-				}
+			if i := small(m[2]); i < len(rows[name]) {
+				name += "[" + number(rows[name][i]) + "]"
 			}
 		}
 		if own, ok := fields[name]; ok {

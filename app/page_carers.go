@@ -255,6 +255,24 @@ func (a *App) saveCarerEnded(c *fiber.Ctx) error {
 	return top(c, to(c, "/residents/"+r.ID, "carer_ended"))
 }
 
+// saveCarerPIN shows the new PIN in its answer, this once.
+func (a *App) saveCarerPIN(c *fiber.Ctx) error {
+	x, pin, err := a.renewCarerPIN(c)
+	if err != nil {
+		return err
+	}
+	v, err := a.residentPage(c, residentOf(c))
+	if err != nil {
+		return err
+	}
+	for i := range v.Kept.Carers {
+		if v.Kept.Carers[i].ID == x.ID {
+			v.Kept.Carers[i].FreshPIN = pin
+		}
+	}
+	return a.show(c, fiber.StatusOK, v)
+}
+
 func (a *App) saveMyCarerEnded(c *fiber.Ctx) error {
 	r, err := a.myself(c)
 	if err != nil {

@@ -142,6 +142,12 @@ func (a *App) saveOffer(c *fiber.Ctx) error {
 	}
 	lots, rows := typedLots(f, category)
 	in.Lots = lots
+	kept, keptRows := typedKept(f)
+	in.Kept = kept
+	if _, more := f.Values["kept_more"]; more {
+		f.Errors, f.Failure, v.KeptMore = map[string]string{}, "", true
+		return a.show(c, fiber.StatusOK, v)
+	}
 	status := fiber.StatusBadRequest
 	if len(f.Errors) == 0 {
 		o, err := a.post(c, f.Value("organisation"), in)
@@ -152,7 +158,7 @@ func (a *App) saveOffer(c *fiber.Ctx) error {
 			"value_fen": "value_yuan", "min_score_milli": "min_score", "reserve_milli": "reserve", "handover": "how", "handover.how": "how",
 			"handover.place": "place", "handover.place_en": "place_en", "handover.note": "note",
 		}
-		if status, err = a.refill(c, err, f, fields, rows); err != nil {
+		if status, err = a.refill(c, err, f, fields, map[string][]int{"lots": rows, "kept": keptRows}); err != nil {
 			return err
 		}
 	}
@@ -187,6 +193,25 @@ func typedLots(f *pages.Form, category string) (lots []providers.NewLot, rows []
 	return lots, rows
 }
 
+// typedKept reads the rows for what is kept; rows says which of them were filled
+// in.
+func typedKept(f *pages.Form) (kept []providers.Kept, rows []int) {
+	n := max(len(f.Values["kept_group"]), len(f.Values["kept_division"]), len(f.Values["kept_percent"]))
+	for i := range n {
+		k := providers.Kept{Group: f.At("kept_group", i), Division: f.At("kept_division", i)}
+		percent := f.At("kept_percent", i)
+		if k.Group == "" && k.Division == "" && percent == "" {
+			continue
+		}
+		hundredths, ok := fen(percent) // written like yuan
+		if k.PerMille = hundredths / 10; !ok || hundredths%10 != 0 {
+			wrong(f, "kept["+number(i)+"]", "offer_new.kept_number")
+		}
+		kept, rows = append(kept, k), append(rows, i)
+	}
+	return kept, rows
+}
+
 func (a *App) showOffer(c *fiber.Ctx) error {
 	o := offerOf(c)
 	page, err := a.page(c, "/offers/"+o.ID)
@@ -214,15 +239,48 @@ func (a *App) showOffer(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	for i, k := range o.Kept {
+		part := pages.Kept{Number: i + 1, PerMille: k.PerMille, Money: v.Money}
+		if k.Division != "" {
+			part.Place = a.placeName(k.Division)
+		}
+		if k.Group != "" {
+			part.Group = groupTexts([]string{k.Group})[0]
+		}
+		for _, s := range stock {
+			if s.Kept == int64(i+1) {
+				part.Qty += s.QtyUnits
+				part.Given += s.PromisedUnits + s.HandedOverUnits
+			}
+		}
+		v.Kept = append(v.Kept, part)
+	}
 	for _, s := range stock {
+		if s.QtyUnits == 0 && s.MovedOutUnits == 0 {
+			continue // a county whose part was nothing
+		}
 		v.Stock = append(v.Stock, pages.Share{
-			ID: s.Share, Place: a.placeName(s.County), FromMs: s.FromMs, UntilMs: s.UntilMs, Closed: s.ClosedWhy, Money: v.Money,
+			ID: s.Share, Kept: v.KeptPart(s.Kept), Place: a.placeName(s.County), FromMs: s.FromMs, UntilMs: s.UntilMs, Closed: s.ClosedWhy, Money: v.Money,
 			Qty: s.QtyUnits, Free: s.FreeUnits, Held: s.HeldUnits, Promised: s.PromisedUnits, HandedOver: s.HandedOverUnits,
 			Gone: s.ExpiredUnits + s.WithdrawnUnits,
 		})
 	}
+	moves, _, err := a.Care.Moves(c.UserContext(), o.ID, "", movesShown)
+	if err != nil {
+		return err
+	}
+	for _, m := range moves {
+		v.Moves = append(v.Moves, pages.Move{
+			From: a.placeName(m.From), To: a.placeName(m.To), Amount: amount(o.Category, m.QtyUnits, o.Unit),
+			Waited: m.Waited, AtMs: m.BegunMs, Arrived: m.Arrived,
+		})
+	}
 	return a.show(c, fiber.StatusOK, v)
 }
+
+// movesShown is how many moves between counties an offer's page shows: the
+// newest. The API has all.
+const movesShown = 20
 
 func (a *App) saveOfferWithdrawn(c *fiber.Ctx) error {
 	o := offerOf(c)

@@ -58,7 +58,7 @@ func (a *App) saveScanPhoto(c *fiber.Ctx) error {
 		return a.scanTyped(c, code)
 	}
 	f := faultOf(err)
-	if f != faultNoCode && f != faultPicture && f != faultTooLarge && f.code != faultField.code {
+	if f != faultNoCode && f != faultPicture && f != faultPhotoLarge && f != faultTooLarge && f.code != faultField.code {
 		return err
 	}
 	v, failed := a.scanPage(c)

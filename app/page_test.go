@@ -92,10 +92,33 @@ func TestPagesFromOfferToHappinessList(t *testing.T) {
 	wrong := url.Values{"title_zh": {"<b>爱心餐</b>"}, "category": {"meal"}, "lot_qty": {"", "7"}, "lot_from": {"", clock(time.Hour)}, "lot_until": {"", clock(-time.Hour)},
 		"divisions": {county}, "how": {"pickup"}, "place": {"食堂"}, "cap_period": {"day"}}
 	wantPage(t, w.submit("page giver", "/offers/new", wrong), 400, "&lt;b&gt;爱心餐&lt;/b&gt;", `value="7"`, `class="error"`)
+	kept := func(group, division, percent []string) url.Values {
+		out := url.Values{"kept_group": group, "kept_division": division, "kept_percent": percent}
+		for k, v := range wrong {
+			out[k] = v
+		}
+		return out
+	}
+	more := kept([]string{"elderly"}, []string{""}, []string{"x"})
+	more.Set("kept_more", "1")
+	again := w.submit("page giver", "/offers/new", more)
+	wantPage(t, again, 200, "&lt;b&gt;爱心餐&lt;/b&gt;", `id="kept-percent-3"`, `<option value="elderly" selected>`)
+	if strings.Contains(string(again.body), `class="error"`) {
+		t.Error("asking for more rows complains about the others")
+	}
+	wantPage(t, w.submit("page giver", "/offers/new", kept([]string{"", "elderly"}, []string{"", ""}, []string{"", "12.55"})), 400, "请填写百分比，例如 30 或 12.5。", `value="12.55"`)
 	right := url.Values{"title_zh": {"爱心餐"}, "category": {"meal"}, "value_yuan": {"12.50"}, "lot_qty": {"", "7"}, "lot_from": {"", clock(-time.Hour)}, "lot_until": {"", clock(24 * time.Hour)},
-		"divisions": {county}, "how": {"pickup"}, "place": {"食堂"}, "cap_units": {"2"}, "cap_period": {"day"}}
+		"divisions": {county}, "how": {"pickup"}, "place": {"食堂"}, "cap_units": {"2"}, "cap_period": {"day"},
+		"kept_group": {"", "elderly", ""}, "kept_division": {"", "", county}, "kept_percent": {"", "50", "60"}}
+	tooMuch := w.submit("page giver", "/offers/new", right)
+	wantPage(t, tooMuch, 400, "各份保留加起来不得超过全部，请减少。")
+	if at := strings.Index(string(tooMuch.body), "各份保留"); at < strings.Index(string(tooMuch.body), `id="kept-percent-2"`) {
+		t.Error("the fault stands beside another row than the third, which was typed in")
+	}
+	right["kept_percent"] = []string{"", "50", "12.5"}
 	offer := wantOn(t, w.submit("page giver", "/offers/new", right), `^/offers/[^/?]+\?done=offer$`)
-	wantPage(t, w.do("page giver", "GET", offer, nil), 200, "爱心餐", "¥12.50", "吴兴区", "2 份")
+	wantPage(t, w.do("page giver", "GET", offer, nil), 200, "爱心餐", "¥12.50", "吴兴区", "2 份", "为老年人保留 50%", "为吴兴区保留 12.5%",
+		`<span data-kept="1">0</span> / <span data-kept-of="1">3</span>`)
 	wantPage(t, w.do("page giver", "GET", "/offers", nil), 200, "爱心餐", "7 份")
 
 	person := url.Values{"name": {"林阿婆"}, "id_number": {"330502194001011234"}, "division": {village}, "groups": {"elderly"}, "consent": {"matching"}, "score": {"600"}, "pin": {"864202"}}

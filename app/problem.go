@@ -142,6 +142,8 @@ var ( // read only
 		detail: words{"系统出错，已记录；请稍后重试。", "Something went wrong on our side and was recorded; try again later."}}
 	faultNotReady = &fault{status: 503, code: "not_ready", title: words{"系统正在恢复", "Not ready yet"},
 		detail: words{"系统正在从档案恢复数据，请稍后重试。", "The system is being restored from the record; try again in a moment."}}
+	faultAway = &fault{status: 503, code: "not_ready", title: words{"匹配服务暂不可用", "The matcher is away"},
+		detail: words{"匹配服务暂时没有响应，请稍后重试；重复提交不会重复派发。", "The matcher does not answer just now. Try again in a moment; nothing is given twice."}}
 	faultSlow = &fault{status: 503, code: "timeout", title: words{"处理超时", "It took too long"},
 		detail: words{"未能在时限内完成，请重试；重复提交不会重复派发。", "It was not done in time. Try again; nothing is given twice."}}
 )
@@ -163,6 +165,7 @@ var sentinels = []struct { // read only
 	{care.ErrLeaseLive, faultLeaseLive},
 	{care.ErrLeaseEnded, faultLeaseEnded},
 	{care.ErrProofNeeded, faultProofNeeded},
+	{matching.ErrUnavailable, faultAway},
 	{matching.ErrNotReady, faultNotReady},
 	{qrcode.ErrToken, faultCode},
 	{residents.ErrPIN, faultPIN},

@@ -206,7 +206,7 @@ func TestTwoCountersOneMeal(t *testing.T) {
 		a.into(t, &got)
 		given += len(got.Given)
 		if len(got.Given) == 0 && got.Outcome != care.QueueAlready {
-			t.Errorf("a counter that did not give says %s", got.Outcome)
+			t.Errorf("a counter that did not give says %s", a.body)
 		}
 	}
 	if given != 1 {

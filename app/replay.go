@@ -20,7 +20,10 @@ const (
 	// replayStale is after how long a request without an answer is taken for
 	// one whose process died; longer than any request may run.
 	replayStale = requestTime + 30*time.Second
-	replayKey   = 128 // characters of an Idempotency-Key
+	// replaySoon is the same where it does no harm to run a request again while
+	// the first may still be at work: its client has lost the answer and waits.
+	replaySoon = 3 * time.Second
+	replayKey  = 128 // characters of an Idempotency-Key
 )
 
 var replaySchema = store.Schema{Name: "idempotency", Indexes: []store.Index{{Name: "at", Fields: []string{"at_ms"}}}}
@@ -71,7 +74,7 @@ func (a *App) once(c *fiber.Ctx, r *Route, p accounts.Principal, handle func() e
 		}
 		age := time.Duration(mine.AtMs-kept.AtMs) * time.Millisecond
 		switch {
-		case age > replayKept || kept.Status == 0 && age > replayStale:
+		case age > replayKept || kept.Status == 0 && (age > replayStale || r.Repeatable && age > replaySoon || a.outlived(kept)):
 			mine.V = kept.V // take it over, if nobody else does
 			if err := a.replays.Replace(ctx, mine); errors.Is(err, store.ErrConflict) {
 				return faultInFlight
@@ -90,11 +93,18 @@ func (a *App) once(c *fiber.Ctx, r *Route, p accounts.Principal, handle func() e
 	default:
 		a.forgetReplays(c)
 	}
-	return a.first(c, mine, handle)
+	return a.first(c, r, mine, handle)
+}
+
+// outlived says whether a request without an answer was another process's, which
+// has died: the embedded record is one process's, so what is older than this
+// one has nobody who works on it.
+func (a *App) outlived(kept *replay) bool {
+	return a.Settings.MongoURI == "" && kept.AtMs < a.startedMs
 }
 
 // first runs the request and keeps its answer.
-func (a *App) first(c *fiber.Ctx, mine *replay, handle func() error) (err error) {
+func (a *App) first(c *fiber.Ctx, r *Route, mine *replay, handle func() error) (err error) {
 	ctx := c.UserContext()
 	kept := false
 	defer func() { // also when the handler panics
@@ -120,7 +130,11 @@ func (a *App) first(c *fiber.Ctx, mine *replay, handle func() error) (err error)
 	if mine.Body, err = a.Vault.Seal("idempotency", mine.ID, string(c.Response().Body())); err != nil {
 		return fmt.Errorf("keep answer %s: %w", mine.ID, err)
 	}
-	if err := a.replays.Replace(ctx, mine); err != nil {
+	err = a.replays.Replace(ctx, mine)
+	if r.Repeatable && errors.Is(err, store.ErrConflict) {
+		err = nil // a repeat has taken over and keeps its answer, which is as good
+	}
+	if err != nil {
 		return fmt.Errorf("keep answer %s: %w", mine.ID, err)
 	}
 	kept = true

@@ -78,6 +78,7 @@ type Route struct {
 	ContentType              string // of the answer, if not JSON
 	Idempotent               bool   // takes an Idempotency-Key
 	OwnReplay                bool   // and knows repeats by itself
+	Repeatable               bool   // or is done once even when it runs twice at the same time
 	Slow                     bool   // may take minutes
 	Limit                    Limit
 	NoToken                  bool // for people; not with a service token

@@ -20,6 +20,9 @@ func carerRoutes() []Route {
 			ZH: "设立代持人(居民本人须再次输入 PIN)", EN: "Let somebody show a code for the resident; residents themselves are asked for their PIN again", Request: carerRequest{}, Response: carerView{}, Status: 201},
 		{Method: "POST", Path: "/residents/:id/carers/:carer/end", Name: "endCarer", Handler: (*App).endCarer, Roles: personal, Scope: ScopeResident, Purpose: "end_carer", Idempotent: true,
 			ZH: "停用代持人，其码即刻失效", EN: "End a carer's time; the carer's code ends at once", Request: carerEndRequest{}, Response: carerView{}},
+		// Not idempotent: the PIN would have to be kept.
+		{Method: "POST", Path: "/residents/:id/carers/:carer/pin", Name: "resetCarerPIN", Handler: (*App).resetCarerPIN, Roles: caseworkers, Scope: ScopeResident, Purpose: "reset_carer_pin",
+			ZH: "重设代持人 PIN,已登录的即刻退出", EN: "Give a carer a new PIN; the carer's sessions end at once", Response: carerPINView{}},
 		{Method: "GET", Path: "/residents/:id/carers/:carer/code.svg", Name: "getCarerCodeSVG", Handler: (*App).getCarerCodeSVG, Roles: caseworkers, Scope: ScopeResident, Purpose: "view_code",
 			ZH: "代持人的码图(SVG)", EN: "A carer's code as SVG", ContentType: "image/svg+xml"},
 		{Method: "GET", Path: "/residents/:id/history", Name: "listHistory", Handler: (*App).listHistory, Roles: personal, Scope: ScopeResident, Purpose: "view_history",
@@ -47,6 +50,7 @@ func carerRoutes() []Route {
 		page(post, "/residents/:id/reissue", "saveReissue", (*App).saveReissue, caseworkers, "reissue_code", "补发幸福码", "Issue a new code"),
 		page(post, "/residents/:id/carers", "saveCarer", (*App).saveCarer, caseworkers, "add_carer", "设立代持人", "Let somebody show a code for the resident"),
 		page(post, "/residents/:id/carers/:carer/end", "saveCarerEnded", (*App).saveCarerEnded, caseworkers, "end_carer", "停用代持人", "End a carer's time"),
+		page(post, "/residents/:id/carers/:carer/pin", "saveCarerPIN", (*App).saveCarerPIN, caseworkers, "reset_carer_pin", "重设代持人 PIN", "Give a carer a new PIN"),
 		page(get, "/residents/:id/carers/:carer/card", "showCarerCard", (*App).showCarerCard, caseworkers, "view_code", "打印代持卡", "Printable card of a carer"),
 		page(get, "/me/lost", "showMyLost", (*App).showMyLost, onlySelf, "", "挂失本人幸福码：确认", "Lost card: what happens"),
 		page(post, "/me/revoke", "saveMyRevoked", (*App).saveMyRevoked, onlySelf, "revoke_code", "挂失本人幸福码", "Revoke one's own code"),

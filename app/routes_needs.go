@@ -9,7 +9,7 @@ func needRoutes() []Route {
 	return []Route{
 		api(Route{Method: "PATCH", Path: "/needs/:id", Name: "editNeed", Handler: (*App).editNeed, Roles: caseworkers, Scope: ScopeNeed, Idempotent: true,
 			ZH: "更改需求的数量、紧急程度、期限或说明", EN: "Change what a need asks for", Request: needEdit{}, Response: care.NeedView{}}),
-		api(Route{Method: "POST", Path: "/needs/:id/withdraw", Name: "withdrawNeed", Handler: (*App).withdrawNeed, Roles: personal, Scope: ScopeNeed, Idempotent: true,
+		api(Route{Method: "POST", Path: "/needs/:id/withdraw", Name: "withdrawNeed", Handler: (*App).withdrawNeed, Roles: personal, Scope: ScopeNeed, Idempotent: true, Repeatable: true,
 			ZH: "撤回需求", EN: "Withdraw a need", Request: needWithdrawal{}, Response: care.NeedView{}}),
 		api(Route{Method: "GET", Path: "/needs/:id/story", Name: "getNeedStory", Handler: (*App).getNeedStory, Roles: personal, Scope: ScopeNeed, Purpose: "view_need_story",
 			ZH: "需求的全部经过：每次决定的需求分与今日线、现况与下一步", EN: "The whole story of a need: score and line at each decision, where it stands, what comes next", Response: care.Story{}}),

@@ -284,12 +284,14 @@ func (w *world) organisation(seat string) string {
 	return org.ID
 }
 
-// offer posts an offer of the own organisation, for the county or the city.
+// offer posts an offer of the own organisation, for the county or the city,
+// that is given to whoever comes: a need line drawn meanwhile would decide
+// otherwise.
 func (w *world) offer(category string, qty int64, divisions ...string) *providers.Offer {
 	w.t.Helper()
 	now := w.now()
 	o, err := w.app.Care.PostOffer(w.t.Context(), accounts.Principal{Account: "test", Role: accounts.Admin, Division: city}, w.orgID, providers.NewOffer{
-		TitleZH: "爱心餐", TitleEN: "Meals", Category: category, Divisions: divisions,
+		TitleZH: "爱心餐", TitleEN: "Meals", Category: category, Divisions: divisions, Pace: matching.PaceNow,
 		Handover: providers.Handover{How: providers.Pickup, Place: "社区食堂"},
 		Lots:     []providers.NewLot{{QtyUnits: qty, FromMs: now.Add(-time.Hour).UnixMilli(), UntilMs: now.Add(24 * time.Hour).UnixMilli()}},
 	})

@@ -49,6 +49,26 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
+// BenchmarkChoice is a look for the first four lots on a shelf.
+func BenchmarkChoice(b *testing.B) {
+	for _, offers := range []int{10, 10_000} {
+		b.Run(fmt.Sprintf("offers=%d", offers), func(b *testing.B) {
+			cat, all := matching.NewCatalogue(), make([]matching.Offer, offers)
+			for i := range all {
+				all[i] = offer(fmt.Sprint("o", i), nil)
+			}
+			cat.Put(all...)
+			person := matching.Person{Division: village, Groups: []string{"elderly"}}
+			b.ReportAllocs()
+			for b.Loop() {
+				if n := len(cat.Choice(wuxing, "meal", person, epoch, nil, 1000).First(4)); n != 4 {
+					b.Fatal(n)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkCandidates is a look at a shelf of a hundred offers.
 func BenchmarkCandidates(b *testing.B) {
 	cat := matching.NewCatalogue()

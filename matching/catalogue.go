@@ -3,6 +3,7 @@ package matching
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"sort"
 	"strings"
@@ -23,6 +24,7 @@ type Catalogue struct {
 type listing struct {
 	offers  map[string]Offer
 	shelves map[shelf][]entry
+	racks   map[shelf]*rack   // the same shelves
 	changes map[string]uint64 // county → how often its shelves have changed
 }
 
@@ -39,7 +41,7 @@ type entry struct {
 // NewCatalogue makes an empty catalogue.
 func NewCatalogue() *Catalogue {
 	c := &Catalogue{}
-	c.current.Store(&listing{offers: map[string]Offer{}, shelves: map[shelf][]entry{}, changes: map[string]uint64{}})
+	c.current.Store(&listing{offers: map[string]Offer{}, shelves: map[shelf][]entry{}, racks: map[shelf]*rack{}, changes: map[string]uint64{}})
 	return c
 }
 
@@ -82,7 +84,7 @@ func (c *Catalogue) change(alter func(*listing, map[shelf]bool)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.current.Load()
-	next := &listing{offers: maps.Clone(old.offers), shelves: maps.Clone(old.shelves), changes: maps.Clone(old.changes)}
+	next := &listing{offers: maps.Clone(old.offers), shelves: maps.Clone(old.shelves), racks: maps.Clone(old.racks), changes: maps.Clone(old.changes)}
 	touched := map[shelf]bool{}
 	alter(next, touched)
 	for s := range touched {
@@ -109,7 +111,10 @@ func (c *Catalogue) change(alter func(*listing, map[shelf]bool)) {
 		slices.SortFunc(next.shelves[s], compareEntries)
 		if len(next.shelves[s]) == 0 {
 			delete(next.shelves, s)
+			delete(next.racks, s)
+			continue
 		}
+		next.racks[s] = newRack(next.shelves[s])
 	}
 	c.current.Store(next)
 }
@@ -120,28 +125,37 @@ func (c *Catalogue) change(alter func(*listing, map[shelf]bool)) {
 func compareEntries(a, b entry) int {
 	return cmp.Or(
 		cmp.Compare(a.lot.UntilMs, b.lot.UntilMs),
-		cmp.Compare(reach(b.prefixes), reach(a.prefixes)),
-		cmp.Compare(groupCount(a.offer), groupCount(b.offer)),
+		cmp.Compare(b.reach(), a.reach()),
+		cmp.Compare(a.groupCount(), b.groupCount()),
 		cmp.Compare(b.offer.MinScoreMilli, a.offer.MinScoreMilli),
 		cmp.Compare(a.lot.ID, b.lot.ID),
 	)
 }
 
 // reach is the length of the shortest prefix: the longer, the narrower.
-func reach(prefixes []string) int {
-	shortest := 12
-	for _, p := range prefixes {
+func (e entry) reach() int {
+	shortest, kept := 12, 12
+	for _, p := range e.prefixes {
 		shortest = min(shortest, len(p))
 	}
-	return shortest
+	for _, d := range e.lot.Kept.Divisions {
+		kept = min(kept, len(divisionPrefix(d)))
+	}
+	if len(e.lot.Kept.Divisions) == 0 {
+		return shortest
+	}
+	return max(shortest, kept)
 }
 
 // groupCount is how many groups may have it; none means everybody.
-func groupCount(o *Offer) int {
-	if len(o.Groups) == 0 {
-		return int(^uint(0) >> 1)
+func (e entry) groupCount() int {
+	switch {
+	case e.lot.Kept.Group != "":
+		return 1
+	case len(e.offer.Groups) == 0:
+		return math.MaxInt
 	}
-	return len(o.Groups)
+	return len(e.offer.Groups)
 }
 
 // divisionPrefix cuts the empty levels off a 12-digit code: province, city and
@@ -168,23 +182,35 @@ func (c *Catalogue) Changes(county string) uint64 { return c.current.Load().chan
 
 // Candidates returns the lots of a category that may serve the person in the
 // county now: what ends first comes first, then what fewest people may have,
-// then by id. The misses say, by offer, why the county's other offers of the
-// category do not serve.
+// then by id. Lots that are kept for others are among them and marked, because
+// a plan may have opened them. The misses say, by offer, why the county's other
+// offers of the category do not serve.
 func (c *Catalogue) Candidates(county, category string, p Person, now time.Time) ([]Candidate, []Miss) {
 	ms := now.UnixMilli()
-	var candidates []Candidate
+	var candidates, after []Candidate
+	var until int64
 	why := map[*Offer]string{}
 	for _, e := range c.current.Load().shelves[shelf{county, category}] {
 		miss := e.miss(p, ms)
-		if miss == "" {
-			candidates = append(candidates, Candidate{Offer: e.offer.ID, Lot: e.lot.ID, Cap: e.offer.cap(now)})
+		kept := miss == MissKept
+		if until != e.lot.UntilMs {
+			candidates, after, until = append(candidates, after...), nil, e.lot.UntilMs
 		}
-		// One lot that serves is enough; one that is still to come says more
-		// than one that is over.
-		if was, ok := why[e.offer]; !ok || was == MissOver || miss == "" {
+		if miss == "" || kept {
+			c := Candidate{Offer: e.offer.ID, Lot: e.lot.ID, Cap: e.offer.cap(now), Kept: kept}
+			if e.lot.Kept.For(p) {
+				candidates = append(candidates, c)
+			} else { // left to the others as long as something else ends as soon
+				after = append(after, c)
+			}
+		}
+		// One lot that serves is enough; one that is kept for others says more
+		// than one that is still to come, and that more than one that is over.
+		if was, ok := why[e.offer]; !ok || was == MissOver || miss == "" || kept && was != "" {
 			why[e.offer] = miss
 		}
 	}
+	candidates = append(candidates, after...)
 	var misses []Miss
 	for o, w := range why {
 		if w != "" {
@@ -205,11 +231,14 @@ func (e entry) miss(p Person, ms int64) string {
 		return MissNotYet
 	case ms >= e.lot.UntilMs:
 		return MissOver
+	case ms < e.lot.Kept.OpensMs && !e.lot.Kept.For(p):
+		return MissKept
 	}
 	return ""
 }
 
-// serves says why the lot serves the person at no time; "" when it does.
+// serves says why the lot serves the person at no time; "" when it does, if only
+// once it is open to all.
 func (e entry) serves(p Person) string {
 	serves := func(prefix string) bool { return strings.HasPrefix(p.Division, prefix) }
 	in := func(group string) bool { return slices.Contains(p.Groups, group) }

@@ -22,7 +22,8 @@ const (
 	maxBacklog = 10_000
 )
 
-var errBehind = errors.New("redis is being told of earlier changes first")
+// errBehind is not an answer of Redis, but what comes of it is the same.
+var errBehind = unavailable{errors.New("it is being told of earlier changes first")}
 
 // tell brings a change to Redis. What the record has decided must not get
 // lost, so a change that Redis does not take now is kept, in order, and told

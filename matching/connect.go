@@ -20,12 +20,14 @@ import (
 var ErrURL = errors.New("not a Redis address")
 
 // Time-outs and pool. A script takes well under a millisecond; what takes
-// seconds is lost.
+// seconds is lost. A command is tried twice, because a connection may have died
+// unnoticed: who asks a frozen server knows after twice the time-out.
 const (
 	dialTimeout = 2 * time.Second
-	readTimeout = 3 * time.Second
-	poolTimeout = 4 * time.Second
+	readTimeout = 2 * time.Second
+	poolTimeout = 3 * time.Second
 	poolSize    = 32
+	retries     = 1
 )
 
 // Connect opens a client and waits for Redis to answer.
@@ -59,7 +61,7 @@ func open(address string) (redis.UniversalClient, error) {
 		}
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, readTimeout, readTimeout
 		o.PoolTimeout, o.PoolSize = poolTimeout, poolSize
-		o.DialerRetries = 1
+		o.DialerRetries, o.MaxRetries = 1, retries
 		o.ContextTimeoutEnabled = true
 		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 		return redis.NewClient(o), nil

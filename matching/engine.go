@@ -32,6 +32,9 @@ type Engine struct {
 	scripts scripts
 	gens    sync.Map // county -> generation
 	lines   sync.Map // county -> *Lines
+	lanes   sync.Map // county -> *lane
+	marks   sync.Map // county|category -> *mark
+	heard   sync.Map // county -> *hearing
 
 	flushing sync.Mutex // one caller at a time tells the backlog
 
@@ -79,12 +82,16 @@ func (e *Engine) Ping(ctx context.Context) error {
 }
 
 // Ready says whether the county has been rebuilt from the record, so that it
-// answers.
+// answers. Errors: [ErrUnavailable].
 func (e *Engine) Ready(ctx context.Context, county string) (bool, error) {
 	if err := checkCounty(county); err != nil {
 		return false, err
 	}
-	n, err := e.redis.Exists(ctx, shardKey(county, "gen")).Result()
+	var n int64
+	err := e.ask(ctx, county, func() (err error) {
+		n, err = e.redis.Exists(ctx, shardKey(county, "gen")).Result()
+		return err
+	})
 	if err != nil {
 		return false, fmt.Errorf("county %s: %w", county, err)
 	}

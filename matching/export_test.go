@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,49 @@ func (e *Engine) Behind(county string) int { return e.behind(county) }
 func (e *Engine) ServerRun(ctx context.Context, county string) (string, error) {
 	return e.server(ctx, county)
 }
+
+// All are the choice's lots.
+func (c *Choice) All() []Candidate { return c.First(math.MaxInt) }
+
+// First are the choice's first n lots.
+func (c *Choice) First(n int) (out []Candidate) {
+	for len(out) < n {
+		next, _, ok := c.at(len(out))
+		if !ok {
+			break
+		}
+		out = append(out, next)
+	}
+	return out
+}
+
+// HoldCommand is what Match sends first for a request: EVALSHA and its
+// arguments.
+func (e *Engine) HoldCommand(ctx context.Context, r Request) ([]string, error) {
+	m := &matching{e: e, r: r, out: make([]Outcome, len(r.Asks)), picks: make([]pick, len(r.Asks))}
+	open := make([]int, len(r.Asks))
+	for i := range open {
+		open[i] = i
+	}
+	keys, args, err := m.command(open, 0)
+	if err != nil {
+		return nil, err
+	}
+	gen, err := e.generation(ctx, r.County)
+	if err != nil {
+		return nil, err
+	}
+	k := keys(shard{r.County, gen})
+	out := append([]string{"EVALSHA", e.scripts["hold"].Hash(), fmt.Sprint(len(k))}, k...)
+	out = append(out, gen)
+	for _, a := range args {
+		out = append(out, fmt.Sprint(a))
+	}
+	return out, nil
+}
+
+// FlushScripts has Redis forget the scripts.
+func (e *Engine) FlushScripts(ctx context.Context) error { return e.redis.ScriptFlush(ctx).Err() }
 
 // Pack is pack.
 func (h Hold) Pack() string { return h.pack() }

@@ -5,6 +5,7 @@ package matching_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,6 +89,70 @@ func TestChangesWaitForTheServer(t *testing.T) {
 	}
 	server.Restart(t)
 	eventually(t, "the changes to be told", func(ctx context.Context) bool { return r.Flush(ctx, r.county) == nil })
+	r.stock("l", 8, 0, 2)
+}
+
+// A frozen server holds up one caller, and the others are refused at once. What
+// it was asked before it froze it may still do: asking again takes nothing twice.
+func TestFrozenServer(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	r := newRig(t, server.URL())
+	r.open(10, "l")
+	ask := func() ([]matching.Outcome, error) {
+		return r.Match(r.ctx(), matching.Request{County: r.county, Household: "h", Asks: []matching.Ask{meals("n", 1, 0, "l")}})
+	}
+	server.Pause(t)
+	if _, err := ask(); !errors.Is(err, matching.ErrUnavailable) || !errors.Is(err, matching.ErrNotReady) {
+		t.Errorf("the first: got %v, want ErrUnavailable", err)
+	}
+	refusals := make(chan error, 3)
+	for range cap(refusals) {
+		go func() {
+			_, err := ask()
+			refusals <- err
+		}()
+	}
+	for n := range cap(refusals) {
+		err := <-refusals
+		if atOnce := n < cap(refusals)-1; !errors.Is(err, matching.ErrUnavailable) || atOnce != strings.Contains(err.Error(), "somebody is asking") {
+			t.Errorf("caller %d to be refused: got %v", n, err)
+		}
+	}
+	server.Resume(t)
+	eventually(t, "the server to be asked again", func(context.Context) bool {
+		out, err := ask()
+		return err == nil && len(out[0].Holds) == 1
+	})
+	r.stock("l", 9, 1, 0)
+	if !r.Missed(r.county) {
+		t.Error("nobody knows that somebody was refused")
+	}
+	r.ok(r.PublishLines(r.ctx(), r.county, matching.NewLines(nil), nil))
+	if r.Missed(r.county) {
+		t.Error("those who were refused were planned for, and nobody knows")
+	}
+}
+
+// A full server refuses whatever takes memory; what the record decided meanwhile
+// is told when there is room.
+func TestFullServer(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	r := newRig(t, server.URL())
+	r.open(10, "l")
+	holds := r.match("h", meals("early", 2, 0, "l"))[0].Holds
+	server.Configure(t, "maxmemory", "1")
+	_, err := r.Match(r.ctx(), matching.Request{County: r.county, Household: "h", Asks: []matching.Ask{meals("late", 1, 0, "l")}})
+	if !errors.Is(err, matching.ErrUnavailable) || !errors.Is(err, matching.ErrNotReady) {
+		t.Errorf("hold: got %v, want ErrUnavailable", err)
+	}
+	if err := r.Promise(r.ctx(), r.county, holds); !errors.Is(err, matching.ErrUnavailable) {
+		t.Errorf("promise: got %v, want ErrUnavailable", err)
+	}
+	server.Configure(t, "maxmemory", "0")
+	r.stock("l", 8, 2, 0)
+	r.ok(r.Flush(r.ctx(), r.county))
 	r.stock("l", 8, 0, 2)
 }
 

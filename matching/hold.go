@@ -28,38 +28,154 @@ func (e *Engine) Match(ctx context.Context, r Request) ([]Outcome, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	now := e.now()
-	args := []any{now.Add(e.lease).UnixMilli(), r.Household, inFlight, len(r.Asks)}
-	for _, a := range r.Asks {
-		limit := a.Cap.withField(a.Category)
-		args = append(args, a.Need, a.Base, a.QtyUnits, -a.WeightMilli, a.Category,
-			limit.Field, limit.Period, limit.Limit, len(a.Candidates))
-		for _, c := range a.Candidates {
-			args = append(args, c.Offer, c.Lot, c.Cap.Field, c.Cap.Period, c.Cap.Limit)
+	m := &matching{e: e, r: r, out: make([]Outcome, len(r.Asks)), picks: make([]pick, len(r.Asks))}
+	open := make([]int, len(r.Asks))
+	for i := range open {
+		open[i] = i
+	}
+	for round := 0; len(open) > 0; round++ {
+		var err error
+		if open, err = m.round(ctx, open, round); err != nil {
+			return nil, err
 		}
 	}
-	reply, err := e.run(ctx, r.County, "hold", func(s shard) []string {
+	return m.out, nil
+}
+
+// How many lots of an ask the first call names, and how many times as many
+// each further one does. One is enough for most.
+const (
+	lotsAtFirst = 4
+	lotsFurther = 8
+	lotsAtMost  = 4096
+)
+
+// matching is one request on its way.
+type matching struct {
+	e     *Engine
+	r     Request
+	out   []Outcome
+	picks []pick
+}
+
+// pick is how far the lots of an ask were named.
+type pick struct {
+	next  int    // the first that was not looked at
+	count string // of the category, when all before next that are not named now were empty; "" before any were
+	mark  *mark  // what is known as empty by it was passed over
+	all   bool   // name them all
+	named []*hint
+}
+
+// The states of an ask in the reply of hold.lua.
+const (
+	askDone = iota
+	askStale
+	askMore
+)
+
+// command is what hold.lua is called with for the asks that are open.
+func (m *matching) command(open []int, round int) (keys func(shard) []string, args []any, err error) {
+	args = []any{m.e.now().Add(m.e.lease).UnixMilli(), m.r.Household, inFlight, len(open)}
+	for _, i := range open {
+		a := &m.r.Asks[i]
+		limit := a.Cap.withField(a.Category)
+		args = append(args, a.Need, a.Base, a.QtyUnits, -a.WeightMilli, a.Category, limit.Field, limit.Period, limit.Limit)
+		if args, err = m.name(args, i, round); err != nil {
+			return nil, nil, err
+		}
+	}
+	return func(s shard) []string {
 		keys := s.keys(keyLots, keyHolds, keyDue, keySeen, keyCaps, keyWaits)
-		for _, a := range r.Asks {
-			keys = append(keys, s.wait(a.Category))
+		for _, i := range open {
+			keys = append(keys, s.wait(m.r.Asks[i].Category))
 		}
 		return keys
+	}, args, nil
+}
+
+// round makes one call and returns the asks that want further lots.
+func (m *matching) round(ctx context.Context, open []int, round int) (more []int, err error) {
+	keys, args, err := m.command(open, round)
+	if err != nil {
+		return nil, err
+	}
+	var gen string
+	reply, err := m.e.run(ctx, m.r.County, "hold", func(s shard) []string {
+		gen = s.gen
+		return keys(s)
 	}, args)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Outcome, len(r.Asks))
-	for i, a := range r.Asks {
-		v := reply[i].([]any)
-		out[i] = Outcome{
-			Need: a.Need, Stale: number(v[0]) == 1, ShortUnits: number(v[1]), Why: text(v[2]),
+	for k, i := range open {
+		v := reply[k].([]any)
+		a, o, was := &m.r.Asks[i], &m.out[i], m.out[i].Why
+		*o = Outcome{
+			Need: a.Need, Stale: number(v[0]) == askStale, ShortUnits: number(v[1]), Why: text(v[2]),
 			CapUsed: number(v[3]), Position: number(v[4]),
 		}
-		if out[i].Holds, err = parseHolds(v[5].([]any)); err != nil {
+		if was == ShortOfferCap && o.Why == ShortStock {
+			o.Why = was // of the lots named before
+		}
+		if o.Holds, err = parseHolds(v[7:]); err != nil {
 			return nil, err
 		}
+		m.learn(i, gen, text(v[5]), text(v[6]))
+		if number(v[0]) == askMore {
+			more = append(more, i)
+		}
 	}
-	return out, nil
+	return more, nil
+}
+
+// name adds to the arguments which lots of an ask are left out, and those that
+// are named.
+func (m *matching) name(args []any, i, round int) ([]any, error) {
+	a, p := &m.r.Asks[i], &m.picks[i]
+	most := lotsAtFirst
+	for range round {
+		most = min(most*lotsFurther, lotsAtMost)
+	}
+	if round == 0 {
+		p.mark = m.e.mark(m.r.County, a.Category)
+	}
+	from, passed := p.next, -1
+	p.named = p.named[:0]
+	leftOut, counted := len(args), len(args)+1
+	args = append(args, "", 0)
+	for p.all || len(p.named) < most {
+		c, h, ok := a.lot(p.next)
+		if !ok {
+			break
+		}
+		if h.empty(p.mark) && !p.all {
+			if passed < 0 {
+				passed = p.next
+			}
+			p.count = p.mark.count
+		} else {
+			if err := c.check(); err != nil {
+				return nil, err
+			}
+			args = append(args, c.Offer, c.Lot, c.Cap.pack())
+			p.named = append(p.named, h)
+		}
+		p.next++
+	}
+	if len(p.named) == 0 && passed >= 0 { // so that the reply says that there are some
+		c, h, _ := a.lot(passed)
+		args = append(args, c.Offer, c.Lot, c.Cap.pack())
+		p.named = append(p.named, h)
+	}
+	if _, _, ok := a.lot(p.next); ok {
+		args[leftOut] = "+"
+	} else if from > 0 || passed >= 0 {
+		args[leftOut] = p.count
+		p.next, p.all = 0, true // if that is not so any more
+	}
+	args[counted] = len(p.named)
+	return args, nil
 }
 
 func (r Request) check() error {
@@ -88,17 +204,35 @@ func (a Ask) check() error {
 		return fmt.Errorf("need %s: %w", a.Need, err)
 	}
 	for _, c := range a.Candidates {
-		if err := checkName("offer", c.Offer); err != nil {
+		if err := c.check(); err != nil {
 			return err
-		}
-		if err := checkName("lot", c.Lot); err != nil {
-			return err
-		}
-		if err := c.Cap.check(); err != nil {
-			return fmt.Errorf("offer %s: %w", c.Offer, err)
 		}
 	}
 	return nil
+}
+
+func (c Candidate) check() error {
+	if err := checkName("offer", c.Offer); err != nil {
+		return err
+	}
+	if err := checkName("lot", c.Lot); err != nil {
+		return err
+	}
+	if err := c.Cap.check(); err != nil {
+		return fmt.Errorf("offer %s: %w", c.Offer, err)
+	}
+	return nil
+}
+
+// lot is the i-th lot that may serve the need, with what is known of it.
+func (a *Ask) lot(i int) (c Candidate, h *hint, ok bool) {
+	if a.Choice != nil {
+		return a.Choice.at(i)
+	}
+	if i >= len(a.Candidates) {
+		return c, nil, false
+	}
+	return a.Candidates[i], nil, true
 }
 
 func (c Cap) check() error {
@@ -116,6 +250,14 @@ func (c Cap) withField(category string) Cap {
 		return Cap{Field: "c:" + category, Period: Ever.Label(time.Time{})}
 	}
 	return c
+}
+
+// pack writes an offer's own cap for hold.lua; "" where there is none.
+func (c Cap) pack() string {
+	if c.Field == "" {
+		return ""
+	}
+	return c.Field + "|" + c.Period + "|" + strconv.FormatInt(c.Limit, 10)
 }
 
 // HouseholdCap is a cap as one household stands to it.

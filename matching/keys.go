@@ -14,6 +14,9 @@ func shardKey(county, name string) string {
 	return "hc:{" + county[:6] + "}:" + name
 }
 
+// taskKey names the lock of a task that is nobody's county's.
+func taskKey(task string) string { return "hc:{" + task + "}:worker" }
+
 // The keys of one generation, apart from the waiting lists.
 const (
 	keyLots  = "lots"
@@ -24,6 +27,8 @@ const (
 	keyWaits = "waits"
 	keyFreed = "freed"
 	keyLines = "lines"
+
+	keyOutlook = "outlook"
 )
 
 // shard makes the keys of one generation of a county.
@@ -45,7 +50,7 @@ func (s shard) keys(names ...string) []string {
 
 // all is every key of the generation but its waiting lists.
 func (s shard) all() []string {
-	return s.keys(keyLots, keyHolds, keyDue, keySeen, keyCaps, keyWaits, keyFreed, keyLines)[1:]
+	return s.keys(keyLots, keyHolds, keyDue, keySeen, keyCaps, keyWaits, keyFreed, keyLines, keyOutlook)[1:]
 }
 
 // checkCounty accepts division codes at county level.

@@ -14,6 +14,18 @@ type lock struct {
 	token string
 }
 
+// Elect says whether the caller, who is named by a token, does a task that is
+// one process's at a time over all counties; it stays so for ttl. Nothing that
+// must be right may depend on it.
+func (e *Engine) Elect(ctx context.Context, task, token string, ttl time.Duration) (bool, error) {
+	return lock{e, taskKey(task), token}.take(ctx, ttl)
+}
+
+// Retire gives a task to others; if that fails it runs out by itself.
+func (e *Engine) Retire(ctx context.Context, task, token string) {
+	lock{e, taskKey(task), token}.giveBack(ctx)
+}
+
 // take obtains the lock, or renews it.
 func (l lock) take(ctx context.Context, ttl time.Duration) (bool, error) {
 	n, err := l.e.scripts["lock"].Run(ctx, l.e.redis, []string{l.key}, l.token, ttl.Milliseconds()).Int()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -65,22 +66,15 @@ func (e *Engine) Stock(ctx context.Context, county string, lots []string) ([]Sto
 	for part := range slices.Chunk(lots, batch) {
 		var got *redis.SliceCmd
 		err := e.read(ctx, county, func(p redis.Pipeliner, s shard) {
-			fields := make([]string, 0, 4*len(part))
-			for _, l := range part {
-				fields = append(fields, l+":f", l+":h", l+":t", l+":x")
-			}
-			got = p.HMGet(ctx, s.key(keyLots), fields...)
+			got = p.HMGet(ctx, s.key(keyLots), part...)
 		})
 		if err != nil {
 			return nil, err
 		}
-		v := got.Val()
 		for i, l := range part {
-			s := Stock{ID: l, Known: v[4*i] != nil, Closed: v[4*i+3] != nil}
-			for k, dst := range []*int64{&s.FreeUnits, &s.HeldUnits, &s.TakenUnits} {
-				if *dst, err = integer(v[4*i+k]); err != nil {
-					return nil, fmt.Errorf("lot %s in Redis: %w", l, err)
-				}
+			s, err := parseLot(l, got.Val()[i])
+			if err != nil {
+				return nil, err
 			}
 			out = append(out, s)
 		}
@@ -88,11 +82,37 @@ func (e *Engine) Stock(ctx context.Context, county string, lots []string) ([]Sto
 	return out, nil
 }
 
-func integer(v any) (int64, error) {
-	if v == nil {
-		return 0, nil
+// closedLot ends the packed form of a lot that is closed.
+const closedLot = "|x"
+
+// pack writes a lot as Redis keeps it: free|held|taken, and |x when closed.
+func (l LotState) pack() string {
+	if l.Closed {
+		return fmt.Sprintf("0|0|%d%s", l.TakenUnits, closedLot)
 	}
-	return strconv.ParseInt(text(v), 10, 64)
+	return fmt.Sprintf("%d|0|%d", l.FreeUnits, l.TakenUnits)
+}
+
+// parseLot reads a packed lot; nil is one that Redis does not know.
+func parseLot(id string, packed any) (Stock, error) {
+	s := Stock{ID: id, Known: packed != nil}
+	if !s.Known {
+		return s, nil
+	}
+	counts, closed := strings.CutSuffix(text(packed), closedLot)
+	s.Closed = closed
+	p := strings.Split(counts, "|")
+	if len(p) != 3 {
+		return s, fmt.Errorf("lot %s: %d counts in Redis", id, len(p))
+	}
+	for i, dst := range []*int64{&s.FreeUnits, &s.HeldUnits, &s.TakenUnits} {
+		n, err := strconv.ParseInt(p[i], 10, 64)
+		if err != nil {
+			return s, fmt.Errorf("lot %s in Redis: %w", id, err)
+		}
+		*dst = n
+	}
+	return s, nil
 }
 
 func (l LotState) check() error {

@@ -18,6 +18,7 @@ type model struct {
 	caps  map[string]modelCap
 	lists map[string]map[string]int64 // category -> need -> weight; an empty list stays
 	freed map[string]bool
+	times map[string]int64 // category -> how often something became free
 }
 
 type modelLot struct {
@@ -34,6 +35,7 @@ func newModel() *model {
 	return &model{
 		lots: map[string]*modelLot{}, holds: map[string]matching.Hold{}, seen: map[string]int64{},
 		caps: map[string]modelCap{}, lists: map[string]map[string]int64{}, freed: map[string]bool{},
+		times: map[string]int64{},
 	}
 }
 
@@ -41,10 +43,14 @@ func newModel() *model {
 func (m *model) dump() []string {
 	var out []string
 	for id, l := range m.lots {
-		out = append(out, fmt.Sprintf("lots %s:f = %d", id, l.free), fmt.Sprintf("lots %s:h = %d", id, l.held), fmt.Sprintf("lots %s:t = %d", id, l.taken))
+		packed := fmt.Sprintf("lots %s = %d|%d|%d", id, l.free, l.held, l.taken)
 		if l.closed {
-			out = append(out, "lots "+id+":x = 1")
+			packed += "|x"
 		}
+		out = append(out, packed)
+	}
+	for category, times := range m.times {
+		out = append(out, fmt.Sprintf("lots |%s = %d", category, times))
 	}
 	for id, h := range m.holds {
 		out = append(out, "holds "+id+" = "+h.Pack(), fmt.Sprintf("due %s = %d", id, h.DeadlineMs))
@@ -255,7 +261,7 @@ func (m *model) undo(h matching.Hold) {
 		lot.held -= h.QtyUnits
 		if !lot.closed {
 			lot.free += h.QtyUnits
-			m.freed[strings.TrimPrefix(h.Category.Field, "c:")] = true
+			m.free(strings.TrimPrefix(h.Category.Field, "c:"))
 		}
 	}
 	m.unclaim(h.Household, h.Category, h.QtyUnits)
@@ -283,7 +289,7 @@ func (m *model) release(holds []matching.Hold, now int64, back bool) {
 		}
 		if back && lot != nil && !lot.closed {
 			lot.free += h.QtyUnits
-			m.freed[strings.TrimPrefix(h.Category.Field, "c:")] = true
+			m.free(strings.TrimPrefix(h.Category.Field, "c:"))
 		}
 		m.unclaim(h.Household, h.Category, h.QtyUnits)
 		m.unclaim(h.Household, h.OfferCap, h.QtyUnits)
@@ -310,6 +316,11 @@ func (m *model) reassign(was, is matching.Hold, now int64) {
 	m.seen[was.ID] = now
 }
 
+func (m *model) free(category string) {
+	m.freed[category] = true
+	m.times[category]++
+}
+
 func (m *model) open(lots []matching.LotState) {
 	for _, l := range lots {
 		if m.lots[l.ID] != nil {
@@ -319,7 +330,7 @@ func (m *model) open(lots []matching.LotState) {
 		if l.Closed {
 			m.lots[l.ID].free = 0
 		} else {
-			m.freed[l.Category] = true
+			m.free(l.Category)
 		}
 	}
 }

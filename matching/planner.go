@@ -86,8 +86,8 @@ type PlannerConfig struct {
 type Planner struct {
 	PlannerConfig
 	categories map[string]int
-	entries    []entry // the lots, by category
-	lots       []planLot
+	entries    []entry   // the lots, by category
+	lots       []planLot // the entries', then once more those that are kept for some, as others may use them
 	shape      []drip.Lot
 	index      map[string]int32 // lot id → index
 	byCategory [][]int32        // in the order of [drip.Order]
@@ -97,13 +97,23 @@ type Planner struct {
 	people     []Person
 	seen       []drip.Arrival
 	demands    []drip.Demand
+	shared     bool // some lots have shares in other counties
+	last       drip.Plan
+	waiting    []Asker  // the first demands of the last plan, in their order
+	opened     []string // lots kept for some that the last plan opened to all
 }
 
 type planLot struct {
 	entry
 	category int
 	fetchMs  int64 // from then on what is left goes to whoever comes, Unix ms
+	// A lot that is kept for some has two indices: its own, for them, and that
+	// of what is open to all, which is nothing or the whole.
+	own, all int32 // all is 0 for a lot that is kept for nobody
 }
+
+// kept says whether this is a lot as those see it for whom it is kept.
+func (p *Planner) kept(i int32) bool { return p.lots[i].all > 0 && p.lots[i].own == i }
 
 // likeness is all that eligibility asks about.
 type likeness struct {
@@ -138,18 +148,24 @@ func (p *Planner) follow() error {
 	for _, category := range p.Categories {
 		entries = append(entries, shelves[shelf{p.County, category}]...)
 	}
-	same := func(a, b entry) bool { return a.offer == b.offer && a.lot == b.lot }
+	same := func(a, b entry) bool { return a.offer == b.offer && a.lot.ID == b.lot.ID }
 	if p.forecast != nil && slices.EqualFunc(entries, p.entries, same) {
 		return nil
 	}
-	p.entries, p.lots, p.shape, p.index = entries, make([]planLot, len(entries)), make([]drip.Lot, len(entries)), map[string]int32{}
+	p.shared = slices.ContainsFunc(entries, func(e entry) bool { return e.lot.Whole != "" })
+	p.entries, p.lots, p.shape, p.index = entries, nil, nil, map[string]int32{}
 	p.fits, p.same, p.byCategory = map[likeness][]int32{}, map[string][]int32{}, make([][]int32, len(p.Categories))
 	for i, e := range entries {
-		category := p.categories[e.offer.Category]
-		p.lots[i] = planLot{e, category, e.lot.UntilMs - min((e.lot.UntilMs-e.lot.FromMs)/10, p.Fetch.Milliseconds())}
-		p.shape[i] = drip.Lot{FromMs: e.lot.FromMs, UntilMs: e.lot.UntilMs - 1, Breadth: p.breadth(e)}
 		p.index[e.lot.ID] = int32(i)
-		p.byCategory[category] = append(p.byCategory[category], int32(i))
+		p.add(planLot{entry: e, own: int32(i), fetchMs: LastPart(e.lot.FromMs, e.lot.UntilMs, p.Fetch)}, e.lot.Kept)
+	}
+	for i := range entries {
+		if l := p.lots[i]; !l.lot.Kept.none() {
+			l.fetchMs = min(l.fetchMs, l.lot.Kept.OpensMs)
+			l.all = int32(len(p.lots))
+			p.lots[i] = l
+			p.add(l, Kept{})
+		}
 	}
 	for _, lots := range p.byCategory {
 		drip.Order(p.shape, lots)
@@ -157,14 +173,22 @@ func (p *Planner) follow() error {
 	return p.expect()
 }
 
+// add takes a lot as those may use it for whom it is kept.
+func (p *Planner) add(l planLot, kept Kept) {
+	l.category = p.categories[l.offer.Category]
+	p.byCategory[l.category] = append(p.byCategory[l.category], int32(len(p.lots)))
+	p.lots = append(p.lots, l)
+	p.shape = append(p.shape, drip.Lot{FromMs: l.lot.FromMs, UntilMs: l.lot.UntilMs - 1, Breadth: p.breadth(l.entry, kept)})
+}
+
 // breadth reckons how many may use a lot: by villages, groups and score. That
 // three in ten belong to a group, and that a minimum score of 1 keeps seven in
 // ten away, is a guess; only the order matters.
-func (p *Planner) breadth(e entry) float64 {
+func (p *Planner) breadth(e entry, kept Kept) float64 {
 	b := 1 - 0.7*float64(e.offer.MinScoreMilli)/p.ScoreUnit
 	served := 0
 	for _, v := range p.Villages {
-		if slices.ContainsFunc(e.prefixes, func(prefix string) bool { return strings.HasPrefix(v, prefix) }) {
+		if kept.within(v) && slices.ContainsFunc(e.prefixes, func(prefix string) bool { return strings.HasPrefix(v, prefix) }) {
 			served++
 		}
 	}
@@ -173,6 +197,9 @@ func (p *Planner) breadth(e entry) float64 {
 	}
 	if n := len(e.offer.Groups); n > 0 {
 		b *= min(1, 0.3*float64(n))
+	}
+	if kept.Group != "" {
+		b *= 0.3
 	}
 	return b
 }
@@ -188,7 +215,7 @@ func (p *Planner) Fits(person Person, category int) []int32 {
 	var fits []int32
 	var name []byte
 	for _, i := range p.byCategory[category] {
-		if p.lots[i].serves(person) == "" {
+		if p.lots[i].serves(person) == "" && (!p.kept(i) || p.lots[i].lot.Kept.For(person)) {
 			fits = append(fits, i)
 			name = binary.AppendUvarint(name, uint64(i))
 		}
@@ -332,9 +359,9 @@ func (p *Planner) Lots() ([]string, error) {
 	if err := p.follow(); err != nil {
 		return nil, err
 	}
-	out := make([]string, len(p.lots))
-	for i := range p.lots {
-		out[i] = p.lots[i].lot.ID
+	out := make([]string, len(p.entries))
+	for i, e := range p.entries {
+		out[i] = e.lot.ID
 	}
 	return out, nil
 }
@@ -357,7 +384,7 @@ func (p *Planner) Next(now time.Time) int64 {
 // Even are the lots that are released evenly and can be used now.
 func (p *Planner) Even(now time.Time) []string {
 	var out []string
-	for i := range p.lots {
+	for i := range p.entries {
 		if l := &p.lots[i]; l.offer.Pace == PaceEven && now.UnixMilli() >= l.lot.FromMs && now.UnixMilli() < l.fetchMs {
 			out = append(out, l.lot.ID)
 		}
@@ -391,7 +418,7 @@ func (p *Planner) Plan(now time.Time, stock map[string]Stock, waiting []Asker) (
 		if p.shape[i].UntilMs = l.fetchMs - 1; nowMs >= l.fetchMs {
 			p.shape[i].UntilMs = l.lot.UntilMs - 1
 		}
-		if st, ok := stock[l.lot.ID]; ok {
+		if st, ok := stock[l.lot.ID]; ok && l.own == int32(i) {
 			known[l.category] += float64(st.qty())
 			if nowMs < l.lot.UntilMs {
 				p.shape[i].Units = max(0, float64(st.FreeUnits))
@@ -399,6 +426,7 @@ func (p *Planner) Plan(now time.Time, stock map[string]Stock, waiting []Asker) (
 		}
 	}
 	demands := p.demands[:0]
+	p.waiting = p.waiting[:0]
 	for _, a := range byWeight(waiting) {
 		if category, ok := p.categories[a.Category]; ok && a.Units > 0 {
 			until := a.UntilMs
@@ -408,13 +436,22 @@ func (p *Planner) Plan(now time.Time, stock map[string]Stock, waiting []Asker) (
 			demands = append(demands, drip.Demand{
 				Weight: float64(a.WeightMilli) / 1000, Units: float64(a.Units), FromMs: nowMs, UntilMs: until, Fits: p.Fits(a.Person, category),
 			})
+			p.waiting = append(p.waiting, a)
 		}
 	}
 	p.demands = p.forecast.Rest(nowMs, p.reserve(), known, demands)
-	plan := drip.Make(p.shape, p.demands)
+	p.opened = p.open(nowMs)
+	if p.shared {
+		p.last = drip.MakeTraced(p.shape, p.demands)
+	} else {
+		p.last = drip.Make(p.shape, p.demands)
+	}
 	lines := map[string]int64{}
-	for i, line := range plan.Line {
-		l := &p.lots[i]
+	for i := range p.entries {
+		l, line := &p.lots[i], p.last.Line[i]
+		if slices.Contains(p.opened, l.lot.ID) {
+			line = p.last.Line[l.all]
+		}
 		if (l.offer.Pace == PaceDrip || l.offer.Pace == "") && line > 0 && nowMs < l.fetchMs {
 			lines[l.lot.ID] = int64(math.Round(line * 1000))
 		}
@@ -422,7 +459,31 @@ func (p *Planner) Plan(now time.Time, stock map[string]Stock, waiting []Asker) (
 	for _, id := range p.Spent(now, stock) {
 		lines[id] = Shut
 	}
-	return NewLines(lines), nil
+	return NewLines(lines, p.opened...), nil
+}
+
+// nobody is less than half a unit: what is expected then is nobody.
+const nobody = 0.5
+
+// open opens the lots that are kept for some to all: in the last part of their
+// time, and from half of it on when none of those for whom they are kept waits
+// or is expected any more.
+func (p *Planner) open(nowMs int64) (opened []string) {
+	if len(p.lots) == len(p.entries) {
+		return nil
+	}
+	wanted := drip.Wanted(p.shape, p.demands)
+	for i := range p.entries {
+		l := &p.lots[i]
+		if l.all == 0 || nowMs < l.lot.FromMs+(l.lot.UntilMs-l.lot.FromMs)/2 {
+			continue
+		}
+		if nowMs >= l.lot.Kept.OpensMs || wanted[i] < nobody {
+			p.shape[i].Units, p.shape[l.all].Units = 0, p.shape[i].Units
+			opened = append(opened, l.lot.ID)
+		}
+	}
+	return opened
 }
 
 // reserve is how many times the demand of those who fit the same lots is
@@ -465,20 +526,22 @@ func Due(s Stock, fromMs, untilMs, nowMs, leadMs int64) int64 {
 }
 
 // Reached are the needs for which something can be had by these lines from the
-// lots of the last plan, the heaviest first. What is there is reckoned with once, so that the matcher is
-// not asked in vain; only what an offer's own cap may keep from somebody is
-// left for the next as well.
+// lots of the last plan, the heaviest first, but those first for whom an opened
+// lot was kept. What is there is reckoned with once, so that the matcher is not
+// asked in vain; only what an offer's own cap may keep from somebody is left for
+// the next as well.
 func (p *Planner) Reached(now time.Time, lines *Lines, stock map[string]Stock, waiting []Asker) []string {
 	nowMs := now.UnixMilli()
-	free := make([]int64, len(p.lots))
-	for i := range p.lots {
+	free := make([]int64, len(p.entries))
+	for i := range p.entries {
 		l := &p.lots[i]
 		if free[i] = stock[l.lot.ID].FreeUnits; l.offer.Pace == PaceEven && nowMs < l.fetchMs {
 			free[i] = min(free[i], Due(stock[l.lot.ID], l.lot.FromMs, l.lot.UntilMs, nowMs, 0))
 		}
 	}
+	isOpen := func(l *planLot) bool { return nowMs >= l.lot.Kept.OpensMs || lines.Opened(l.lot.ID) }
 	var out []string
-	for _, a := range byWeight(waiting) {
+	for _, a := range p.claimants(byWeight(waiting), free, isOpen) {
 		category, ok := p.categories[a.Category]
 		if !ok || a.Units < 1 {
 			continue
@@ -486,7 +549,10 @@ func (p *Planner) Reached(now time.Time, lines *Lines, stock map[string]Stock, w
 		var open []int32
 		for _, i := range p.Fits(a.Person, category) {
 			l := &p.lots[i]
-			if free[i] > 0 && nowMs >= l.lot.FromMs && nowMs < l.lot.UntilMs && lines.Of(l.lot.ID) <= a.WeightMilli {
+			if l.own != i && (l.lot.Kept.For(a.Person) || !isOpen(l)) {
+				continue
+			}
+			if i = l.own; free[i] > 0 && nowMs >= l.lot.FromMs && nowMs < l.lot.UntilMs && lines.Of(l.lot.ID) <= a.WeightMilli {
 				open = append(open, i)
 			}
 		}
@@ -506,6 +572,33 @@ func (p *Planner) Reached(now time.Time, lines *Lines, stock map[string]Stock, w
 		}
 	}
 	return out
+}
+
+// claimants puts those first for whom a lot was kept that is open now, as long as
+// it lasts: they come before everybody else to whom it opens.
+func (p *Planner) claimants(askers []Asker, free []int64, isOpen func(*planLot) bool) []Asker {
+	if len(p.lots) == len(p.entries) {
+		return askers
+	}
+	left := slices.Clone(free)
+	var first, others []Asker
+	for _, a := range askers {
+		wanted := a.Units
+		if category, ok := p.categories[a.Category]; ok {
+			for _, i := range p.Fits(a.Person, category) {
+				if p.kept(i) && isOpen(&p.lots[i]) {
+					take := min(wanted, max(0, left[i]))
+					wanted, left[i] = wanted-take, left[i]-take
+				}
+			}
+		}
+		if wanted < a.Units {
+			first = append(first, a)
+		} else {
+			others = append(others, a)
+		}
+	}
+	return append(first, others...)
 }
 
 // byWeight sorts needs as waiting lists do.

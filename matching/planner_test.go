@@ -1,6 +1,9 @@
 package matching_test
 
 import (
+	"fmt"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -266,5 +269,70 @@ func TestCatalogueCountsChanges(t *testing.T) {
 	s.catalogue.Remove("b")
 	if got := s.catalogue.Changes(plannedCounty); got != before+2 || s.catalogue.Changes("330523000000") != elsewhere {
 		t.Errorf("after two changes %d, before them %d", got, before)
+	}
+}
+
+// A plan in a county with 4,000 needs a day in the past, 120 lots and 300 needs
+// that wait.
+func BenchmarkPlan(b *testing.B) {
+	rng := rand.New(rand.NewPCG(4, 2))
+	categories := []string{"meal", "grocery", "clothing", "medicine", "homecare", "counsel", "cash", "voucher"}
+	groups := []string{"elderly", "child", "disabled", "jobless"}
+	midnight := matching.Day.Start(epoch)
+	person := func() matching.Person {
+		p := matching.Person{Household: "h", Division: fmt.Sprintf("330502%03d001", 1+rng.IntN(4)), ScoreMilli: rng.Int64N(1001)}
+		if rng.IntN(2) == 0 {
+			p.Groups = []string{groups[rng.IntN(4)]}
+		}
+		return p
+	}
+	weight := func(p matching.Person) float64 {
+		return (0.25 + float64(p.ScoreMilli)/1000) * math.Pow(1.5, float64(rng.IntN(4)))
+	}
+	catalogue, stock := matching.NewCatalogue(), map[string]matching.Stock{}
+	for i := range 120 {
+		o := matching.Offer{ID: fmt.Sprintf("o%03d", i), Version: 1, Category: categories[i%8], Divisions: []string{plannedCounty}}
+		switch rng.IntN(5) {
+		case 0:
+			o.Groups = []string{groups[rng.IntN(4)]}
+		case 1:
+			o.Divisions = []string{fmt.Sprintf("330502%03d000", 1+rng.IntN(4))}
+		case 2:
+			o.MinScoreMilli = 300
+		}
+		from := rng.IntN(12)
+		o.Lots = []matching.Lot{{
+			ID: o.ID + "-1", County: plannedCounty, FromMs: midnight.Add(time.Duration(from) * time.Hour).UnixMilli(),
+			UntilMs: midnight.Add(time.Duration(from+3+rng.IntN(9)) * time.Hour).UnixMilli(),
+		}}
+		catalogue.Put(o)
+		stock[o.ID+"-1"] = matching.Stock{ID: o.ID + "-1", Known: true, FreeUnits: 5 + rng.Int64N(30)}
+	}
+	config := matching.PlannerConfig{
+		County: plannedCounty, Catalogue: catalogue, Categories: categories, Places: 4, StartMs: midnight.UnixMilli(), Hours: 24,
+		Place: func(division string) int { return int(division[8]-'0') - 1 },
+	}
+	for range 4000 {
+		p := person()
+		config.History = append(config.History, matching.Past{
+			AtMs:     midnight.Add(-7*24*time.Hour + time.Duration(rng.IntN(24*60))*time.Minute).UnixMilli(),
+			Category: categories[rng.IntN(8)], Person: p, Units: 1, Weight: weight(p), Share: 1,
+		})
+	}
+	planner, err := matching.NewPlanner(config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var waiting []matching.Asker
+	for i := range 300 {
+		p := person()
+		waiting = append(waiting, matching.Asker{
+			Need: fmt.Sprint(i), Category: categories[rng.IntN(8)], Person: p, Units: 1, WeightMilli: int64(1000 * weight(p)),
+		})
+	}
+	for b.Loop() {
+		if _, err := planner.Plan(midnight.Add(10*time.Hour), stock, waiting); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -24,6 +24,7 @@ const (
 	CodeWaitingStock    = "waiting_stock"
 	CodeWaitingLine     = "waiting_line"
 	CodeWaitingEven     = "waiting_even"
+	CodeWaitingKept     = "waiting_kept"
 	CodeWaitingNone     = "waiting_none"
 	CodeWaitingCap      = "waiting_cap"
 	CodeWaitingOfferCap = "waiting_offer_cap"
@@ -32,6 +33,7 @@ const (
 	CodeNotDivision     = "not_division"
 	CodeNotGroup        = "not_group"
 	CodeNotScore        = "not_score"
+	CodeNotKept         = "not_kept"
 	CodeNotYet          = "not_yet"
 	CodeOver            = "over"
 	CodeUnlisted        = "unlisted"
@@ -72,6 +74,19 @@ type Given struct {
 	WeightMilli, LineMilli int64
 	Waited                 bool  // given from the waiting list
 	WasMilli               int64 // the line when it was last refused; 0: there was none
+	Kept                   Text  // for whom the units were kept; empty: for nobody
+	Opened                 bool  // they were kept for others, and had opened to all
+}
+
+// source says in words that the units were kept, and for whom.
+func (g Given) source() (zh, en string) {
+	switch {
+	case g.Kept.ZH == "":
+		return "", ""
+	case g.Opened:
+		return "（原为" + g.Kept.ZH + "保留，现已开放）", " (kept for: " + g.Kept.en() + "; now open to all)"
+	}
+	return "（为" + g.Kept.ZH + "保留的份额）", " (kept for: " + g.Kept.en() + ")"
 }
 
 // ReasonGiven: units of the offer are kept for the need.
@@ -81,8 +96,13 @@ func ReasonGiven(g Given) Reason {
 	if g.WeightMilli > 0 { // else somebody decided without the lines
 		facts["weight_milli"], facts["line_milli"] = strconv.FormatInt(g.WeightMilli, 10), strconv.FormatInt(g.LineMilli, 10)
 	}
-	zh := "“" + g.Offer.ZH + "” " + n + " " + g.Unit.ZH
-	en := n + " " + g.Unit.en() + " of “" + g.Offer.en() + "”"
+	units := n + " " + g.Unit.en()
+	if g.Units != 1 && g.Unit.EN != "" && !strings.HasSuffix(g.Unit.EN, "s") {
+		units += "s"
+	}
+	kept, keptEN := g.source()
+	zh := "“" + g.Offer.ZH + "” " + n + " " + g.Unit.ZH + kept
+	en := units + " of “" + g.Offer.en() + "”" + keptEN
 	switch {
 	case g.Waited && g.WasMilli > g.LineMilli:
 		facts["was_milli"] = strconv.FormatInt(g.WasMilli, 10)
@@ -110,8 +130,8 @@ func ReasonGiven(g Given) Reason {
 	}
 	return Reason{
 		CodeGiven,
-		"已匹配：“" + g.Offer.ZH + "”有余量，按需派发 " + n + " " + g.Unit.ZH + "。",
-		"Matched: “" + g.Offer.en() + "” has stock; given: " + n + " " + g.Unit.en() + ".",
+		"已匹配：“" + g.Offer.ZH + "”有余量，按需派发 " + n + " " + g.Unit.ZH + kept + "。",
+		"Matched: “" + g.Offer.en() + "” has stock; given: " + units + keptEN + ".",
 		facts,
 	}
 }
@@ -144,6 +164,26 @@ func ReasonWaitingEven(category Text) Reason {
 		"“" + category.ZH + "”按时间均匀派发，目前放出的份额已派完：已列入候补，放出新份额时自动安排。",
 		"“" + category.en() + "” is released evenly and what was released so far is given out: waiting; served as more is released.",
 		nil,
+	}
+}
+
+// ReasonWaitingKept: what is left is kept for others, and opens to all when none
+// of them is expected any more, at a time at the latest.
+func ReasonWaitingKept(category, who Text, k Kept) Reason {
+	opens := time.UnixMilli(k.OpensMs).In(cst).Format("2006-01-02 15:04")
+	facts := map[string]string{"opens_ms": strconv.FormatInt(k.OpensMs, 10)}
+	if k.Group != "" {
+		facts["kept_group"] = k.Group
+	}
+	if len(k.Divisions) > 0 {
+		facts["kept_division"] = strings.Join(k.Divisions, " ")
+	}
+	return Reason{
+		CodeWaitingKept,
+		"余下的“" + category.ZH + "”为" + who.ZH + "保留，最迟 " + opens + " 对所有符合条件的人开放：已列入候补，开放时自动安排。",
+		"What is left of “" + category.en() + "” is kept for: " + who.en() + "; it opens to everybody eligible by " + opens +
+			" (China time): waiting; served when it opens.",
+		facts,
 	}
 }
 
@@ -223,6 +263,8 @@ func ReasonNot(why string) Reason {
 		return Reason{CodeNotGroup, "该资源面向其他人群。", "The offer is for other groups of people.", nil}
 	case MissScore:
 		return Reason{CodeNotScore, "该资源优先面向困难程度更高的家庭。", "The offer is kept for households in greater need.", nil}
+	case MissKept:
+		return Reason{CodeNotKept, "该资源余下的份额为其他人群或地区保留。", "What the offer has left is kept for other groups or places.", nil}
 	case MissNotYet:
 		return Reason{CodeNotYet, "该资源尚未开始发放。", "The offer has not begun yet.", nil}
 	case MissOver:

@@ -136,12 +136,7 @@ func (e *Engine) fill(ctx context.Context, s shard, snap Snapshot) error {
 		if err := l.check(); err != nil {
 			return err
 		}
-		free := l.FreeUnits
-		if l.Closed {
-			free = 0
-			lots.add(l.ID+":x", 1)
-		}
-		lots.add(l.ID+":f", free, l.ID+":h", 0, l.ID+":t", l.TakenUnits)
+		lots.add(l.ID, l.pack())
 	}
 	for _, id := range snap.Live {
 		seen.add(0, id)

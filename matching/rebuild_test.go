@@ -71,8 +71,7 @@ func TestRefusesUntilRebuilt(t *testing.T) {
 		})
 		r.same("state", r.dump(), []string{
 			"caps h|c:meal = D20261124|4|3",
-			"lots gone:f = 0", "lots gone:h = 0", "lots gone:t = 2", "lots gone:x = 1",
-			"lots l:f = 1", "lots l:h = 0", "lots l:t = 4",
+			"lots gone = 0|0|2|x", "lots l = 1|0|4",
 			"seen a-0 = 0", fmt.Sprintf("seen b-0 = %d", r.now().UnixMilli()),
 			"wait:meal c = -1000", "wait:visit v = -7", "waits meal", "waits visit",
 		})

@@ -37,7 +37,11 @@ func (e *Engine) generation(ctx context.Context, county string) (string, error) 
 	if gen, ok := e.gens.Load(county); ok {
 		return gen.(string), nil
 	}
-	gen, err := e.redis.Get(ctx, shardKey(county, "gen")).Result()
+	var gen string
+	err := e.ask(ctx, county, func() (err error) {
+		gen, err = e.redis.Get(ctx, shardKey(county, "gen")).Result()
+		return err
+	})
 	if errors.Is(err, redis.Nil) {
 		return "", fmt.Errorf("county %s: %w", county, ErrNotReady)
 	}
@@ -64,7 +68,8 @@ const tries = 3
 // run calls a script on the county's current generation and returns what
 // follows "ok" in its reply. args come after the generation.
 //
-// Errors: [ErrNotReady]; anything else is Redis, and safe to retry.
+// Errors: [ErrNotReady], [ErrUnavailable]; anything else is Redis, and safe to
+// retry.
 func (e *Engine) run(ctx context.Context, county, name string, keys func(shard) []string, args []any) ([]any, error) {
 	if err := checkCounty(county); err != nil {
 		return nil, err
@@ -75,8 +80,11 @@ func (e *Engine) run(ctx context.Context, county, name string, keys func(shard) 
 			return nil, err
 		}
 		argv := append([]any{gen}, args...)
-		reply, err := e.scripts[name].Run(ctx, e.redis, keys(shard{county, gen}), argv...).Slice()
-		if err != nil {
+		var reply []any
+		if err := e.ask(ctx, county, func() (err error) {
+			reply, err = e.eval(ctx, county, name, keys(shard{county, gen}), argv)
+			return err
+		}); err != nil {
 			return nil, fmt.Errorf("%s in county %s: %w", name, county, err)
 		}
 		if text(reply[0]) == "ok" {
@@ -92,7 +100,8 @@ func (e *Engine) run(ctx context.Context, county, name string, keys func(shard) 
 // read runs commands in one transaction on the county's current generation.
 // ask is called again when the generation has changed.
 //
-// Errors: [ErrNotReady]; anything else is Redis, and safe to retry.
+// Errors: [ErrNotReady], [ErrUnavailable]; anything else is Redis, and safe to
+// retry.
 func (e *Engine) read(ctx context.Context, county string, ask func(redis.Pipeliner, shard)) error {
 	if err := checkCounty(county); err != nil {
 		return err
@@ -103,10 +112,13 @@ func (e *Engine) read(ctx context.Context, county string, ask func(redis.Pipelin
 			return err
 		}
 		var current *redis.StringCmd
-		_, err = e.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
-			current = p.Get(ctx, shardKey(county, "gen"))
-			ask(p, shard{county, gen})
-			return nil
+		err = e.ask(ctx, county, func() error {
+			_, err := e.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
+				current = p.Get(ctx, shardKey(county, "gen"))
+				ask(p, shard{county, gen})
+				return nil
+			})
+			return err
 		})
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return fmt.Errorf("read county %s: %w", county, err)

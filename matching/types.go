@@ -1,6 +1,11 @@
 package matching
 
-import "errors"
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+)
 
 // Errors that callers tell apart.
 var (
@@ -45,16 +50,48 @@ type Offer struct {
 // Lot is one county's share of a lot: what the record calls a share.
 type Lot struct {
 	ID      string // share id, unique
+	Whole   string // the lot that it is a share of, where other counties have shares too; else ""
 	County  string // 12-digit county code
 	FromMs  int64  // usable from, Unix ms
 	UntilMs int64  // usable until (exclusive), Unix ms
+	Kept    Kept   // zero: for everybody whom the offer serves
+}
+
+// Kept says for whom a lot is kept until it opens to everybody whom the offer
+// serves: for whoever is in the group and lives in one of the divisions.
+type Kept struct {
+	Group     string   // empty: any
+	Divisions []string // 12-digit codes; empty: anywhere
+	OpensMs   int64    // when it opens at the latest, Unix ms; a plan may open it before
+}
+
+// For says whether the person is one of those for whom it is kept.
+func (k Kept) For(p Person) bool {
+	return (k.Group == "" || slices.Contains(p.Groups, k.Group)) && k.within(p.Division)
+}
+
+func (k Kept) within(division string) bool {
+	return len(k.Divisions) == 0 || slices.ContainsFunc(k.Divisions, func(d string) bool {
+		return strings.HasPrefix(division, divisionPrefix(d))
+	})
+}
+
+// none says whether it is kept for nobody in particular.
+func (k Kept) none() bool { return k.Group == "" && len(k.Divisions) == 0 }
+
+// LastPart is when the last part of a lot's time begins, in which what is left
+// goes to whoever comes: fetch before its end, or a tenth of its time where that
+// is less. All times in Unix ms.
+func LastPart(fromMs, untilMs int64, fetch time.Duration) int64 {
+	return untilMs - min((untilMs-fromMs)/10, fetch.Milliseconds())
 }
 
 // Candidate is a lot that may serve a need, with the offer's own cap.
 type Candidate struct {
 	Offer string
 	Lot   string
-	Cap   Cap // zero Limit: none
+	Cap   Cap  // zero Limit: none
+	Kept  bool // for others, unless a plan has opened it: see [Lines.Open]
 }
 
 // Miss says why an offer of the category does not serve this person now.
@@ -70,6 +107,7 @@ const (
 	MissScore    = "score"    // the person's score is below its minimum
 	MissNotYet   = "not_yet"  // none of the county's lots has begun
 	MissOver     = "over"     // all of the county's lots have ended
+	MissKept     = "kept"     // what it has now is kept for others
 )
 
 // Why an ask is short.
@@ -102,7 +140,10 @@ type Ask struct {
 	QtyUnits    int64 // still wanted
 	WeightMilli int64 // priority on the waiting list
 	Cap         Cap   // the category's cap across all providers
-	Candidates  []Candidate
+	// Candidates are the lots that may serve it, in the order in which they are
+	// given; or Choice, which finds no more of them than are asked for.
+	Candidates []Candidate
+	Choice     *Choice
 }
 
 // Hold is units kept for a need until the record confirms or DeadlineMs.

@@ -118,13 +118,19 @@ func (w *Worker) round(ctx context.Context, counties []string) {
 			places <- struct{}{}
 			defer func() { <-places }()
 			err := w.Tick(ctx, county)
-			// Refusing while it is rebuilt is what a county does, not a failure.
-			if err != nil && ctx.Err() == nil && !errors.Is(err, ErrBusy) && !errors.Is(err, ErrNotReady) {
+			if err != nil && ctx.Err() == nil && !expected(err) {
 				w.log.Error("the matcher's worker failed and tries again", "county", county, "error", err)
 			}
 		})
 	}
 	wg.Wait()
+}
+
+// expected says whether an error is what a county does: it refuses while it is
+// rebuilt, and nobody is to say once more that it does not answer.
+func expected(err error) bool {
+	return errors.Is(err, ErrBusy) || errors.Is(err, ErrNotReady) && !errors.Is(err, ErrUnavailable) ||
+		errors.Is(err, errSilent) || errors.Is(err, errBehind)
 }
 
 // leave gives the counties to other processes.
@@ -174,9 +180,23 @@ func (w *Worker) Tick(ctx context.Context, county string) error {
 	if err := w.engine.FollowLines(ctx, county); err != nil {
 		return err
 	}
-	if mine, err := w.lock(county).take(ctx, max(5*w.every, 5*time.Second)); err != nil || !mine {
+	term := max(3*w.every, 3*time.Second) // so soon another process takes over from a dead one
+	if mine, err := w.lock(county).take(ctx, term); err != nil || !mine {
 		return err
 	}
+	// A plan of a large county may take longer.
+	ctx, done := context.WithCancelCause(ctx)
+	defer done(nil)
+	go w.lock(county).hold(ctx, term, done)
+	err := w.work(ctx, county, r)
+	if lost := context.Cause(ctx); err != nil && errors.Is(lost, ErrBusy) {
+		return fmt.Errorf("county %s: another process works: %w", county, lost)
+	}
+	return err
+}
+
+// work is what one process at a time does.
+func (w *Worker) work(ctx context.Context, county string, r *room) error {
 	if err := w.sweep(ctx, county); err != nil {
 		return err
 	}

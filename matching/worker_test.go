@@ -57,7 +57,7 @@ func (l *ledger) Plan(ctx context.Context, county string) (reached []string, pla
 		return nil, false, nil
 	}
 	l.planned = l.engine.Now()
-	if err := l.engine.PublishLines(ctx, county, matching.NewLines(nil)); err != nil {
+	if err := l.engine.PublishLines(ctx, county, matching.NewLines(nil), nil); err != nil {
 		return nil, false, err
 	}
 	categories, err := l.engine.WaitingCategories(ctx, county)
@@ -344,6 +344,36 @@ func TestWorkerRuns(t *testing.T) {
 		r.forward(time.Minute)
 		r.same("the next worker", r.tick(next, other), []string{"n"})
 	})
+}
+
+// A worker that takes long over a county keeps it.
+func TestSlowWorkerKeepsItsCounty(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, newEmbedded(t).URL())
+	r.lose()
+	client, err := matching.Connect(r.ctx(), r.url)
+	r.ok(err)
+	defer client.Close()
+	key := matching.ShardKey(r.county, "worker")
+	l := &ledger{
+		snapshot: matching.Snapshot{Waiters: []matching.Waiter{{Need: "n", Category: "meal"}}},
+		serve: func(string) (bool, error) {
+			r.ok(client.PExpire(r.ctx(), key, time.Second).Err())
+			late := time.After(20 * time.Second)
+			look := time.NewTicker(10 * time.Millisecond)
+			defer look.Stop()
+			for r.ttl(key) <= time.Second {
+				select {
+				case <-late:
+					t.Error("the lock was not renewed")
+					return false, nil
+				case <-look.C:
+				}
+			}
+			return false, nil
+		},
+	}
+	r.same("tried", r.tick(r.worker(l), l), []string{"n"})
 }
 
 func await(t *testing.T, c <-chan string, want string) {

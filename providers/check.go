@@ -67,8 +67,8 @@ func (s *Service) checkOrganisation(n NewOrganisation) (*Organisation, error) {
 }
 
 // checkOffer makes an offer of what was filled in, and finds the counties that
-// it serves, in order.
-func (s *Service) checkOffer(n NewOffer) (*Offer, []string, error) {
+// it serves: first for what is kept for nobody, then for each of its Kept.
+func (s *Service) checkOffer(n NewOffer) (*Offer, []place, error) {
 	o := &Offer{
 		Category: n.Category, ValueFen: n.ValueFen, MinScoreMilli: n.MinScoreMilli,
 		CapUnits: n.CapUnits, CapPeriod: n.CapPeriod, Pace: n.Pace, ReserveMilli: n.ReserveMilli, Handover: n.Handover,
@@ -79,6 +79,7 @@ func (s *Service) checkOffer(n NewOffer) (*Offer, []string, error) {
 		func() error { return checkHandover(&o.Handover) },
 		func() error { return s.checkLots(o, n.Lots) },
 		func() error { return checkRelease(o) },
+		func() error { return s.checkKept(o, n.Kept) },
 	} {
 		if err := check(); err != nil {
 			return nil, nil, err
@@ -88,11 +89,54 @@ func (s *Service) checkOffer(n NewOffer) (*Offer, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(counties)*len(o.Lots) > maxSharesPerOffer {
-		return nil, nil, ErrOffer{"lots", fmt.Sprintf("服务 %d 个区县时最多 %d 个批次，请分成多个资源发布。", len(counties), maxSharesPerOffer/len(counties)),
-			fmt.Sprintf("An offer for %d counties has at most %d lots: post several offers.", len(counties), maxSharesPerOffer/len(counties)), nil}
+	places := []place{s.place(counties, o.Divisions)}
+	shares := len(counties) // of each lot
+	for _, k := range o.Kept {
+		at, divisions := counties, o.Divisions
+		if k.Division != "" {
+			divisions = []string{k.Division}
+			if at, err = s.countiesOf(divisions); err != nil {
+				return nil, nil, err
+			}
+		}
+		places = append(places, s.place(at, divisions))
+		shares += len(at)
 	}
-	return o, counties, nil
+	if most := maxSharesPerOffer / shares; len(o.Lots) > most {
+		return nil, nil, ErrOffer{"lots", fmt.Sprintf("服务 %d 个区县时最多 %d 个批次，请分成多个资源发布。", len(counties), most),
+			fmt.Sprintf("An offer for %d counties has at most %d lots: post several offers.", len(counties), most), nil}
+	}
+	return o, places, nil
+}
+
+// checkKept checks what is kept of each lot, and for whom.
+func (s *Service) checkKept(o *Offer, kept []Kept) error {
+	if len(kept) > maxKept {
+		return ErrOffer{"kept", fmt.Sprintf("最多保留 %d 份，请合并。", maxKept), fmt.Sprintf("Keep at most %d parts: put some together.", maxKept), nil}
+	}
+	left := int64(1000)
+	for i, k := range kept {
+		field := func(name string) string { return fmt.Sprintf("kept[%d].%s", i, name) }
+		switch {
+		case k.Group == "" && k.Division == "":
+			return ErrOffer{field("group"), "请选择为哪个人群或哪个区划保留。", "Choose for which group or division it is kept.", nil}
+		case k.Group != "" && s.config.Group != nil && !s.config.Group(k.Group):
+			return ErrOffer{field("group"), "没有这一人群，请从列表中选择。", "There is no such group: choose one from the list.", nil}
+		case k.Division != "" && !s.known(k.Division):
+			return ErrOffer{field("division"), "找不到该区划，请从列表中选择。", "There is no such division: choose one from the list.", nil}
+		case k.Division != "" && !slices.ContainsFunc(o.Divisions, func(d string) bool { return regions.Within(k.Division, d) }):
+			return ErrOffer{field("division"), "该区划不在服务区划之内，请改选或扩大服务区划。", "The division is not within those served: choose another, or serve it.", nil}
+		case k.PerMille < 1 || k.PerMille > 1000:
+			return ErrOffer{field("permille"), "保留的份额应为千分之 1 至 1000，请改正。", "What is kept is 1 to 1000 thousandths of each lot: correct it.", nil}
+		case slices.ContainsFunc(kept[:i], func(other Kept) bool { return other.Group == k.Group && other.Division == k.Division }):
+			return ErrOffer{field("group"), "已为同样的人保留过一份，请合并。", "A part is kept for the same people already: put them together.", nil}
+		}
+		if left -= k.PerMille; left < 0 {
+			return ErrOffer{field("permille"), "各份保留加起来不得超过全部，请减少。", "All that is kept is more than the whole: keep less.", nil}
+		}
+	}
+	o.Kept = slices.Clone(kept)
+	return nil
 }
 
 func (s *Service) checkWords(o *Offer, n NewOffer) (err error) {

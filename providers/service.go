@@ -34,6 +34,7 @@ type Service struct {
 	orgs   store.Collection[Organisation, *Organisation]
 	offers store.Collection[Offer, *Offer]
 	shares store.Collection[Share, *Share]
+	moves  store.Collection[Move, *Move]
 }
 
 func organisationsSchema() store.Schema {
@@ -61,7 +62,7 @@ func SharesSchema() store.Schema {
 
 // Schemas declares the collections of this package.
 func Schemas() []store.Schema {
-	return []store.Schema{organisationsSchema(), offersSchema(), SharesSchema()}
+	return []store.Schema{organisationsSchema(), offersSchema(), SharesSchema(), MovesSchema()}
 }
 
 // New makes a service. Record and Now are required.
@@ -71,6 +72,7 @@ func New(c Config) *Service {
 		orgs:   store.Of[Organisation](c.Record, organisationsSchema()),
 		offers: store.Of[Offer](c.Record, offersSchema()),
 		shares: store.Of[Share](c.Record, SharesSchema()),
+		moves:  store.Of[Move](c.Record, MovesSchema()),
 	}
 }
 
@@ -194,7 +196,7 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 	if org.Status != Approved {
 		return nil, fmt.Errorf("post an offer for %s: %w", org.ID, ErrNotApproved)
 	}
-	o, counties, err := s.checkOffer(n)
+	o, places, err := s.checkOffer(n)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +208,7 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 	o.Revision, o.Status = 1, OfferOpen
 	o.CreatedMs, o.CreatedBy = store.Millis(s.config.Now()), by
 	o.ChangedMs = o.CreatedMs
-	s.divide(o, counties)
+	s.divide(o, places)
 	err = s.offers.Insert(ctx, o)
 	if n.Key != "" && errors.Is(err, store.ErrDuplicate) {
 		o, err = s.offers.Get(ctx, o.ID)
@@ -226,26 +228,54 @@ func keyedID(organisation, key string) string {
 	return "o" + hex.EncodeToString(sum[:16])
 }
 
-// divide numbers the lots and splits them over the counties.
-func (s *Service) divide(o *Offer, counties []string) {
+// place is where a part of an offer's lots goes: the counties that it is split
+// over, and how.
+type place struct {
+	counties []string
+	*splitter
+}
+
+func (s *Service) place(counties, divisions []string) place {
 	weights := make([]int64, len(counties))
 	for i, county := range counties {
 		weights[i] = 1
 		if s.config.Weight != nil {
-			weights[i] = s.config.Weight(county, o.Divisions)
+			weights[i] = s.config.Weight(county, divisions)
 		}
 	}
-	splitter := newSplitter(weights)
-	for i := range o.Lots {
-		lot := &o.Lots[i]
-		lot.ID = fmt.Sprintf("%s-%d", o.ID, i+1)
-		lot.Shares = make(map[string]int64, len(counties))
-		for j, units := range splitter.split(lot.QtyUnits) {
-			if units > 0 {
-				lot.Shares[counties[j]] = units
+	return place{counties, newSplitter(weights)}
+}
+
+// divide numbers the lots, sets aside what is kept of each, and splits the parts
+// over the counties: places has one for what is kept for nobody, and one for
+// each of the offer's Kept. A county whose part is 0 has an empty share, to which
+// units can be moved.
+func (s *Service) divide(o *Offer, places []place) {
+	parts := []int64{1000}
+	for _, k := range o.Kept {
+		parts[0] -= k.PerMille
+		parts = append(parts, k.PerMille)
+	}
+	aside := newSplitter(parts)
+	var lots []OfferLot
+	for i, whole := range o.Lots {
+		for k, units := range aside.split(whole.QtyUnits) {
+			if units == 0 {
+				continue
 			}
+			lot := whole
+			lot.ID, lot.Kept, lot.QtyUnits = fmt.Sprintf("%s-%d", o.ID, i+1), int64(k), units
+			if k > 0 {
+				lot.ID += fmt.Sprintf("k%d", k)
+			}
+			lot.Shares = make(map[string]int64, len(places[k].counties))
+			for j, units := range places[k].split(units) {
+				lot.Shares[places[k].counties[j]] = units
+			}
+			lots = append(lots, lot)
 		}
 	}
+	o.Lots = lots
 }
 
 // EnsureShares writes those shares of an offer that are missing; again changes
@@ -313,6 +343,14 @@ func (s *Service) Shares(ctx context.Context, offerID string) ([]*Share, error) 
 		return nil
 	})
 	return out, err
+}
+
+// MoveCollection is the handle through which app/care writes moves.
+func (s *Service) MoveCollection() store.Collection[Move, *Move] { return s.moves }
+
+// Moves visits an offer's moves between counties, oldest first.
+func (s *Service) Moves(ctx context.Context, offerID string, visit func(*Move) error) error {
+	return s.moves.Each(ctx, store.Query{Index: "offer", Equal: []any{offerID}}, visit)
 }
 
 // MarkWithdrawn says that a provider takes an offer back; app/care closes its

@@ -257,6 +257,76 @@ func TestPostSplitsLotsAndWritesShares(t *testing.T) {
 	}
 }
 
+// What is kept of a lot is a lot of its own, split over the counties that it is
+// for; all parts are the whole, and many small lots keep what they should.
+func TestWhatIsKeptIsSetAside(t *testing.T) {
+	t.Parallel()
+	s, _ := newService(t)
+	org := approved(t, s)
+	n := newOffer()
+	n.Kept = []providers.Kept{{Group: "elderly", PerMille: 250}, {Division: yuehe, PerMille: 125}, {Group: "disabled", Division: nanxun, PerMille: 125}}
+	n.Lots = n.Lots[:1]
+	o, err := s.Post(t.Context(), "p1", org, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, until := n.Lots[0].FromMs, n.Lots[0].UntilMs
+	want := []providers.OfferLot{
+		{ID: o.ID + "-1", QtyUnits: 8, FromMs: from, UntilMs: until, Shares: map[string]int64{wuxing: 5, nanxun: 3}},
+		{ID: o.ID + "-1k1", Kept: 1, QtyUnits: 4, FromMs: from, UntilMs: until, Shares: map[string]int64{wuxing: 3, nanxun: 1}},
+		{ID: o.ID + "-1k2", Kept: 2, QtyUnits: 2, FromMs: from, UntilMs: until, Shares: map[string]int64{wuxing: 2}},
+		{ID: o.ID + "-1k3", Kept: 3, QtyUnits: 2, FromMs: from, UntilMs: until, Shares: map[string]int64{nanxun: 2}},
+	}
+	if diff := cmp.Diff(want, o.Lots); diff != "" {
+		t.Error(diff)
+	}
+	read, err := s.Offer(t.Context(), o.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(o, read); diff != "" {
+		t.Errorf("the offer is stored as it is returned: %s", diff)
+	}
+	if k := read.KeptFor(read.Lots[3]); k == nil || *k != n.Kept[2] || read.KeptFor(read.Lots[0]) != nil {
+		t.Errorf("kept for %+v, want %+v", k, n.Kept[2])
+	}
+	shares, err := s.Shares(t.Context(), o.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := map[string]int64{}
+	for _, x := range shares {
+		free[x.Lot] += x.FreeUnits()
+	}
+	for _, lot := range o.Lots {
+		if free[lot.ID] != lot.QtyUnits {
+			t.Errorf("lot %s: %d free of %d", lot.ID, free[lot.ID], lot.QtyUnits)
+		}
+	}
+
+	// Thirty lots of three: a quarter of all, though never of one.
+	n.Kept, n.Divisions = n.Kept[:1], []string{wuxing}
+	n.Lots = nil
+	for range 30 {
+		n.Lots = append(n.Lots, providers.NewLot{QtyUnits: 3, FromMs: from, UntilMs: until})
+	}
+	if o, err = s.Post(t.Context(), "p1", org, n); err != nil {
+		t.Fatal(err)
+	}
+	parts := map[int64]int64{}
+	for _, lot := range o.Lots {
+		parts[lot.Kept] += lot.QtyUnits
+	}
+	if parts[0]+parts[1] != 90 || parts[1] < 22 || parts[1] > 23 {
+		t.Errorf("of 90 units %d are kept and %d are not, want a quarter", parts[1], parts[0])
+	}
+	// All of it may be kept.
+	n.Kept[0].PerMille = 1000
+	if o, err = s.Post(t.Context(), "p1", org, n); err != nil || len(o.Lots) != 30 || o.Lots[0].Kept != 1 || o.Lots[0].QtyUnits != 3 {
+		t.Errorf("all kept: %+v, %v", o, err)
+	}
+}
+
 func TestOffersOfACityAndOfOneCounty(t *testing.T) {
 	t.Parallel()
 	s, _ := newService(t)
@@ -319,6 +389,22 @@ func TestOfferFieldsAreNamed(t *testing.T) {
 		{"reserve_milli", func(n *providers.NewOffer) { n.ReserveMilli = 499 }},
 		{"reserve_milli", func(n *providers.NewOffer) { n.ReserveMilli = 3001 }},
 		{"reserve_milli", func(n *providers.NewOffer) { n.ReserveMilli = -1 }},
+		{"kept", func(n *providers.NewOffer) { n.Kept = make([]providers.Kept, 21) }},
+		{"kept[0].group", func(n *providers.NewOffer) { n.Kept = []providers.Kept{{PerMille: 300}} }},
+		{"kept[0].group", func(n *providers.NewOffer) { n.Kept = []providers.Kept{{Group: "rich", PerMille: 300}} }},
+		{"kept[1].division", func(n *providers.NewOffer) {
+			n.Kept = []providers.Kept{{Group: "elderly", PerMille: 300}, {Division: "330599000000", PerMille: 1}}
+		}},
+		{"kept[0].division", func(n *providers.NewOffer) { n.Kept = []providers.Kept{{Division: deqing, PerMille: 300}} }},
+		{"kept[0].division", func(n *providers.NewOffer) { n.Kept = []providers.Kept{{Division: huzhou, PerMille: 300}} }},
+		{"kept[0].permille", func(n *providers.NewOffer) { n.Kept = []providers.Kept{{Group: "elderly"}} }},
+		{"kept[0].permille", func(n *providers.NewOffer) { n.Kept = []providers.Kept{{Group: "elderly", PerMille: 1001}} }},
+		{"kept[1].permille", func(n *providers.NewOffer) {
+			n.Kept = []providers.Kept{{Group: "elderly", PerMille: 600}, {Division: wuxing, PerMille: 401}}
+		}},
+		{"kept[1].group", func(n *providers.NewOffer) {
+			n.Kept = []providers.Kept{{Division: wuxing, PerMille: 1}, {Division: wuxing, PerMille: 1}}
+		}},
 		{"handover.how", func(n *providers.NewOffer) { n.Handover.How = "" }},
 		{"handover.place", func(n *providers.NewOffer) { n.Handover.Place = " " }},
 		{"handover.place_en", func(n *providers.NewOffer) { n.Handover.PlaceEN = strings.Repeat("x", 201) }},

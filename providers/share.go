@@ -45,6 +45,7 @@ const (
 // compare-and-set, so that at every moment
 //
 //	QtyUnits = FreeUnits + Promised + HandedOver + Expired + Withdrawn
+//	QtyUnits = what the offer split off for it + MovedIn - MovedOut
 //
 // and none of them is negative.
 //
@@ -53,7 +54,7 @@ const (
 // inserted ([Share.Confirmed]) or known not to be ([Share.Undo]); "-id" stands
 // from [Share.Settle] until the allocation is known to carry its end
 // ([Share.Settled]). A step that is repeated after a crash finds its mark and
-// does nothing.
+// does nothing. Moves between counties have marks of the same kind, see [Move].
 type Share struct {
 	store.Meta   `bson:",inline"` // _id is the lot's id + "@" + the county's six digits
 	Offer        string           `json:"offer"`
@@ -66,8 +67,11 @@ type Share struct {
 	HandedOver   int64            `json:"handed_over_units"`
 	Expired      int64            `json:"expired_units"`
 	Withdrawn    int64            `json:"withdrawn_units"`
-	FromMs       int64            `json:"from_ms"`  // usable from, Unix ms
-	UntilMs      int64            `json:"until_ms"` // usable until (exclusive), Unix ms
+	MovedIn      int64            `json:"moved_in_units"`  // that came from other counties, ever
+	MovedOut     int64            `json:"moved_out_units"` // that went to other counties, ever
+	Moves        int64            `json:"moves"`           // decided as the giver
+	FromMs       int64            `json:"from_ms"`         // usable from, Unix ms
+	UntilMs      int64            `json:"until_ms"`        // usable until (exclusive), Unix ms
 	Closed       bool             `json:"closed"`
 	ClosedWhy    string           `json:"closed_why"` // "", [Over] or [OfferWithdrawn]
 	Marks        []string         `json:"marks,omitempty"`
@@ -95,7 +99,7 @@ func (s *Share) FreeUnits() int64 {
 // Balanced says whether no count is negative and their sum is QtyUnits.
 func (s *Share) Balanced() bool {
 	return s.QtyUnits >= 0 && s.Promised >= 0 && s.HandedOver >= 0 && s.Expired >= 0 &&
-		s.Withdrawn >= 0 && s.FreeUnits() >= 0
+		s.Withdrawn >= 0 && s.MovedIn >= 0 && s.MovedOut >= 0 && s.FreeUnits() >= 0
 }
 
 // Reserve promises qty free units to an allocation that is about to be

@@ -129,7 +129,16 @@ const (
 	maxLots                       = 400
 	maxSharesPerOffer             = 20_000 // keeps the offer's document near 1 MB
 	maxQtyUnits                   = 10_000_000
+	maxKept                       = 20
 )
+
+// KeptFor is for whom a lot of the offer is kept; nil: for everybody it serves.
+func (o *Offer) KeptFor(l OfferLot) *Kept {
+	if l.Kept < 1 || l.Kept > int64(len(o.Kept)) {
+		return nil
+	}
+	return &o.Kept[l.Kept-1]
+}
 
 // Offer is something a provider gives. What it says never changes; only its
 // status does.
@@ -150,6 +159,7 @@ type Offer struct {
 	CapPeriod     matching.Period `json:"cap_period"`
 	Pace          matching.Pace   `json:"pace"`          // how fast it is released; empty, of older offers: drip
 	ReserveMilli  int64           `json:"reserve_milli"` // for pace drip: 500..3000; 0, of older offers: 1400
+	Kept          []Kept          `json:"kept,omitempty"`
 	Handover      Handover        `json:"handover"`
 	Status        OfferStatus     `json:"status"`
 	Lots          []OfferLot      `json:"lots"`
@@ -160,13 +170,26 @@ type Offer struct {
 	ChangedMs     int64           `json:"changed_ms"` // posted or withdrawn
 }
 
+// Kept is a part of each of an offer's lots that is kept for a group, a division
+// or a group in a division, until nobody of them is expected any more.
+type Kept struct {
+	Group    string `json:"group"`    // empty: any
+	Division string `json:"division"` // 12-digit code within the offer's; empty: anywhere
+	PerMille int64  `json:"permille"` // of each lot, 1..1000; all together 1000 at most
+}
+
 // OfferLot is a quantity usable from–until, and how it is split over counties.
+// What is kept of a lot is a lot of its own.
 type OfferLot struct {
-	ID       string           `json:"id"` // the offer's id + "-" + ordinal from 1
-	QtyUnits int64            `json:"qty_units"`
-	FromMs   int64            `json:"from_ms"`
-	UntilMs  int64            `json:"until_ms"`
-	Shares   map[string]int64 `json:"shares"` // 12-digit county code → units
+	// ID is the offer's id + "-" + ordinal from 1, and for what is kept "k" +
+	// Kept after it.
+	ID       string `json:"id"`
+	Kept     int64  `json:"kept,omitempty"` // for which of the offer's Kept, from 1; 0: for everybody it serves
+	QtyUnits int64  `json:"qty_units"`
+	FromMs   int64  `json:"from_ms"`
+	UntilMs  int64  `json:"until_ms"`
+	// Shares is what each county was given at first: 12-digit county code → units.
+	Shares map[string]int64 `json:"shares"`
 }
 
 // NewOffer is what a provider fills in.
@@ -187,6 +210,7 @@ type NewOffer struct {
 	// ReserveMilli is how many thousandths of the expected demand are reckoned
 	// with at pace drip: 500..3000; 0: 1400.
 	ReserveMilli int64    `json:"reserve_milli"`
+	Kept         []Kept   `json:"kept"`
 	Handover     Handover `json:"handover"`
 	Lots         []NewLot `json:"lots"`
 	// Key makes repeating safe: a second offer of the same organisation under

@@ -3,6 +3,7 @@ package qrcode_test
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	skip2 "github.com/skip2/go-qrcode"
 
@@ -43,4 +44,46 @@ func BenchmarkPicture(b *testing.B) {
 		return s.SVG(), err
 	})
 	draw("SVG of a screen", func(text string) ([]byte, error) { return qrcode.SVG(text, qrcode.M) })
+}
+
+// BenchmarkToken signs, reads and checks a code, by algorithm.
+func BenchmarkToken(b *testing.B) {
+	for _, alg := range qrcode.Algorithms() {
+		secret, err := qrcode.NewSecret(alg)
+		if err != nil {
+			b.Fatal(err)
+		}
+		private, err := qrcode.NewPrivateKey(1, alg, secret)
+		if err != nil {
+			b.Fatal(err)
+		}
+		now := time.Unix(1_800_000_000, 0)
+		keys := qrcode.Keys{1: {ID: 1, Algorithm: alg, Public: private.Public(), CardDays: 1825}}
+		token, err := qrcode.Sign(qrcode.Card, private, [10]byte{1}, uint32(now.Unix()/60))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(string(alg)+" sign", func(b *testing.B) {
+			for b.Loop() {
+				if _, err := qrcode.Sign(qrcode.Card, private, token.Code, token.Stamp); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(string(alg)+" verify", func(b *testing.B) {
+			for b.Loop() {
+				if err := keys.Verify(token, now); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	digits := sign(qrcode.Card, key(1), [10]byte{1}, 1).Digits()
+	b.Run("parse", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := qrcode.Parse(digits); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,6 +26,16 @@ type Bundle struct {
 	PINAboveFen int64        `json:"pin_above_fen"` // worth above which a handover takes the PIN; 0: always; -1: never
 	People      []Person     `json:"people"`
 	Spares      []BundleItem `json:"spares"`
+	// Disputed are spares that the device reported as given and a person has to
+	// judge. No need counts them yet, and no room.
+	Disputed []BundleDisputed `json:"disputed"`
+}
+
+// BundleDisputed is a spare that was given with a doubt; its need is the one
+// that it was given for.
+type BundleDisputed struct {
+	BundleItem
+	Resident string `json:"resident"`
 }
 
 // Person is one of the roster.
@@ -150,21 +161,35 @@ func (s *Service) bundle(ctx context.Context, l *Lease) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{Lease: view, ServerMs: s.now().UnixMilli(), PINAboveFen: -1, Spares: []BundleItem{}}
+	b := &Bundle{Lease: view, ServerMs: s.now().UnixMilli(), PINAboveFen: -1, Spares: []BundleItem{}, Disputed: []BundleDisputed{}}
 	if fen, ok := s.PINAboveFen(); ok {
 		b.PINAboveFen = fen
 	}
 	var spares []*Allocation
+	disputed := map[string]*Allocation{} // by the record
 	if err := s.allocations.Each(ctx, store.Query{
 		Index: "lease", Equal: []any{l.ID, string(Promised)},
 	}, func(a *Allocation) error {
-		if a.Spare && a.Disputed == "" {
+		switch {
+		case !a.Spare:
+		case a.Disputed != "":
+			disputed[a.Disputed] = a
+		default:
 			spares = append(spares, a)
 			b.Spares = append(b.Spares, bundleItem(a))
 		}
 		return nil
 	}); err != nil {
 		return nil, err
+	}
+	records, err := s.offline.GetAll(ctx, slices.Sorted(maps.Keys(disputed)))
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range records {
+		item := bundleItem(disputed[r.ID])
+		item.Need = r.Need
+		b.Disputed = append(b.Disputed, BundleDisputed{BundleItem: item, Resident: r.Resident})
 	}
 	people := make([]*Person, len(l.People))
 	g, gctx := errgroup.WithContext(ctx)

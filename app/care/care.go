@@ -2,6 +2,7 @@ package care
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -80,12 +81,15 @@ type Service struct {
 	tick      time.Duration
 	grace     time.Duration
 	pinAbove  *int64
+	token     string // names this process where one is elected
+	movedBy   string // the plans by which units were last moved
 
 	allocations store.Collection[Allocation, *Allocation]
 	events      store.Collection[Event, *Event]
 	redemptions store.Collection[redemption, *redemption]
 	photos      store.Collection[photo, *photo]
 	shares      store.Collection[providers.Share, *providers.Share]
+	moves       store.Collection[providers.Move, *providers.Move]
 	needs       store.Collection[residents.Need, *residents.Need]
 	people      store.Collection[residents.Resident, *residents.Resident]
 	devices     store.Collection[Device, *Device]
@@ -149,6 +153,7 @@ func New(c Config) (*Service, error) {
 		redemptions: store.Of[redemption](c.Record, redemptionSchema),
 		photos:      store.Of[photo](c.Record, photoSchema),
 		shares:      store.Of[providers.Share](c.Record, providers.SharesSchema()),
+		moves:       store.Of[providers.Move](c.Record, providers.MovesSchema()),
 		needs:       c.Residents.NeedCollection(),
 		people:      c.Residents.Collection(),
 		devices:     store.Of[Device](c.Record, deviceSchema),
@@ -158,7 +163,7 @@ func New(c Config) (*Service, error) {
 		known:       offers{byID: map[string]openOffer{}},
 		plans:       plans{byCounty: map[string]*plan{}}, fetch: fetch,
 		suspects: suspects{since: map[string]time.Time{}},
-		stopped:  make(chan struct{}),
+		stopped:  make(chan struct{}), token: rand.Text(),
 	}
 	s.committer = newCommitter(s)
 	s.worker = matching.NewWorker(s.engine, ledger{s}, s.counties, s.tick, s.log)
@@ -184,6 +189,15 @@ func (s *Service) Start(ctx context.Context) error {
 	}
 	s.running.Go(func() { s.worker.Run(run) })
 	s.running.Go(func() { s.watchDeadlines(run) })
+	for what, do := range map[string]func(context.Context) error{
+		"follow offers": s.followOffers, "move units between counties": s.moveUnits,
+	} {
+		s.running.Go(func() {
+			ticker := time.NewTicker(s.tick)
+			defer ticker.Stop()
+			s.onTick(run, ticker.C, what, do)
+		})
+	}
 	return nil
 }
 
@@ -196,6 +210,11 @@ func (s *Service) Stop() {
 		}
 	})
 	s.running.Wait()
+	if s.cancel != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		s.engine.Retire(ctx, moving, s.token)
+	}
 }
 
 // Ready says whether the record and Redis answer and every county's matcher

@@ -387,7 +387,7 @@ func TestRecordGuardsAgainstAForgetfulRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	gen := c.redis.Get(ctx, "hc:{330502}:gen").Val()
-	if err := c.redis.HIncrBy(ctx, "hc:{330502}:"+gen+":lots", stock[0].Share+":f", 2).Err(); err != nil {
+	if err := c.redis.HSet(ctx, "hc:{330502}:"+gen+":lots", stock[0].Share, "2|0|2").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if got := c.scan(r); len(got.Offered) != 0 || got.Needs[0].State != residents.NeedWaiting {
@@ -759,6 +759,13 @@ func TestReplayedScreenCode(t *testing.T) {
 	}
 	if _, _, err := c.care.Identify(context.Background(), "another purpose", screen); !errors.Is(err, ErrUnknownCode) {
 		t.Errorf("for another purpose again: %v", err)
+	}
+	next, err := c.residents.ScreenToken(code, begin.Add(qrcode.ScreenStep))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.care.Scan(context.Background(), c.worker, next.Digits()); err != nil {
+		t.Errorf("the code that is shown next: %v", err)
 	}
 }
 

@@ -34,7 +34,8 @@ type proposal struct {
 
 type batch struct {
 	proposals []*proposal
-	done      chan struct{}
+	done      chan struct{} // the record has answered
+	told      chan struct{} // and the matcher was told what it promised
 }
 
 // committer writes proposals of many scans together: per share one
@@ -81,16 +82,42 @@ func (c *committer) run(ctx context.Context) {
 		for _, b := range batches {
 			close(b.done)
 		}
+		c.s.running.Go(func() {
+			c.tell(ctx, all)
+			for _, b := range batches {
+				close(b.told)
+			}
+		})
 	}
 }
 
-// submit hands proposals over and waits for the record. When ctx ends first
-// the outcome is unknown: the holds' deadlines decide it later.
+// tell has the matcher know what the record has promised, one call a county.
+// The record has decided: a fault of Redis delays the matcher's knowledge, it
+// does not change the answer, and neither does a caller who leaves.
+func (c *committer) tell(ctx context.Context, all []*proposal) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateness)
+	defer cancel()
+	promised := map[string][]matching.Hold{}
+	for _, p := range all {
+		if p.stored != nil {
+			promised[p.stored.County] = append(promised[p.stored.County], p.stored.hold())
+		}
+	}
+	for county, holds := range promised {
+		if err := c.s.engine.Promise(ctx, county, holds); err != nil {
+			c.s.log.Warn("tell the matcher of promises", "county", county, "count", len(holds), "error", err)
+		}
+	}
+}
+
+// submit hands proposals over and waits until the record has decided and the
+// matcher was told. When ctx ends first the outcome is unknown: the holds'
+// deadlines decide it later.
 func (c *committer) submit(ctx context.Context, ps []*proposal) error {
 	if len(ps) == 0 {
 		return nil
 	}
-	b := &batch{proposals: ps, done: make(chan struct{})}
+	b := &batch{proposals: ps, done: make(chan struct{}), told: make(chan struct{})}
 	select {
 	case c.queue <- b:
 	case <-ctx.Done():
@@ -110,6 +137,7 @@ func (c *committer) submit(ctx context.Context, ps []*proposal) error {
 			return p.err
 		}
 	}
+	<-b.told
 	return nil
 }
 

@@ -28,7 +28,6 @@ func (s *Service) watchDeadlines(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		s.report(ctx, "follow offers", s.followOffers(ctx))
 		s.report(ctx, "write events", s.emitLate(ctx))
 		s.report(ctx, "end leases", s.endLeases(ctx))
 		s.report(ctx, "expire promises", s.expirePromises(ctx))

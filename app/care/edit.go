@@ -87,7 +87,8 @@ func (s *Service) followEdit(ctx context.Context, n *residents.Need, by string) 
 		if err := s.engine.Unwait(ctx, n.County, n.Category, n.ID); err != nil && !errors.Is(err, matching.ErrNotReady) {
 			s.log.Warn("take off the waiting list", "need", n.ID, "error", err)
 		}
-		return s.advance(ctx, n, past, by, matching.Reason{})
+		_, err := s.advance(ctx, n, past, by, matching.Reason{})
+		return err
 	}
 	r, err := s.residents.Get(ctx, n.Resident)
 	if err != nil {

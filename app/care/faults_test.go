@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store"
@@ -301,6 +305,10 @@ func TestRestOfANeedWaitsOnTheList(t *testing.T) {
 	}
 	c.waiting(n)
 	c.clock.advance(2 * time.Minute)
+	rest, err := c.care.Needs(ctx, r.ID)
+	if err != nil || len(rest) != 1 || rest[0].State != residents.NeedWaiting || !strings.HasPrefix(rest[0].Reason.Code, "waiting_") {
+		t.Errorf("the need is %+v, %v; want it to say that the rest waits", rest, err)
+	}
 	c.untilClean()
 	c.offer("meal", 5, 0, county)
 	c.until("the rest is offered", func() bool { return c.promised(r) == 1 })
@@ -600,4 +608,74 @@ func (g *gate) Find(ctx context.Context, collection string, q store.Query, dst f
 		(*do)(collection, q)
 	}
 	return docs, next, err
+}
+
+// outage is a Redis that nothing reaches while it is on.
+type outage struct{ atomic.Bool }
+
+func (o *outage) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (o *outage) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if o.Load() {
+			cmd.SetErr(io.EOF)
+			return io.EOF
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (o *outage) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if o.Load() {
+			return io.EOF
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// Who is scanned while Redis is away is shown, gets what was promised before, and
+// waits; afterwards they are served, or told why not, without another scan.
+func TestScanWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	c.offer("meal", 100, 0, county)
+	r, _ := c.resident(village, "meal", 3, 3) // the day's cap
+	got := c.scan(r)
+	if len(got.Offered) != 1 {
+		t.Fatalf("offered %+v, want the day's 3 units", got.Offered)
+	}
+	capped := c.need(r, "meal", 1, 3)
+	fresh, wanted := c.resident(village, "meal", 2, 3)
+	away := &outage{}
+	c.redis.AddHook(away)
+	away.Store(true)
+	if _, err := c.care.HandOver(ctx, c.worker, got.Offered[0].ID, Evidence{}); err != nil {
+		t.Errorf("what was promised cannot be handed over: %v", err)
+	}
+	for _, person := range []*residents.Resident{r, fresh} {
+		got := c.scan(person)
+		if n := got.Needs[len(got.Needs)-1]; len(got.Offered) != 0 || n.State != residents.NeedWaiting || n.Reason.Code != matching.CodeWaitingRebuild {
+			t.Errorf("while Redis is away: offered %+v, needs %+v", got.Offered, got.Needs)
+		}
+	}
+	away.Store(false)
+	c.clock.advance(2 * missedEvery)
+	state := func(n *residents.Need) (residents.NeedState, string) {
+		now, err := c.care.needs.Get(ctx, n.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return now.State, now.Reason.Code
+	}
+	c.until("who waited is served", func() bool {
+		s, _ := state(wanted)
+		return s == residents.NeedPromised
+	})
+	c.until("who cannot be served is told why", func() bool {
+		s, reason := state(capped)
+		return s == residents.NeedWaiting && reason == matching.CodeWaitingCap
+	})
+	c.untilClean()
 }

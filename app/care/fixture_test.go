@@ -27,6 +27,7 @@ import (
 
 const (
 	village = "330502001001" // a village of Wuxing
+	empty   = "330502001099" // a village of Wuxing where nobody lives
 	county  = "330502000000"
 	other   = "330523206204" // a village of Anji
 )
@@ -114,6 +115,7 @@ func smallTree(t *testing.T) *regions.Tree {
 		division(county, "吴兴区", regions.CountyLevel, "330500000000"),
 		division("330502001000", "月河街道", regions.Town, county),
 		division(village, "一村", regions.Village, "330502001000"),
+		division(empty, "二村", regions.Village, "330502001000"),
 		division("330523000000", "安吉县", regions.CountyLevel, "330500000000"),
 		division("330523206000", "山川乡", regions.Town, "330523000000"),
 		division(other, "九亩村", regions.Village, "330523206000"),
@@ -222,7 +224,8 @@ func validID(n int64) string {
 	return s + string("10X98765432"[sum%11])
 }
 
-// offer posts an offer with one lot over the divisions, usable for a day.
+// offer posts an offer with one lot over the divisions, usable for a day and
+// given to whoever comes.
 func (c *city) offer(category string, qty, capUnits int64, divisions ...string) *providers.Offer {
 	c.t.Helper()
 	ctx := context.Background()
@@ -231,7 +234,7 @@ func (c *city) offer(category string, qty, capUnits int64, divisions ...string) 
 	o, err := c.care.PostOffer(ctx, accounts.Principal{Account: "giver", Role: accounts.Provider, Organisation: org.ID}, org.ID,
 		providers.NewOffer{
 			TitleZH: "测试资源", TitleEN: "Test offer", Category: category, Divisions: divisions, CapUnits: capUnits,
-			CapPeriod: matching.Day, Handover: providers.Handover{How: providers.Pickup, Place: "社区食堂"},
+			CapPeriod: matching.Day, Pace: matching.PaceNow, Handover: providers.Handover{How: providers.Pickup, Place: "社区食堂"},
 			Lots: []providers.NewLot{{QtyUnits: qty, FromMs: now.UnixMilli(), UntilMs: now.Add(12 * time.Hour).UnixMilli()}},
 		})
 	if err != nil {

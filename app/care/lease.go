@@ -239,8 +239,9 @@ type Choices struct {
 	Spares   []SpareChoice `json:"spares"`
 	MaxHours int           `json:"max_hours"`
 	// Bounds, so that a form can say them beforehand.
-	MaxPeople int `json:"max_people"`
-	MaxSpares int `json:"max_spares"`
+	MaxPeople int   `json:"max_people"`
+	MaxSpares int   `json:"max_spares"` // units of all offers, on all devices of the account
+	HeldUnits int64 `json:"held_units"` // spares that other devices of the account have of these
 }
 
 // SpareChoice is an offer of which units may be held in advance.
@@ -251,6 +252,7 @@ type SpareChoice struct {
 	Unit      string `json:"unit"`
 	Category  string `json:"category"`
 	FreeUnits int64  `json:"free_units"`
+	MostUnits int64  `json:"most_units"` // that the device may hold in advance, at most what is free
 }
 
 // Choices says what the device may take along from a division.
@@ -281,6 +283,9 @@ func (s *Service) Choices(ctx context.Context, p accounts.Principal, device, div
 	if county == "" {
 		return c, nil
 	}
+	if c.HeldUnits, err = s.sparesElsewhere(ctx, d); err != nil {
+		return nil, err
+	}
 	for _, o := range s.spareOffers(division, county) {
 		shares, err := s.shares.GetAll(ctx, o.shares)
 		if err != nil {
@@ -292,7 +297,8 @@ func (s *Service) Choices(ctx context.Context, p accounts.Principal, device, div
 		}
 		if free > 0 {
 			c.Spares = append(c.Spares, SpareChoice{
-				Offer: o.ID, TitleZH: o.TitleZH, TitleEN: o.TitleEN, Unit: o.Unit, Category: o.Category, FreeUnits: free,
+				Offer: o.ID, TitleZH: o.TitleZH, TitleEN: o.TitleEN, Unit: o.Unit, Category: o.Category,
+				FreeUnits: free, MostUnits: min(free, mostSpares(free)),
 			})
 		}
 	}
@@ -364,7 +370,7 @@ func (s *Service) spareOffers(division, county string) []spareOffer {
 		x := spareOffer{openOffer: o}
 		var lots []providers.OfferLot
 		for _, lot := range o.lots {
-			if lot.Shares[county] > 0 && lot.FromMs <= now && now < lot.UntilMs {
+			if _, here := lot.Shares[county]; here && lot.Kept == 0 && lot.FromMs <= now && now < lot.UntilMs {
 				lots = append(lots, lot)
 			}
 		}
@@ -426,6 +432,11 @@ func (s *Service) TakeLease(ctx context.Context, p accounts.Principal, device st
 	if err != nil {
 		return nil, err
 	}
+	// Another device of the account may have been let through at the same
+	// moment. Both leases are bound by now, so that the later to look sees both.
+	if err := s.checkAccount(ctx, d, l.spares()); err != nil {
+		return nil, errors.Join(err, s.endLease(ctx, l.ID, LeaseReturned, byWorker))
+	}
 	if err := s.fillLease(ctx, p, d, l, progress); err != nil {
 		return nil, fmt.Errorf("take lease %s: %w", l.ID, err)
 	}
@@ -477,6 +488,9 @@ func (s *Service) checkLease(n NewLease, county string) error {
 // a quarter of what is free.
 const sparesAlways = 8
 
+// mostSpares is how many units of an offer a lease may hold in advance.
+func mostSpares(free int64) int64 { return min(MaxSpares, max(sparesAlways, free/4)) }
+
 // checkSpares refuses to take so much in advance that others go without. A
 // lease that has begun under the same key was let through before.
 func (s *Service) checkSpares(ctx context.Context, d *Device, n NewLease, county string) error {
@@ -488,34 +502,18 @@ func (s *Service) checkSpares(ctx context.Context, d *Device, n NewLease, county
 		if err != nil {
 			return err
 		}
-		if most := max(sparesAlways, free/4); sp.QtyUnits > most {
+		if most := mostSpares(free); sp.QtyUnits > most {
 			refused = &residents.FieldError{
 				Field: "spare", ZH: fmt.Sprintf("每台设备最多带走一种资源余量的四分之一，此资源现在最多 %d 份，请减少", most),
 				EN: fmt.Sprintf("a device takes at most a quarter of what is free of an offer, of this one %d units now: ask for fewer", most),
 			}
 		}
 	}
-	var held int64
-	if err := s.devices.Each(ctx, store.Query{Index: "account", Equal: []any{d.Account}}, func(x *Device) error {
-		l, err := s.LeaseOf(ctx, x)
-		if errors.Is(err, store.ErrNotFound) || err == nil && l.Device == d.ID {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		for _, sp := range l.Spares {
-			held += sp.QtyUnits
-		}
-		return nil
-	}); err != nil {
+	switch err := s.checkAccount(ctx, d, units); {
+	case errors.As(err, new(*residents.FieldError)):
+		refused = err
+	case err != nil:
 		return err
-	}
-	if units+held > MaxSpares {
-		refused = &residents.FieldError{
-			Field: "spare", ZH: fmt.Sprintf("您的所有设备备用份额合计不能超过 %d 份，其他设备已带走 %d 份；请减少，或先交回其他设备", MaxSpares, held),
-			EN: fmt.Sprintf("your devices hold at most %d units in advance, and others have %d: ask for fewer, or return another first", MaxSpares, held),
-		}
 	}
 	if refused == nil || n.Key == "" {
 		return refused
@@ -524,6 +522,50 @@ func (s *Service) checkSpares(ctx context.Context, d *Device, n NewLease, county
 		return err
 	}
 	return refused
+}
+
+// checkAccount refuses to hold more in advance than an account may, all its
+// devices together. Errors: [residents.FieldError], those of the record.
+func (s *Service) checkAccount(ctx context.Context, d *Device, units int64) error {
+	if units == 0 {
+		return nil
+	}
+	held, err := s.sparesElsewhere(ctx, d)
+	if err != nil {
+		return err
+	}
+	if units+held <= MaxSpares {
+		return nil
+	}
+	return &residents.FieldError{
+		Field: "spare", ZH: fmt.Sprintf("您的所有设备备用份额合计不能超过 %d 份，其他设备已带走 %d 份；请减少，或先交回其他设备", MaxSpares, held),
+		EN: fmt.Sprintf("your devices hold at most %d units in advance, and others have %d: ask for fewer, or return another first", MaxSpares, held),
+	}
+}
+
+// spares is how many units a lease holds in advance, at most.
+func (l *Lease) spares() (units int64) {
+	for _, sp := range l.Spares {
+		units += sp.QtyUnits
+	}
+	return units
+}
+
+// sparesElsewhere is how many units the other devices of the device's account
+// have been asked to hold in advance.
+func (s *Service) sparesElsewhere(ctx context.Context, d *Device) (held int64, err error) {
+	err = s.devices.Each(ctx, store.Query{Index: "account", Equal: []any{d.Account}}, func(x *Device) error {
+		l, err := s.LeaseOf(ctx, x)
+		if errors.Is(err, store.ErrNotFound) || err == nil && l.Device == d.ID {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		held += l.spares()
+		return nil
+	})
+	return held, err
 }
 
 // freeSpares is how many units of an offer are free in the county.
@@ -806,7 +848,7 @@ func (s *Service) holdPortions(ctx context.Context, d *Device, l *Lease, order i
 	if err := s.committer.submit(ctx, proposals); err != nil {
 		return false, err
 	}
-	var promised, refused []matching.Hold
+	var refused []matching.Hold
 	var events []*Event
 	contradicted := false
 	for _, p := range proposals {
@@ -814,15 +856,11 @@ func (s *Service) holdPortions(ctx context.Context, d *Device, l *Lease, order i
 			refused, contradicted = append(refused, p.hold), contradicted || p.contradicts
 			continue
 		}
-		promised = append(promised, p.stored.hold())
 		events = append(events, promisedEvent(p.stored))
 	}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateness)
 	defer cancel()
-	if len(promised) > 0 {
-		if err := s.engine.Promise(late, l.County, promised); err != nil {
-			s.log.Warn("tell the matcher of spares", "lease", l.ID, "count", len(promised), "error", err)
-		}
+	if len(events) > 0 {
 		s.emit(late, events...)
 	}
 	if contradicted {
@@ -846,7 +884,7 @@ func (s *Service) spare(d *Device, l *Lease, o spareOffer, h matching.Hold) *All
 		State: Promised, Claim: strings.Join([]string{h.Household, h.Category.Field, h.Category.Period, strconv.FormatInt(h.Seq, 10)}, "|"),
 		Seq: h.Seq, CategoryCap: h.Category, OfferCap: h.OfferCap, Spare: true, SparePeriod: h.Category.Period, SpareSeq: h.Seq,
 		CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
-		PromisedMs: now, PromisedBy: l.Account, UntilMs: o.until(h.Lot),
+		PromisedMs: now, PromisedBy: l.Account, UntilMs: o.lot(h.Lot).UntilMs,
 		Reason: matching.Reason{
 			// Providers read it as well: it names neither the device nor whose it is.
 			Code: CodeSpare, ZH: "预留给下村的离线设备，交给当地有需要的居民。",

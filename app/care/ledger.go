@@ -96,6 +96,7 @@ func (l ledger) Snapshot(ctx context.Context, county string) (matching.Snapshot,
 			state.FreeUnits = 0
 		}
 		snap.Lots = append(snap.Lots, state)
+		snap.Done = append(snap.Done, c.share.Shifts()...) // counted in its units
 		for id := range c.active {
 			if c.settling[id] {
 				done[id] = true // its units have left Promised already

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
@@ -20,16 +22,44 @@ type openOffer struct {
 	lots         map[string]providers.OfferLot // by lot id
 }
 
-// until is when a share's lot ends, Unix ms.
-func (o openOffer) until(share string) int64 {
-	for _, lot := range o.lots {
-		for county := range lot.Shares {
-			if providers.ShareID(lot.ID, county) == share {
-				return lot.UntilMs
-			}
+// lot is the lot that a share is of.
+func (o openOffer) lot(share string) providers.OfferLot {
+	id, _, _ := strings.Cut(share, "@")
+	return o.lots[id]
+}
+
+// keptOf is for whom a lot is kept, and until when at the latest.
+func (s *Service) keptOf(o *providers.Offer, lot providers.OfferLot) matching.Kept {
+	k := o.KeptFor(lot)
+	if k == nil {
+		return matching.Kept{}
+	}
+	out := matching.Kept{Group: k.Group, OpensMs: matching.LastPart(lot.FromMs, lot.UntilMs, s.fetch)}
+	if k.Division != "" {
+		out.Divisions = []string{k.Division}
+	}
+	return out
+}
+
+// keptText names those for whom something is kept.
+func (s *Service) keptText(k providers.Kept) matching.Text {
+	group := matching.Text{ZH: k.Group}
+	for _, g := range residents.Groups() {
+		if g.ID == k.Group {
+			group = matching.Text{ZH: g.ZH, EN: g.EN}
 		}
 	}
-	return 0
+	if k.Division == "" {
+		return group
+	}
+	place := k.Division
+	if d, ok := s.tree().Get(k.Division); ok {
+		place = d.Name
+	}
+	if k.Group == "" {
+		return matching.Text{ZH: place}
+	}
+	return matching.Text{ZH: place + "的" + group.ZH, EN: group.EN + ", " + place}
 }
 
 // offers is what this process knows of the offers; the catalogue has what the
@@ -57,12 +87,15 @@ func (s *Service) remember(o *providers.Offer, org *providers.Organisation) matc
 	}
 	for _, lot := range o.Lots {
 		entry.lots[lot.ID] = lot
-		for county, qty := range lot.Shares {
-			if qty > 0 {
-				mo.Lots = append(mo.Lots, matching.Lot{
-					ID: providers.ShareID(lot.ID, county), County: county, FromMs: lot.FromMs, UntilMs: lot.UntilMs,
-				})
-			}
+		whole := ""
+		if len(lot.Shares) > 1 {
+			whole = lot.ID
+		}
+		kept := s.keptOf(o, lot)
+		for county := range lot.Shares {
+			mo.Lots = append(mo.Lots, matching.Lot{
+				ID: providers.ShareID(lot.ID, county), Whole: whole, County: county, FromMs: lot.FromMs, UntilMs: lot.UntilMs, Kept: kept,
+			})
 		}
 	}
 	s.known.mu.Lock()
@@ -142,6 +175,19 @@ func lastUntil(o *providers.Offer) int64 {
 // followMargin is how far the clocks of two servers may differ, and how long a
 // write may take, for one to follow the other's offers.
 const followMargin = time.Minute
+
+// onTick does a thing at every tick until the context ends. What must not wait
+// for anything else has a loop of its own.
+func (s *Service) onTick(ctx context.Context, ticks <-chan time.Time, what string, do func(context.Context) error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks:
+		}
+		s.report(ctx, what, do(ctx))
+	}
+}
 
 // followOffers learns what other processes have posted and withdrawn since the
 // last time that it could.
@@ -313,6 +359,14 @@ func (s *Service) Stock(ctx context.Context, offer string) ([]ShareStock, error)
 	for _, sh := range shares {
 		byCounty[sh.County] = append(byCounty[sh.County], sh.ID)
 	}
+	o, err := s.providers.Offer(ctx, offer)
+	if err != nil {
+		return nil, err
+	}
+	kept := make(map[string]int64, len(o.Lots))
+	for _, lot := range o.Lots {
+		kept[lot.ID] = lot.Kept
+	}
 	held := map[string]int64{}
 	for county, ids := range byCounty {
 		stocks, err := s.engine.Stock(ctx, county, ids)
@@ -330,9 +384,9 @@ func (s *Service) Stock(ctx context.Context, offer string) ([]ShareStock, error)
 	for i, sh := range shares {
 		h := min(held[sh.ID], sh.FreeUnits())
 		out[i] = ShareStock{
-			Share: sh.ID, Lot: sh.Lot, County: sh.County, QtyUnits: sh.QtyUnits, FreeUnits: sh.FreeUnits() - h, HeldUnits: h,
+			Share: sh.ID, Lot: sh.Lot, Kept: kept[sh.Lot], County: sh.County, QtyUnits: sh.QtyUnits, FreeUnits: sh.FreeUnits() - h, HeldUnits: h,
 			PromisedUnits: sh.Promised, HandedOverUnits: sh.HandedOver, ExpiredUnits: sh.Expired,
-			WithdrawnUnits: sh.Withdrawn, FromMs: sh.FromMs, UntilMs: sh.UntilMs, Closed: sh.Closed, ClosedWhy: sh.ClosedWhy,
+			WithdrawnUnits: sh.Withdrawn, MovedInUnits: sh.MovedIn, MovedOutUnits: sh.MovedOut, FromMs: sh.FromMs, UntilMs: sh.UntilMs, Closed: sh.Closed, ClosedWhy: sh.ClosedWhy,
 		}
 	}
 	return out, nil

@@ -3,11 +3,15 @@ package care
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/store"
 )
 
 // judge is somebody who settles what others have reported.
@@ -101,6 +105,32 @@ func TestGivenConflictWeighsNeedAndCap(t *testing.T) {
 			c.untilClean()
 		})
 	}
+}
+
+// A spare that is found to have been given, but to no need of that person that
+// asks for it, is gone: it becomes nobody's and goes to nobody else.
+func TestGivenConflictWithoutANeed(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	o := c.offer("meal", 10, 0, county)
+	r, neighbour := c.person(village, ""), c.person(village, "")
+	f := c.phone("电话", c.worker)
+	f.take(8, SpareOrder{o.ID, 3})
+	clothing, theirs := c.need(r, "clothing", 1, 3), c.need(neighbour, "meal", 1, 3)
+	for i, need := range []string{"", clothing.ID, theirs.ID} {
+		x := f.gives(r, f.bundle.Spares[i], need)
+		x.GivenMs -= time.Hour.Milliseconds() // what is doubted first
+		f.sign(&x)
+		wants(t, f.sync(x), Flagged)
+		c.settle(DecideGiven)
+		if a := c.allocation(x.Allocation); a.State != Expired || !a.Lost || a.Resident != "" {
+			t.Errorf("spare %d, for need %q: %+v", i, need, a)
+		}
+		if st := c.stock(c.share(o)); st.FreeUnits != 7 {
+			t.Errorf("spare %d: %d units are free, want 7", i, st.FreeUnits)
+		}
+	}
+	c.untilClean()
 }
 
 // What is promised beyond the need goes back when a spare is found to be given.
@@ -263,6 +293,41 @@ func TestSpareForNobodyOnTheList(t *testing.T) {
 	c.untilClean()
 }
 
+// A device that fetches its list anew, because it lost it, learns what it gave
+// with a doubt: the need stays open until a person has judged that, and must
+// not be served once more meanwhile.
+func TestDisputedSpareStaysOnTheList(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	o := c.offer("meal", 10, 0, county)
+	r := c.person(village, "")
+	f := c.phone("电话", c.worker)
+	f.take(8, SpareOrder{o.ID, 2})
+	n := c.need(r, "meal", 1, 3)
+	f.gives(r, f.bundle.Spares[0], n.ID)
+	f.queue[0].Code = "00000000000000000000"
+	f.sign(&f.queue[0])
+	wants(t, f.sync(), Flagged)
+	b, err := c.care.Bundle(ctx, f.who, f.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Spares) != 1 || len(b.Disputed) != 1 {
+		t.Fatalf("the list has %d spares and %+v in dispute", len(b.Spares), b.Disputed)
+	}
+	if got := b.Disputed[0]; got.Allocation != f.queue[0].Allocation || got.Resident != r.ID || got.Need != n.ID || got.Offer != o.ID || got.QtyUnits != 1 {
+		t.Errorf("in dispute is %+v", got)
+	}
+	if _, err := c.care.SettleConflict(ctx, c.judge, c.conflicts()[0].ID, DecideGiven, ""); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = c.care.Bundle(ctx, f.who, f.id); err != nil || len(b.Disputed) != 0 {
+		t.Errorf("after the decision %+v is in dispute, %v", b.Disputed, err)
+	}
+	c.untilClean()
+}
+
 // What a slow taker added to a lease that had ended and was finished long ago
 // goes back at its deadline.
 func TestEndedLeaseLetsGoAtTheDeadline(t *testing.T) {
@@ -299,6 +364,22 @@ func TestSpareBounds(t *testing.T) {
 		_, err := c.care.TakeLease(ctx, f.who, f.id, NewLease{Division: village, Hours: 4, Spares: spares, Key: key}, nil)
 		return err
 	}
+	// The form is told the bounds beforehand.
+	told := func(f *phone, held int64, want map[string]int64) {
+		t.Helper()
+		got, err := c.care.Choices(ctx, f.who, f.id, village)
+		if err != nil {
+			t.Fatal(err)
+		}
+		most := map[string]int64{}
+		for _, s := range got.Spares {
+			most[s.Offer] = s.MostUnits
+		}
+		if got.MaxSpares != 200 || got.HeldUnits != held || !maps.Equal(most, want) {
+			t.Errorf("told %d held of %d, at most %v; want %d, %v", got.HeldUnits, got.MaxSpares, most, held, want)
+		}
+	}
+	told(one, 0, map[string]int64{small.ID: 8, big.ID: 100, vast.ID: 200})
 	var wrong *residents.FieldError
 	if err := take(one, "", SpareOrder{small.ID, 9}); !errors.As(err, &wrong) || wrong.Field != "spare" {
 		t.Errorf("nine of twelve: %v", err)
@@ -311,10 +392,81 @@ func TestSpareBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	told(two, 108, map[string]int64{small.ID: 4, big.ID: 75, vast.ID: 200})
 	if err := take(two, "", SpareOrder{vast.ID, 93}); !errors.As(err, &wrong) {
 		t.Errorf("more than the account may have: %v", err)
 	}
 	if err := take(two, "", SpareOrder{vast.ID, 92}); err != nil {
 		t.Errorf("up to what the account may have: %v", err)
 	}
+}
+
+// Devices of one account that ask at the same moment cannot pass its bound
+// together. Whoever is refused has nothing, and may ask again.
+func TestSparesOfDevicesAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	g := &gate{Record: c.record}
+	c = c.twin(g, c.clock)
+	vast := c.offer("meal", 800, 0, county)
+	const at = 4
+	phones := make([]*phone, at)
+	for i := range phones {
+		phones[i] = c.phone(fmt.Sprintf("%d号机", i), c.worker)
+	}
+	take := func(f *phone) error {
+		_, err := c.care.TakeLease(ctx, f.who, f.id, NewLease{Division: village, Hours: 4, Spares: []SpareOrder{{vast.ID, 90}}}, nil)
+		return err
+	}
+	// All have been let through when the first lease is written.
+	var asked sync.WaitGroup
+	asked.Add(at)
+	g.beforeInsert(func(collection string, _ store.Query) {
+		if collection == leaseSchema.Name {
+			asked.Done()
+			asked.Wait()
+		}
+	})
+	errs := make([]error, at)
+	var all sync.WaitGroup
+	for i, f := range phones {
+		all.Go(func() { errs[i] = take(f) })
+	}
+	all.Wait()
+	g.beforeInsert(func(string, store.Query) {})
+	held := func() (units int) {
+		if err := c.care.allocations.Each(ctx, store.Query{Index: "due", Equal: []any{string(Promised)}}, func(a *Allocation) error {
+			units += int(a.QtyUnits)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return units
+	}
+	let := 0
+	for _, err := range errs {
+		var wrong *residents.FieldError
+		switch {
+		case err == nil:
+			let++
+		case !errors.As(err, &wrong) || wrong.Field != "spare":
+			t.Errorf("refused with %v", err)
+		}
+	}
+	if got := held(); got > MaxSpares || got != 90*let {
+		t.Errorf("%d devices were let through and %d units are held, want at most %d", let, got, MaxSpares)
+	}
+	for i, f := range phones {
+		if errs[i] == nil {
+			continue
+		}
+		if err := take(f); err == nil {
+			let++
+		}
+	}
+	if got := held(); let != 2 || got != 180 {
+		t.Errorf("asked again one after the other: %d devices hold %d units, want 2 with 180", let, got)
+	}
+	c.untilClean()
 }

@@ -31,6 +31,9 @@ const (
 	// fetch is how long before a lot's end, at most, what is left of it goes to
 	// whoever comes.
 	fetch = 30 * time.Minute
+	// missedEvery is how often, at most, a county is planned because somebody was
+	// refused by a Redis that was away: one that flutters is not planned all the time.
+	missedEvery = 5 * time.Second
 	// maxDays is how many days a plan looks ahead.
 	maxDays = 7
 )
@@ -66,16 +69,17 @@ type plan struct {
 }
 
 // Plan draws a county's lines when it is time to: every five minutes, when lots
-// come, change, begin or are about to end, when the day begins, and at once
-// where there are none (a county that was just rebuilt, a worker that has just
-// taken over). It names the needs that the lines reach.
+// come, change, begin or are about to end, when the day begins, when somebody was
+// refused because Redis was away, and at once where there are none (a county that
+// was just rebuilt, a worker that has just taken over) or where units have come
+// from another county or gone to one. It names the needs that the lines reach.
 func (l ledger) Plan(ctx context.Context, county string) (reached []string, planned bool, err error) {
 	s, p, now := l.s, l.s.plans.of(county), l.s.now()
 	lines := s.engine.Lines(county)
 	day := midnight(now)
 	fresh := p.planner == nil || p.dayMs != day
-	if !fresh && lines != nil && now.Before(lines.At().Add(matching.PlanEvery)) && now.UnixMilli() < p.nextMs &&
-		s.catalogue.Changes(county) == p.shelves {
+	if !fresh && lines != nil && !lines.Moved() && now.Before(lines.At().Add(matching.PlanEvery)) && now.UnixMilli() < p.nextMs &&
+		s.catalogue.Changes(county) == p.shelves && (!s.engine.Missed(county) || now.Before(lines.At().Add(missedEvery))) {
 		due, err := s.evenDue(ctx, county, p)
 		if err != nil || !due {
 			return nil, false, err
@@ -104,7 +108,7 @@ func (s *Service) horizon(county string, now time.Time) int {
 	defer s.known.mu.RUnlock()
 	for _, o := range s.known.byID {
 		for _, lot := range o.lots {
-			if lot.Shares[county] > 0 {
+			if _, here := lot.Shares[county]; here {
 				until = max(until, lot.UntilMs)
 			}
 		}
@@ -270,7 +274,7 @@ func (s *Service) draw(ctx context.Context, county string, p *plan) ([]string, b
 	if err != nil {
 		return nil, false, err
 	}
-	waiting, over, err := s.askers(ctx, county)
+	waiting, over, unsaid, err := s.askers(ctx, county)
 	if err != nil {
 		return nil, false, err
 	}
@@ -278,12 +282,22 @@ func (s *Service) draw(ctx context.Context, county string, p *plan) ([]string, b
 	if err != nil {
 		return nil, false, err
 	}
-	if err := s.engine.PublishLines(ctx, county, lines); err != nil {
+	outlook, err := p.planner.Outlook(now, stock, func(household string, c matching.Cap) (int64, error) {
+		used, err := s.engine.CapsUsed(ctx, county, []matching.HouseholdCap{{Household: household, Cap: c}})
+		if err != nil {
+			return 0, err
+		}
+		return c.Limit - used[0], nil
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	if err := s.engine.PublishLines(ctx, county, lines, outlook); err != nil {
 		return nil, false, err
 	}
 	p.shelves, p.nextMs = shelves, p.planner.Next(now)
 	p.even, p.evenShut = p.planner.Even(now), p.planner.Spent(now, stock)
-	return append(over, p.planner.Reached(now, lines, stock, waiting)...), true, nil
+	return slices.Concat(over, p.planner.Reached(now, lines, stock, waiting), unsaid), true, nil
 }
 
 func (s *Service) stockOf(ctx context.Context, county string, lots []string) (map[string]matching.Stock, error) {
@@ -316,24 +330,25 @@ func (s *Service) evenDue(ctx context.Context, county string, p *plan) (bool, er
 // askers are the needs on the county's waiting lists, with their weights as they
 // are now; the lists are told where that has changed. over are needs that are to
 // be tried because they are past, or their people moved away or died: trying
-// ends them.
-func (s *Service) askers(ctx context.Context, county string) (out []matching.Asker, over []string, err error) {
+// ends them. unsaid are needs that were not told what they wait for, because the
+// matcher was away or a part was handed over: trying says it.
+func (s *Service) askers(ctx context.Context, county string) (out []matching.Asker, over, unsaid []string, err error) {
 	categories, err := s.engine.WaitingCategories(ctx, county)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	var raised []matching.Waiter
 	for _, category := range categories {
 		waiters, err := s.engine.Waiting(ctx, county, category, 0, maxWaiting)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		for part := range slices.Chunk(waiters, store.MaxPage) {
-			askers, past, err := s.askersOf(ctx, part)
+			askers, past, told, err := s.askersOf(ctx, part)
 			if err != nil {
-				return nil, nil, err
+				return nil, nil, nil, err
 			}
-			out, over = append(out, askers...), append(over, past...)
+			out, over, unsaid = append(out, askers...), append(over, past...), append(unsaid, told...)
 			now := make(map[string]int64, len(askers))
 			for _, a := range askers {
 				now[a.Need] = a.WeightMilli
@@ -346,25 +361,25 @@ func (s *Service) askers(ctx context.Context, county string) (out []matching.Ask
 		}
 	}
 	if err := s.engine.Reweigh(ctx, county, raised); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return out, over, s.withinCaps(ctx, county, out)
+	return out, over, unsaid, s.withinCaps(ctx, county, out)
 }
 
 // askersOf are the needs of waiters as they stand in the record, without those
 // that are over and those of people who have not agreed to be matched.
-func (s *Service) askersOf(ctx context.Context, waiters []matching.Waiter) (out []matching.Asker, over []string, err error) {
+func (s *Service) askersOf(ctx context.Context, waiters []matching.Waiter) (out []matching.Asker, over, unsaid []string, err error) {
 	ids := make([]string, len(waiters))
 	for i, w := range waiters {
 		ids[i] = w.Need
 	}
 	needs, err := s.needs.GetAll(ctx, ids)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	people, err := s.residentsOf(ctx, needs)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	now := s.now()
 	for _, n := range needs {
@@ -376,11 +391,16 @@ func (s *Service) askersOf(ctx context.Context, waiters []matching.Waiter) (out 
 		if !r.Consent.Allows(residents.ConsentMatching) {
 			continue
 		}
+		if slices.ContainsFunc([]matching.Reason{n.Reason, n.Rest}, func(r matching.Reason) bool {
+			return r.Code == matching.CodeWaitingRebuild || r.Code == matching.CodeWaitingRest
+		}) {
+			unsaid = append(unsaid, n.ID)
+		}
 		left := n.QtyUnits
 		if n.State == residents.NeedPromised || slices.ContainsFunc(n.Changes, func(c residents.Change) bool { return c.To == residents.NeedPromised }) {
 			past, err := s.pastOf(ctx, n.ID)
 			if err != nil {
-				return nil, nil, err
+				return nil, nil, nil, err
 			}
 			v := needView(n, past)
 			left -= v.PromisedUnits + v.GivenUnits
@@ -392,7 +412,7 @@ func (s *Service) askersOf(ctx context.Context, waiters []matching.Waiter) (out 
 			})
 		}
 	}
-	return out, over, nil
+	return out, over, unsaid, nil
 }
 
 // withinCaps cuts what is asked for down to what the categories' caps leave.

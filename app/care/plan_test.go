@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,7 +137,24 @@ func (w *town) comes(rng *rand.Rand, list *[]simulate.Need, minute float64, day 
 }
 
 func (w *town) offers(id, group string, minScore int64, lots ...simulate.Lot) {
-	n := providers.NewOffer{MinScoreMilli: minScore}
+	w.posts(id, providers.NewOffer{MinScoreMilli: minScore}, group, lots...)
+}
+
+// keeps posts an offer that keeps half of each of its lots for a group.
+func (w *town) keeps(id, group string, lots ...simulate.Lot) {
+	w.posts(id, providers.NewOffer{Kept: []providers.Kept{{Group: group, PerMille: 500}}}, "", lots...)
+	lots = w.scenario.Resources[len(w.scenario.Resources)-1].Lots
+	for i := range lots {
+		lots[i].Qty /= 2
+		kept := lots[i]
+		kept.Kept = &simulate.Kept{Group: group}
+		lots = append(lots, kept)
+	}
+	w.scenario.Resources[len(w.scenario.Resources)-1].Lots = lots
+}
+
+func (w *town) posts(id string, n providers.NewOffer, group string, lots ...simulate.Lot) {
+	minScore := n.MinScoreMilli
 	r := simulate.Resource{ID: id, Category: "meal", Regions: []string{"*"}, MinMPI: float64(minScore) / 1000, Lots: lots}
 	if group != "" {
 		n.Groups, r.Groups = []string{group}, []string{group}
@@ -169,8 +187,9 @@ func TestTheServerDecidesAsSimulateDoes(t *testing.T) {
 		w.comes(rng, &w.scenario.History, comeFrom+float64(i)*comeFor/people, 7)
 	}
 	w.at(0)
-	w.offers("all", "", 0, simulate.Lot{Qty: 30, From: 0, Until: 13*60 + 2}, simulate.Lot{Qty: 25, From: 12 * 60, Until: 19*60 + 3})
+	w.offers("all", "", 0, simulate.Lot{Qty: 20, From: 0, Until: 13*60 + 2}, simulate.Lot{Qty: 25, From: 12 * 60, Until: 19*60 + 3})
 	w.offers("disabled", "disabled", 0, simulate.Lot{Qty: 15, From: 9 * 60, Until: 18*60 + 4})
+	w.keeps("kept", "disabled", simulate.Lot{Qty: 16, From: 9 * 60, Until: 16*60 + 6})
 	w.offers("poor", "", 500, simulate.Lot{Qty: 15, From: 10 * 60, Until: 17*60 + 1})
 
 	moments := []float64{} // at which there may be something to plan
@@ -314,7 +333,8 @@ func TestTheLineKeepsAndReleases(t *testing.T) {
 func TestASmallShelfHasNoLine(t *testing.T) {
 	t.Parallel()
 	c := quiet(t)
-	o := c.offer("meal", 5, 0, county)
+	now := c.clock.now()
+	o := c.meals(providers.NewOffer{}, providers.NewLot{QtyUnits: 5, FromMs: now.UnixMilli(), UntilMs: now.Add(12 * time.Hour).UnixMilli()})
 	if o.Pace != matching.PaceDrip || o.ReserveMilli != matching.DefaultReserveMilli {
 		t.Errorf("an offer that says nothing has pace %q and reserve %d", o.Pace, o.ReserveMilli)
 	}
@@ -449,6 +469,70 @@ func TestEvenRelease(t *testing.T) {
 	}
 	if got := served(); got != 2 {
 		t.Errorf("after an hour %d of 4 units are given, want 2", got)
+	}
+}
+
+// What is kept for a group is given to it, and to others only when it opens; who
+// waits for that is told for whom it is kept and until when.
+func TestKeptForAGroup(t *testing.T) {
+	t.Parallel()
+	c := quiet(t)
+	ctx := context.Background()
+	start := c.clock.now()
+	o := c.meals(providers.NewOffer{Kept: []providers.Kept{{Group: "disabled", PerMille: 500}}}, providers.NewLot{
+		QtyUnits: 4, FromMs: start.UnixMilli(), UntilMs: start.Add(10 * time.Hour).UnixMilli(),
+	})
+	comes := func(group string, qty int64) *residents.Need {
+		r := c.neighbour(500, group)
+		n := c.needs(r, qty, 2, 12*time.Hour)
+		c.scan(r)
+		return n
+	}
+	of := func(n *residents.Need) (out []string) {
+		past, err := c.care.pastOf(ctx, n.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range past {
+			out = append(out, fmt.Sprintf("%d of %s: %s", a.QtyUnits, strings.TrimPrefix(a.Share, o.ID), a.Reason.EN))
+		}
+		return out
+	}
+	c.tick(c.care)
+	first, second := comes("elderly", 2), comes("elderly", 1)
+	if got := of(first); len(got) != 1 || !strings.HasPrefix(got[0], "2 of -1@330502") {
+		t.Errorf("the first elder got %v, want the two that are kept for nobody", got)
+	}
+	v := c.view(second)
+	opens := start.Add(10*time.Hour - lastMoment).UnixMilli()
+	if v.Reason.Code != matching.CodeWaitingKept || v.Reason.Facts["kept_group"] != "disabled" || v.Reason.Facts["opens_ms"] != fmt.Sprint(opens) {
+		t.Errorf("the second elder is told %+v", v.Reason)
+	}
+	if got := of(comes("disabled", 1)); len(got) != 1 || !strings.HasPrefix(got[0], "1 of -1k1@330502") || !strings.Contains(got[0], "(kept for: Disabled)") {
+		t.Errorf("somebody for whom it is kept got %v", got)
+	}
+	stock, err := c.care.Stock(ctx, o.ID)
+	if err != nil || len(stock) != 2 || stock[1].Kept != 1 || stock[1].QtyUnits != 2 || stock[1].PromisedUnits != 1 || stock[0].Kept != 0 {
+		t.Errorf("stock %+v, %v", stock, err)
+	}
+	for _, x := range c.care.spareOffers(village, county) {
+		if slices.Contains(x.shares, stock[1].Share) {
+			t.Error("a device may take spares of what is kept for others")
+		}
+	}
+	c.clock.advance(4 * time.Hour)
+	c.tick(c.care)
+	if got := of(second); len(got) != 0 {
+		t.Errorf("before half of its time the elder got %v", got)
+	}
+	c.clock.advance(6*time.Hour - time.Second)
+	c.tick(c.care)
+	if got := of(second); len(got) != 1 || !strings.HasPrefix(got[0], "1 of -1k1@330502") || !strings.Contains(got[0], "now open to all") {
+		t.Errorf("in the last part of its time the elder got %v", got)
+	}
+	report, err := c.care.Verify(ctx, false, nil)
+	if err != nil || report.QtyUnits != 4 || slices.ContainsFunc(report.Faults, func(f Fault) bool { return f.Promise == 1 }) {
+		t.Errorf("verify: %+v, %v", report, err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
 )
@@ -153,16 +154,22 @@ func (s *Service) ServeQueue(ctx context.Context, p accounts.Principal, code str
 	if q.SinceMs > 0 {
 		since = min(since, q.SinceMs)
 	}
-	had := map[string]bool{} // offers given since the queue began
-	for _, a := range scan.Received {
-		if !q.wants(a) || a.HandedOverMs < since {
+	received, err := s.receivedSince(ctx, scan.Resident.ID, since)
+	if err != nil {
+		return nil, err
+	}
+	done := map[string]bool{} // allocations handed over, some since the scan read them
+	had := map[string]bool{}  // offers given since the queue began
+	for _, a := range received {
+		if !q.wants(a) {
 			continue
 		}
 		out.Already = append(out.Already, QueueItem{Allocation: a})
+		done[a.ID] = true
 		had[a.Offer] = had[a.Offer] || q.SinceMs > 0 && a.HandedOverMs >= q.SinceMs
 	}
 	for _, a := range scan.Offered {
-		if !q.wants(a) || had[a.Offer] {
+		if !q.wants(a) || done[a.ID] || had[a.Offer] {
 			continue
 		}
 		if err := s.serve(ctx, p, scan, a, out); err != nil {
@@ -180,6 +187,22 @@ func (s *Service) ServeQueue(ctx context.Context, p accounts.Principal, code str
 		out.Outcome, out.Reason = QueueNothing, s.whyNothing(scan, q)
 	}
 	return out, nil
+}
+
+// receivedSince is what was handed over to a resident from a time on, the last
+// promised first. All they ever received is looked at: what was promised weeks
+// ago may be handed over today.
+func (s *Service) receivedSince(ctx context.Context, resident string, sinceMs int64) ([]AllocationView, error) {
+	var out []AllocationView
+	err := s.allocations.Each(ctx, store.Query{
+		Index: "resident_state", Equal: []any{resident, string(HandedOver)}, Desc: true,
+	}, func(a *Allocation) error {
+		if a.givenMs() >= sinceMs {
+			out = append(out, s.view(a))
+		}
+		return nil
+	})
+	return out, err
 }
 
 // serve hands over one allocation on the strength of the scan. Errors: those

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -165,6 +166,9 @@ func (s *Service) serveAll(ctx context.Context, by string, r *residents.Resident
 		return nil, err
 	}
 	m := &match{s: s, by: by, resident: r, needs: needs, until: s.now().Add(s.hold)}
+	if m.before, err = s.historyOf(ctx, r.ID); err != nil {
+		return nil, err
+	}
 	if err := m.run(ctx); err != nil {
 		return nil, err
 	}
@@ -172,13 +176,7 @@ func (s *Service) serveAll(ctx context.Context, by string, r *residents.Resident
 	if err != nil {
 		return nil, err
 	}
-	received, _, err := s.allocations.Find(ctx, store.Query{
-		Index: "resident_state", Equal: []any{r.ID, string(HandedOver)}, Desc: true, Limit: 20,
-	})
-	if err != nil {
-		return nil, err
-	}
-	offered, err := s.promisedTo(ctx, r.ID)
+	offered, received, err := m.had(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -186,6 +184,63 @@ func (s *Service) serveAll(ctx context.Context, by string, r *residents.Resident
 		AtMs: s.now().UnixMilli(), Resident: view, Needs: m.views(),
 		Offered: s.views(offered), Received: s.views(received),
 	}, nil
+}
+
+// shownReceived is how many received things an answer shows.
+const shownReceived = 20
+
+// history is everything that a resident was promised or received, where that
+// is not much: then one look at the record does for a whole scan.
+type history struct {
+	whole bool
+	all   []*Allocation // newest first
+}
+
+func (s *Service) historyOf(ctx context.Context, resident string) (history, error) {
+	all, next, err := s.allocations.Find(ctx, store.Query{Index: "resident", Equal: []any{resident}, Desc: true, Limit: 24})
+	return history{next == "", all}, err
+}
+
+// of is what a need has had.
+func (h history) of(need string) (past []*Allocation) {
+	for _, a := range slices.Backward(h.all) {
+		if a.Need == need {
+			past = append(past, a)
+		}
+	}
+	return past
+}
+
+// had is what the resident is promised, and received lately, after the match.
+func (m *match) had(ctx context.Context) (offered, received []*Allocation, err error) {
+	s := m.s
+	if !m.before.whole || m.changed || m.lost.Load() {
+		// What is promised is read first: what somebody hands over in between is
+		// then found twice, and not nowhere.
+		if offered, err = s.promisedTo(ctx, m.resident.ID); err != nil {
+			return nil, nil, err
+		}
+		received, _, err = s.allocations.Find(ctx, store.Query{
+			Index: "resident_state", Equal: []any{m.resident.ID, string(HandedOver)}, Desc: true, Limit: shownReceived,
+		})
+		offered = slices.DeleteFunc(offered, func(a *Allocation) bool {
+			return slices.ContainsFunc(received, func(x *Allocation) bool { return x.ID == a.ID })
+		})
+		return offered, received, err
+	}
+	for _, a := range m.before.all {
+		switch {
+		case a.State == Promised:
+			offered = append(offered, a)
+		case a.State == HandedOver && len(received) < shownReceived:
+			received = append(received, a)
+		}
+	}
+	offered = append(offered, m.fresh...)
+	slices.SortFunc(offered, func(a, b *Allocation) int {
+		return cmp.Or(cmp.Compare(a.PromisedMs, b.PromisedMs), cmp.Compare(a.ID, b.ID))
+	})
+	return offered, received, nil
 }
 
 // openNeeds are the needs of a resident that have not ended, oldest first.
@@ -243,6 +298,13 @@ type match struct {
 	resident *residents.Resident
 	needs    []*residents.Need
 	until    time.Time // an unaccepted promise stands until then
+	before   history   // of the resident; not whole where it was not read
+
+	// changed: more has become of the resident's allocations than fresh says;
+	// lost: a need had ended, or asks for less, and what was promised to it went
+	// back.
+	changed bool
+	lost    atomic.Bool
 
 	past   map[string][]*Allocation   // per need, all its allocations
 	notFor map[string][]NotServed     // per need
@@ -260,7 +322,7 @@ func (m *match) run(ctx context.Context) error {
 	m.past, m.notFor = map[string][]*Allocation{}, map[string][]NotServed{}
 	m.short, m.place, m.unlist = map[string]matching.Reason{}, map[string]int64{}, map[string]bool{}
 	for try := 0; try < 4; try++ {
-		again, err := m.once(ctx)
+		again, err := m.once(ctx, try == 0)
 		if errors.Is(err, matching.ErrNotReady) {
 			for _, n := range m.needs {
 				if m.wanted(n) > 0 {
@@ -294,8 +356,14 @@ func (m *match) wanted(n *residents.Need) int64 {
 	return max(left, 0)
 }
 
-func (m *match) once(ctx context.Context) (again bool, err error) {
+// once goes through it once; at first by what was read of the resident before.
+func (m *match) once(ctx context.Context, first bool) (again bool, err error) {
+	m.changed = m.changed || !first
 	for _, n := range m.needs {
+		if first && m.before.whole {
+			m.past[n.ID] = m.before.of(n.ID)
+			continue
+		}
 		var past []*Allocation
 		if err := m.s.allocations.Each(ctx, store.Query{Index: "need", Equal: []any{n.ID}}, func(a *Allocation) error {
 			past = append(past, a)
@@ -318,18 +386,16 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 		if !ok {
 			return false, fmt.Errorf("need %s: no category %q", n.ID, n.Category)
 		}
-		candidates, misses := m.s.catalogue.Candidates(m.resident.County, n.Category, person, now)
-		if !m.resident.Consent.Allows(residents.ConsentMatching) {
-			candidates, misses = nil, nil
-		}
-		m.notFor[n.ID] = m.s.describe(misses)
 		weight := weightNow(n, m.resident.ScoreMilli, now)
-		open, _ := lines.Open(candidates, weight)
-		stands[n.ID] = standing{weight, lines, candidates}
-		request.Asks = append(request.Asks, matching.Ask{
+		ask := matching.Ask{
 			Need: n.ID, Category: n.Category, Base: nextOrdinal(m.past[n.ID]), QtyUnits: wanted,
-			WeightMilli: weight, Cap: categoryCap(n.Category, now), Candidates: open,
-		})
+			WeightMilli: weight, Cap: categoryCap(n.Category, now),
+		}
+		if m.resident.Consent.Allows(residents.ConsentMatching) {
+			ask.Choice = m.s.catalogue.Choice(m.resident.County, n.Category, person, now, lines, weight)
+		}
+		stands[n.ID] = standing{weight, lines}
+		request.Asks = append(request.Asks, ask)
 	}
 	if len(request.Asks) == 0 {
 		return false, nil
@@ -358,8 +424,9 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 			proposals = append(proposals, &proposal{hold: h, alloc: a})
 		}
 		m.place[n.ID] = o.Position
+		delete(m.notFor, n.ID)
 		if o.ShortUnits > 0 {
-			why, err := m.why(ctx, n, o, stands[n.ID])
+			why, err := m.why(ctx, n, o, person, stands[n.ID])
 			if err != nil {
 				return false, err
 			}
@@ -371,7 +438,7 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 	if err := m.s.committer.submit(ctx, proposals); err != nil {
 		return false, err
 	}
-	var promised, refused []matching.Hold
+	var refused []matching.Hold
 	contradicted := false
 	for _, p := range proposals {
 		if p.stored == nil {
@@ -382,22 +449,16 @@ func (m *match) once(ctx context.Context) (again bool, err error) {
 			continue
 		}
 		m.told = append(m.told, p.stored)
-		promised = append(promised, p.stored.hold())
 		m.past[p.hold.Need] = append(m.past[p.hold.Need], p.stored)
 		if p.fresh {
 			m.fresh = append(m.fresh, p.stored)
+		} else {
+			m.changed = true // somebody else was faster
 		}
 	}
-	// From here on the record has decided; a fault of Redis delays the
-	// matcher's knowledge, it does not change the answer, and neither does a
-	// caller who leaves.
+	// The record has decided; a caller who leaves changes nothing.
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateness)
 	defer cancel()
-	if len(promised) > 0 {
-		if err := m.s.engine.Promise(late, m.resident.County, promised); err != nil {
-			m.s.log.Warn("tell the matcher of promises", "county", m.resident.County, "count", len(promised), "error", err)
-		}
-	}
 	if contradicted {
 		// The refused holds stay until the rebuild forgets them, so that they
 		// keep others from claiming what the matcher forgot. The rebuild tries
@@ -434,7 +495,6 @@ func nextOrdinal(past []*Allocation) int {
 type standing struct {
 	weightMilli int64
 	lines       *matching.Lines
-	candidates  []matching.Candidate
 }
 
 // allocation is what a hold becomes when the record accepts it.
@@ -444,7 +504,7 @@ func (m *match) allocation(n *residents.Need, h matching.Hold, at standing) (_ *
 		return nil, false
 	}
 	now := m.s.now().UnixMilli()
-	until := o.until(h.Lot)
+	until := o.lot(h.Lot).UntilMs
 	return &Allocation{
 		Meta: store.Meta{ID: h.ID}, Need: n.ID, Resident: n.Resident, Household: m.resident.Household,
 		County: m.resident.County, Division: m.resident.Division, Category: n.Category,
@@ -469,6 +529,9 @@ func (m *match) given(n *residents.Need, o openOffer, h matching.Hold, at standi
 		// A reason of our own: what does not read as a number is no line.
 		g.WasMilli, _ = strconv.ParseInt(n.Reason.Facts["line_milli"], 10, 64)
 	}
+	if lot := o.lot(h.Lot); o.KeptFor(lot) != nil {
+		g.Kept, g.Opened = m.s.keptText(*o.KeptFor(lot)), !m.s.keptOf(o.Offer, lot).For(m.s.person(m.resident))
+	}
 	return m.noted(matching.ReasonGiven(g), at, 0)
 }
 
@@ -486,6 +549,34 @@ func (m *match) noted(r matching.Reason, at standing, position int64) matching.R
 	return r
 }
 
+// keptFor is the reason of somebody for whom there is nothing but what is kept for
+// others: what opens first. ok is false where nothing of that is left either.
+func (m *match) keptFor(ctx context.Context, n *residents.Need, kept []matching.Candidate) (r matching.Reason, ok bool, err error) {
+	if len(kept) == 0 {
+		return r, false, nil
+	}
+	lots := make([]string, len(kept))
+	for i, c := range kept {
+		lots[i] = c.Lot
+	}
+	stock, err := m.s.engine.Stock(ctx, m.resident.County, lots)
+	if err != nil {
+		return r, false, err
+	}
+	var opens int64
+	for i, st := range stock {
+		o, known := m.s.offer(kept[i].Offer)
+		if !known || st.FreeUnits < 1 {
+			continue
+		}
+		lot := o.lot(st.ID)
+		if k := m.s.keptOf(o.Offer, lot); !ok || k.OpensMs < opens {
+			r, ok, opens = matching.ReasonWaitingKept(categoryText(n.Category), m.s.keptText(*o.KeptFor(lot)), k), true, k.OpensMs
+		}
+	}
+	return r, ok, nil
+}
+
 func categoryText(id string) matching.Text {
 	c, _ := providers.CategoryByID(id)
 	return matching.Text{ZH: c.ZH, EN: c.EN}
@@ -493,9 +584,9 @@ func categoryText(id string) matching.Text {
 
 // above is the lowest line above a need behind which there still is something;
 // 0 where there is none.
-func (m *match) above(ctx context.Context, at standing) (lowest int64, err error) {
+func (m *match) above(ctx context.Context, candidates []matching.Candidate, at standing) (lowest int64, err error) {
 	var lots []string
-	for _, c := range at.candidates {
+	for _, c := range candidates {
 		if at.lines.Of(c.Lot) > at.weightMilli {
 			lots = append(lots, c.Lot)
 		}
@@ -515,18 +606,41 @@ func (m *match) above(ctx context.Context, at standing) (lowest int64, err error
 	return lowest, nil
 }
 
-// why puts the engine's word for a shortage into a reason.
-func (m *match) why(ctx context.Context, n *residents.Need, o matching.Outcome, at standing) (matching.Reason, error) {
-	if o.Why != matching.ShortCap && m.resident.Consent.Allows(residents.ConsentMatching) {
-		switch line, err := m.above(ctx, at); {
+// why puts the engine's word for a shortage into a reason, and says which
+// offers are not for the person.
+func (m *match) why(ctx context.Context, n *residents.Need, o matching.Outcome, person matching.Person, at standing) (matching.Reason, error) {
+	if !m.resident.Consent.Allows(residents.ConsentMatching) {
+		return m.shortage(n, o), nil
+	}
+	all, misses := m.s.catalogue.Candidates(m.resident.County, n.Category, person, m.s.now())
+	var candidates, kept []matching.Candidate // kept: for others
+	for _, c := range all {
+		switch opened := at.lines.Opened(c.Lot); {
+		case !c.Kept:
+		case opened:
+			misses = slices.DeleteFunc(misses, func(x matching.Miss) bool { return x.Offer == c.Offer })
+		default:
+			kept = append(kept, c)
+			continue
+		}
+		candidates = append(candidates, c)
+	}
+	m.notFor[n.ID] = m.s.describe(misses)
+	if o.Why != matching.ShortCap {
+		switch line, err := m.above(ctx, candidates, at); {
 		case err != nil:
 			return matching.Reason{}, err
 		case line == matching.Shut:
 			return matching.ReasonWaitingEven(categoryText(n.Category)), nil
 		case line > 0:
 			return matching.ReasonWaitingLine(categoryText(n.Category), at.weightMilli, line, o.Position), nil
-		case len(at.candidates) > 0 && o.Why == matching.ShortNone: // what is above is given out as well
+		case len(candidates) > 0 && o.Why == matching.ShortNone: // what is above is given out as well
 			o.Why = matching.ShortStock
+		}
+		if o.Why == matching.ShortNone || o.Why == matching.ShortStock {
+			if r, ok, err := m.keptFor(ctx, n, kept); err != nil || ok {
+				return r, err
+			}
 		}
 	}
 	return m.shortage(n, o), nil
@@ -558,8 +672,12 @@ func (m *match) finish(ctx context.Context) error {
 	for _, n := range m.needs {
 		g.Go(func() error {
 			seen := n.V
-			if err := m.s.advance(gctx, n, m.past[n.ID], m.by, m.short[n.ID]); err != nil {
+			ended, err := m.s.advance(gctx, n, m.past[n.ID], m.by, m.short[n.ID])
+			if err != nil {
 				return err
+			}
+			if ended {
+				m.lost.Store(true)
 			}
 			if err := m.fit(gctx, n, seen); err != nil {
 				return err
@@ -600,6 +718,7 @@ func (m *match) fit(ctx context.Context, n *residents.Need, seen int64) error {
 	if v := needView(n, m.past[n.ID]); !n.State.Live() || v.PromisedUnits+v.GivenUnits <= n.QtyUnits {
 		return nil
 	}
+	m.lost.Store(true)
 	return m.s.trim(ctx, n, m.by, matching.ReasonReduced())
 }
 
@@ -700,7 +819,7 @@ func (s *Service) view(a *Allocation) AllocationView {
 		PINRequired: a.State == Promised && s.wantsProof(a) && !s.pictured(a), Photo: s.kept(a),
 	}
 	if a.State == HandedOver {
-		v.HandedOverMs, v.Proof, v.Carer = cmp.Or(a.GivenMs, a.EndedMs), a.Proof, a.Carer
+		v.HandedOverMs, v.Proof, v.Carer = a.givenMs(), a.Proof, a.Carer
 	}
 	if reason := a.leased(); reason.Code != "" {
 		v.Leased = &reason

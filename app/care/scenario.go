@@ -277,6 +277,17 @@ func (p *past) served(o *providers.Offer) []string {
 	return out
 }
 
+// within are the places of the scenario that lie in a division; none where that
+// is empty.
+func (p *past) within(division string) (out []string) {
+	for _, place := range p.divisions {
+		if division != "" && regions.Within(place, division) {
+			out = append(out, p.places(place))
+		}
+	}
+	return out
+}
+
 func (p *past) lots(ctx context.Context, o *providers.Offer) ([]simulate.Lot, error) {
 	var out []simulate.Lot
 	for _, l := range o.Lots {
@@ -285,7 +296,10 @@ func (p *past) lots(ctx context.Context, o *providers.Offer) ([]simulate.Lot, er
 			until = min(until, o.WithdrawnMs)
 		}
 		from := max(l.FromMs, o.CreatedMs)
-		units := l.Shares[p.county]
+		units, err := p.lotUnits(ctx, l)
+		if err != nil {
+			return nil, err
+		}
 		if units == 0 || until <= store.Millis(p.start) || from >= store.Millis(p.end) || from >= until {
 			continue
 		}
@@ -302,9 +316,32 @@ func (p *past) lots(ctx context.Context, o *providers.Offer) ([]simulate.Lot, er
 			Qty: units, From: max(0, minute(l.FromMs, p.start)), Until: minute(until, p.start), Announced: max(0, minute(o.CreatedMs, p.start)),
 		}
 		x.Until = max(x.Until, x.From)
+		if k := o.KeptFor(l); k != nil {
+			x.Kept = &simulate.Kept{Group: k.Group, Regions: p.within(k.Division)}
+			if k.Division != "" && len(x.Kept.Regions) == 0 { // nobody of the scenario lives there
+				x.Kept.Regions = []string{p.region(k.Division)}
+			}
+		}
 		out = append(out, x)
 	}
 	return out, nil
+}
+
+// lotUnits are the county's of a lot, with those that came from other counties and
+// without those that went to them.
+func (p *past) lotUnits(ctx context.Context, l providers.OfferLot) (int64, error) {
+	split, here := l.Shares[p.county]
+	if !here {
+		return 0, nil
+	}
+	sh, err := p.service.shares.Get(ctx, providers.ShareID(l.ID, p.county))
+	if errors.Is(err, store.ErrNotFound) { // it was never written
+		return split, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return sh.QtyUnits, nil
 }
 
 // gone is how many units of a share were given before the period, or promised

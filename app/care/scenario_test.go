@@ -21,10 +21,16 @@ import (
 // lasting posts an offer that can be used for three days.
 func (c *city) lasting(category string, qty, minScore int64, divisions ...string) *providers.Offer {
 	c.t.Helper()
+	return c.keeping(nil, category, qty, minScore, divisions...)
+}
+
+// keeping posts such an offer that keeps some of it.
+func (c *city) keeping(kept []providers.Kept, category string, qty, minScore int64, divisions ...string) *providers.Offer {
+	c.t.Helper()
 	org, now := c.organisation(), c.clock.now()
 	o, err := c.care.PostOffer(context.Background(), accounts.Principal{Account: "giver", Role: accounts.Provider, Organisation: org.ID}, org.ID,
 		providers.NewOffer{
-			TitleZH: "测试资源", TitleEN: "Test offer", Category: category, Divisions: divisions, MinScoreMilli: minScore,
+			TitleZH: "测试资源", TitleEN: "Test offer", Category: category, Divisions: divisions, MinScoreMilli: minScore, Kept: kept,
 			Handover: providers.Handover{How: providers.Pickup, Place: "社区食堂"},
 			Lots:     []providers.NewLot{{QtyUnits: qty, FromMs: now.UnixMilli(), UntilMs: now.Add(72 * time.Hour).UnixMilli()}},
 		})
@@ -58,7 +64,7 @@ func TestScenarioOfTheLastDays(t *testing.T) {
 	rich := c.person(village, "")
 	changed := c.need(rich, "cash", 50_000, 1)
 	c.resident(other, "meal", 1, 1)
-	grants := c.lasting("cash", 500_000, 400, county)
+	grants := c.keeping([]providers.Kept{{Group: "elderly", Division: village, PerMille: 300}, {Division: empty, PerMille: 100}}, "cash", 500_000, 400, county)
 	c.lasting("meal", 9, 0, other)
 	c.clock.advance(90 * time.Minute)
 	if _, err := c.care.WithdrawNeed(ctx, c.worker, changed.ID, ""); err != nil {
@@ -109,7 +115,11 @@ func TestScenarioOfTheLastDays(t *testing.T) {
 	if diff := cmp.Diff([]simulate.Lot{{Qty: 37, From: 0, Until: 600 + 48*60, Announced: 0}}, stock["meal"].Lots); diff != "" {
 		t.Errorf("the meals that were left in the morning:\n%s", diff)
 	}
-	if diff := cmp.Diff([]simulate.Lot{{Qty: 10, From: 600, Until: 600 + 72*60, Announced: 600}}, stock["cash"].Lots); diff != "" || stock["cash"].MinMPI != 0.4 {
+	if diff := cmp.Diff([]simulate.Lot{
+		{Qty: 6, From: 600, Until: 600 + 72*60, Announced: 600},
+		{Qty: 3, From: 600, Until: 600 + 72*60, Announced: 600, Kept: &simulate.Kept{Group: "elderly", Regions: []string{"r00001"}}},
+		{Qty: 1, From: 600, Until: 600 + 72*60, Announced: 600, Kept: &simulate.Kept{Regions: []string{"r00002"}}},
+	}, stock["cash"].Lots); diff != "" || stock["cash"].MinMPI != 0.4 {
 		t.Errorf("the grants, for a score of %v and more:\n%s", stock["cash"].MinMPI, diff)
 	}
 

@@ -339,7 +339,7 @@ func (s *Service) changeNeed(ctx context.Context, n *residents.Need, by string, 
 	}
 	from, hadRest := n.State, n.Rest.Code
 	now := s.now()
-	changed, err := s.residents.ChangeNeed(ctx, n.ID, by, at, now)
+	changed, err := s.residents.ChangeNeedFrom(ctx, n, by, at, now)
 	if err != nil {
 		return err
 	}
@@ -368,8 +368,9 @@ func (s *Service) changeNeed(ctx context.Context, n *residents.Need, by string, 
 	return nil
 }
 
-// advance brings a need in line with its allocations after a match.
-func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Allocation, by string, short matching.Reason) error {
+// advance brings a need in line with its allocations after a match. ended says
+// that somebody has ended the need meanwhile.
+func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Allocation, by string, short matching.Reason) (ended bool, err error) {
 	var promised, given int64
 	var why matching.Reason
 	for _, a := range past {
@@ -390,30 +391,30 @@ func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Alloca
 	case short.Code != "":
 		to.State, to.Reason = residents.NeedWaiting, short
 	default:
-		return nil
+		return false, nil
 	}
-	err := s.changeNeed(ctx, n, by, to)
+	err = s.changeNeed(ctx, n, by, to)
 	if !errors.Is(err, residents.ErrTransition) {
-		return err
+		return false, err
 	}
 	// Somebody ended the need while it was matched: what was promised to it
 	// goes back to those who wait.
 	current, err := s.needs.Get(ctx, n.ID)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if *n = *current; n.State.Live() {
-		return nil
+		return false, nil
 	}
 	for _, a := range past {
 		if a.State != Promised {
 			continue
 		}
 		if _, err := s.end(ctx, a.ID, ending{by: by, to: Withdrawn, reason: matching.ReasonWithdrawn("")}); err != nil && !settledElsewhere(err) {
-			return err
+			return true, err
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // settledElsewhere says that an allocation has ended already, or that a device

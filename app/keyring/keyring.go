@@ -106,6 +106,7 @@ type Ring struct {
 	cfg     Config
 	stored  store.Collection[stored, *stored]
 	current atomic.Pointer[snapshot]
+	seen    seen
 
 	refreshing sync.Mutex
 	lookedMs   int64 // when an unknown key made it look, under refreshing
@@ -300,7 +301,7 @@ func (r *Ring) Faults() []string { return r.current.Load().faults }
 //
 // Errors: those of [qrcode.Keys.Verify].
 func (r *Ring) Verify(ctx context.Context, t qrcode.Token, at time.Time) error {
-	err := r.Keys().Verify(t, at)
+	err := r.seen.verify(r.Keys(), t, at)
 	if !errors.Is(err, qrcode.ErrKey) {
 		return err
 	}
@@ -310,7 +311,7 @@ func (r *Ring) Verify(ctx context.Context, t qrcode.Token, at time.Time) error {
 	} else if !looked {
 		return err
 	}
-	return r.Keys().Verify(t, at)
+	return r.seen.verify(r.Keys(), t, at)
 }
 
 func (r *Ring) lookAgain(ctx context.Context) (looked bool, err error) {

@@ -335,6 +335,36 @@ func TestUnknownKeyIsLookedForOnceASecond(t *testing.T) {
 	}
 }
 
+// That a code was read before says nothing of one that differs from it in a bit,
+// and nothing of itself once its day or its key is over.
+func TestCodeReadBefore(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	r := o.ring()
+	token := o.card(r)
+	for range 2 {
+		o.stands(r, "a good code", token, nil)
+	}
+	for i := range 8 * len(token.Signature) {
+		other := token
+		other.Signature[i/8] ^= 1 << (i % 8)
+		o.stands(r, "another signature", other, qrcode.ErrSignature)
+	}
+	other := token
+	other.Code[9] ^= 1
+	o.stands(r, "another code", other, qrcode.ErrSignature)
+	other = token
+	other.Stamp++
+	o.stands(r, "another minute", other, qrcode.ErrSignature)
+	before := o.ms.Load()
+	o.add(keyring.CardDays * day)
+	o.stands(r, "a card past its date", token, qrcode.ErrExpired)
+	o.ms.Store(before)
+	_, err := r.Revoke(t.Context(), token.Key)
+	must(t, err)
+	o.stands(r, "a code of a revoked key", token, qrcode.ErrKey)
+}
+
 func TestRetireRefuses(t *testing.T) {
 	t.Parallel()
 	retireRefuses(t, newOffice(t))

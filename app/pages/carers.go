@@ -23,6 +23,7 @@ type Carer struct {
 	ID, Name, Phone, CardNo string
 	Relation                string // below "relation."
 	UntilMs                 int64
+	FreshPIN                string // made just now, shown this once
 }
 
 // CardNoSpaced is the card number in groups of four.

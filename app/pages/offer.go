@@ -19,7 +19,9 @@ type Offer struct {
 	CreatedMs                       int64
 	Money                           bool
 	Live                            bool // stock is asked for again and again
+	Kept                            []Kept
 	Stock                           []Share
+	Moves                           []Move // between counties, newest first
 	MayWithdraw                     bool
 }
 
@@ -31,13 +33,69 @@ func (Offer) Times(milli int64) string { return strconv.FormatFloat(float64(mill
 // Yuan writes fen as yuan.
 func (Offer) Yuan(fen int64) string { return Yuan(fen) }
 
+// Kept is a part of the offer that is kept for some, in all lots and counties.
+type Kept struct {
+	Number     int
+	Group      Text   // empty: any
+	Place      string // empty: anywhere
+	PerMille   int64
+	Qty, Given int64 // given: promised and handed over
+	Money      bool
+}
+
+// KeptPart is the part with a number from 1; nil for 0.
+func (o Offer) KeptPart(number int64) *Kept {
+	if number < 1 || number > int64(len(o.Kept)) {
+		return nil
+	}
+	return &o.Kept[number-1]
+}
+
+// KeptFor names those for whom a part is kept.
+func (o Offer) KeptFor(k Kept) string {
+	switch group := o.Say(k.Group); {
+	case k.Place == "":
+		return group
+	case group == "":
+		return k.Place
+	default:
+		return o.T("offer.kept_both", k.Place, group)
+	}
+}
+
+// Percent writes the part of each lot, such as 30 or 12.5.
+func (k Kept) Percent() string { return strconv.FormatFloat(float64(k.PerMille)/10, 'f', -1, 64) }
+
+// Of is how many units the part has.
+func (k Kept) Of() string { return k.say(k.Qty) }
+
+// Out is how many of them are given.
+func (k Kept) Out() string { return k.say(k.Given) }
+
+func (k Kept) say(n int64) string {
+	if k.Money {
+		return Yuan(n)
+	}
+	return Number(n)
+}
+
 // Share is one county's share of a lot.
 type Share struct {
 	ID, Place                                   string
+	Kept                                        *Kept // nil: for everybody whom the offer serves
 	FromMs, UntilMs                             int64
 	Closed                                      string // "", over, withdrawn
 	Qty, Free, Held, Promised, HandedOver, Gone int64
 	Money                                       bool
+}
+
+// Move is units that went from one county to another.
+type Move struct {
+	From, To string
+	Amount   Amount
+	Waited   bool // somebody waited there
+	AtMs     int64
+	Arrived  bool
 }
 
 // Bar is a stretch of the bar, of a width of 100.

@@ -7,6 +7,7 @@ type OfferNew struct {
 	Categories    []Choice
 	Groups        []Choice
 	Counties      []CountyTowns
+	KeptMore      bool // more rows for what is kept were asked for
 }
 
 // CountyTowns is a county with its towns.
@@ -35,6 +36,23 @@ func (o OfferNew) AnyChosen(c CountyTowns) bool {
 func (o OfferNew) LotRows() []int {
 	n := max(3, len(o.Values["lot_qty"]))
 	rows := make([]int, n)
+	for i := range rows {
+		rows[i] = i
+	}
+	return rows
+}
+
+// maxKept is how many parts an offer may keep.
+const maxKept = 20
+
+// KeptRows are the rows for what is kept: those filled in, at least two, and two
+// more where they were asked for.
+func (o OfferNew) KeptRows() []int {
+	n := max(2, len(o.Values["kept_percent"]))
+	if o.KeptMore {
+		n += 2
+	}
+	rows := make([]int, min(n, maxKept))
 	for i := range rows {
 		rows[i] = i
 	}

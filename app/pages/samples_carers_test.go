@@ -2,7 +2,7 @@ package pages
 
 // keptSample is a code with two who may show it, and its history.
 func keptSample(p Page, base string) CodeKept {
-	return CodeKept{
+	k := CodeKept{
 		Form: sampleForm(p, nil), Base: base, Own: base == "/me", Active: true,
 		Relations: []string{"spouse", "child", "other"}, First: "2025-11-25", Last: "2026-11-25", Key: "key-of-the-form",
 		Carers: []Carer{
@@ -12,11 +12,16 @@ func keptSample(p Page, base string) CodeKept {
 		History: []HistoryLine{
 			{AtMs: sampleNow - sampleDay, Kind: "carer_added", Who: "陈立群", CardNo: "905512340087", Carer: "王芳", Relation: "child", UntilMs: sampleNow + 90*sampleDay},
 			{AtMs: sampleNow - 2*sampleDay, Kind: "carer_expired", CardNo: "550012347719", Carer: "李国庆", Relation: "neighbour", UntilMs: sampleNow - 2*sampleDay},
+			{AtMs: sampleNow - 2*sampleDay, Kind: "carer_pin_reset", Who: "陈立群", CardNo: "905512340087", Carer: "王芳", Relation: "child", UntilMs: sampleNow + 90*sampleDay},
 			{AtMs: sampleNow - 3*sampleDay, Kind: "pin_set", Who: "陈立群"},
 			{AtMs: sampleNow - 9*sampleDay, Kind: "code_issued", Who: "陈立群", CardNo: "734118205569"},
 			{AtMs: sampleNow - 9*sampleDay, Kind: "code_revoked", Who: "陈立群", Why: "stolen", CardNo: "203377419068"},
 		},
 	}
+	if !k.Own { // a caseworker has just made it
+		k.Carers[1].FreshPIN = "402913"
+	}
+	return k
 }
 
 // revokedSample is a code that was revoked, and a form for a carer gone wrong.

@@ -109,10 +109,11 @@ func samples(s *Site, lang string) []sample {
 	pin := sampleForm(samplePage(s, lang, "resident", "/me"), nil)
 	pin.Failure, pin.Errors["old_pin"] = pin.T("form.check"), pin.T("me.pin_wrong")
 	offerNew := OfferNew{Form: sampleForm(giver("/offers/new"), map[string][]string{
-		"title_zh": {"社区食堂午餐"}, "lot_qty": {"200"}, "lot_from": {"2025-11-25T10:30"}, "lot_until": {"2025-11-25T09:30"}, "divisions": {"330502001000"}, "cap_period": {"day"}, "pace": {"drip"}, "reserve": {"2"}}),
+		"title_zh": {"社区食堂午餐"}, "lot_qty": {"200"}, "lot_from": {"2025-11-25T10:30"}, "lot_until": {"2025-11-25T09:30"}, "divisions": {"330502001000"}, "cap_period": {"day"}, "pace": {"drip"}, "reserve": {"2"}, "kept_group": {"elderly", "", ""}, "kept_division": {"", "330502001000", ""}, "kept_percent": {"30", "80", ""}}),
 		Categories: categories, Groups: groups, Counties: []CountyTowns{
 			{"330502000000", "吴兴区", []Town{{"330502001000", "月河街道"}, {"330502002000", "朝阳街道"}, {"330502003000", "爱山街道"}}},
 			{"330503000000", "南浔区", []Town{{"330503100000", "南浔镇"}}}}}
+	offerNew.Errors["kept[1]"] = Page{Lang: lang}.Say(Text{"各份保留加起来不得超过全部，请减少。", "All that is kept is more than the whole: keep less."})
 	offerNew.Failure, offerNew.Errors["lots[0]"] = offerNew.T("form.check"), Page{Lang: lang}.Say(Text{"结束时间要晚于开始时间。", "It must end after it begins."})
 	counties := []ChoiceGroup{{"吴兴区", []Choice{{Value: "330502000000", Text: Text{"不清楚哪个乡镇、街道", "Town not known"}}, {Value: "330502001000", Text: Text{"月河街道", ""}}, {Value: "330502002000", Text: Text{"朝阳街道", ""}}}}, {"南浔区", []Choice{{Value: "330503000000", Text: Text{"不清楚哪个乡镇、街道", "Town not known"}}}}}
 	kinds, times := []string{"food", "illness", "alone", "child", "housing", "other"}, []string{"today", "days", "longer"}
@@ -170,9 +171,14 @@ func samples(s *Site, lang string) []sample {
 		{"offer_new", offerNew},
 		{"offer", Offer{Page: giver("/offers/f1"), ID: "f1", Kind: "charity", Status: "open", Provider: "湖州市慈善总会", How: "pickup", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Category: Text{"助餐", "Meals"},
 			Place: Text{"月河街道敬老食堂", "Yuehe canteen"}, Note: "每天 10:30 到 12:30", ValueFen: 1250, Places: []string{"吴兴区", "南浔区 · 南浔镇"}, Groups: []Text{{"老年人", "Elderly"}}, MinScoreMilli: 400,
-			Cap: Amount{Units: 1, Unit: portion}, CapPeriod: "day", Pace: "drip", ReserveMilli: 1400, CreatedMs: sampleNow - sampleDay, Live: true, MayWithdraw: true, Stock: []Share{
+			Cap: Amount{Units: 1, Unit: portion}, CapPeriod: "day", Pace: "drip", ReserveMilli: 1400, CreatedMs: sampleNow - sampleDay, Live: true, MayWithdraw: true, Kept: []Kept{
+				{Number: 1, Group: Text{"老年人", "Elderly"}, PerMille: 300, Qty: 36, Given: 12}, {Number: 2, Group: Text{"残疾人", "Disabled"}, Place: "南浔区 · 南浔镇", PerMille: 125, Qty: 10, Given: 10}}, Stock: []Share{
+				{ID: "f1-1k1@330502", Place: "吴兴区", Kept: &Kept{Group: Text{"老年人", "Elderly"}}, FromMs: sampleNow, UntilMs: sampleNow + 2*sampleHour, Qty: 36, Free: 24, Promised: 2, HandedOver: 10},
 				{ID: "f1-1@330502", Place: "吴兴区", FromMs: sampleNow, UntilMs: sampleNow + 2*sampleHour, Qty: 120, Free: 41, Held: 3, Promised: 28, HandedOver: 46, Gone: 2},
-				{ID: "f1-1@330503", Place: "南浔区", FromMs: sampleNow - sampleDay, UntilMs: sampleNow - sampleHour, Qty: 80, HandedOver: 71, Gone: 9, Closed: "over"}}}},
+				{ID: "f1-1@330503", Place: "南浔区", FromMs: sampleNow - sampleDay, UntilMs: sampleNow - sampleHour, Qty: 80, HandedOver: 71, Gone: 9, Closed: "over"}}, Moves: []Move{
+				{From: "南浔区", To: "吴兴区", Amount: Amount{Units: 6, Unit: portion}, AtMs: sampleNow},
+				{From: "南浔区", To: "吴兴区", Amount: Amount{Units: 12, Unit: portion}, Waited: true, AtMs: sampleNow - sampleHour, Arrived: true},
+				{From: "吴兴区", To: "南浔区", Amount: Amount{Units: 3, Unit: portion}, AtMs: sampleNow - 2*sampleHour, Arrived: true}}}},
 		{"organisations", organisations},
 		{"organisations_empty", Organisations{Form: sampleForm(admin("/organisations"), nil), Status: "pending"}},
 		{"devices", Devices{Form: sampleForm(admin("/devices"), nil), Others: true, Rows: []DeviceRow{

@@ -11,19 +11,10 @@ import (
 // Source: CIPA DC-008 (Exif 2.32), 4.6.4, tag 0x0112.
 func orientation(file []byte) int {
 	const upright = 1
-	if len(file) < 4 || file[0] != 0xff || file[1] != 0xd8 {
-		return upright
-	}
-	for at := 2; at+4 <= len(file) && file[at] == 0xff; {
-		marker, size := file[at+1], int(binary.BigEndian.Uint16(file[at+2:]))
-		end := at + 2 + size
-		if marker == 0xda || size < 2 || end > len(file) { // the picture itself begins
-			return upright
-		}
-		if body := file[at+4 : end]; marker == 0xe1 && len(body) > 6 && string(body[:6]) == "Exif\x00\x00" {
+	for marker, body := range segments(file) {
+		if marker == 0xe1 && len(body) > 6 && string(body[:6]) == "Exif\x00\x00" {
 			return fromTIFF(body[6:])
 		}
-		at = end
 	}
 	return upright
 }

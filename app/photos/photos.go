@@ -29,15 +29,17 @@ var (
 // Limits bound what a picture may cost.
 type Limits struct {
 	Bytes  int64 // of the file
-	Pixels int64 // width × height by the file's header; with 16 bits a colour they count twice
+	Pixels int64 // width × height by the file's header; see [Decode] for which count more
 }
 
-// Usual are the limits of a phone's photo: 10 MiB, 40 megapixels. Decoded, the
-// largest take some 500 MB for a moment; callers bound how many at once.
-func Usual() Limits { return Limits{Bytes: 10 << 20, Pixels: 40_000_000} }
+// Usual are the limits of a phone's photo: 10 MiB, 25 megapixels. Decoded, the
+// largest take some 100 MB for a moment; callers bound how many at once.
+func Usual() Limits { return Limits{Bytes: 10 << 20, Pixels: 25_000_000} }
 
 // quality is of the JPEG that is kept: text on a parcel stays readable.
 const quality = 82
+
+const magicJPEG = "\xff\xd8\xff"
 
 type format struct {
 	magic  func(head []byte) bool
@@ -52,7 +54,7 @@ func formats() []format {
 		return func(head []byte) bool { return bytes.HasPrefix(head, []byte(magic)) }
 	}
 	return []format{
-		{begins("\xff\xd8\xff"), jpeg.DecodeConfig, jpeg.Decode},
+		{begins(magicJPEG), jpeg.DecodeConfig, jpeg.Decode},
 		{begins("\x89PNG\r\n\x1a\n"), png.DecodeConfig, png.Decode},
 		{func(h []byte) bool { return len(h) >= 12 && string(h[:4]) == "RIFF" && string(h[8:12]) == "WEBP" }, webp.DecodeConfig, webp.Decode},
 	}
@@ -63,6 +65,9 @@ func formats() []format {
 //
 // When ctx ends, so does the reading: a small file can ask a decoder to go
 // over the same pixels a million times.
+//
+// What takes more memory has fewer pixels: they count twice with 16 bits a
+// colour and in the four inks of print, and four times in a progressive JPEG.
 //
 // Errors: [ErrFormat], [ErrTooLarge], those of ctx and r.
 func Decode(ctx context.Context, r io.Reader, l Limits) (image.Image, error) {
@@ -94,7 +99,7 @@ func decode(ctx context.Context, file []byte, l Limits) (image.Image, error) {
 			return nil, ErrFormat
 		}
 		// Neither side is over 2³¹, so that the product cannot overflow.
-		if int64(config.Width)*int64(config.Height)*weight(config.ColorModel) > l.Pixels {
+		if int64(config.Width)*int64(config.Height)*weight(file, config.ColorModel) > l.Pixels {
 			return nil, ErrTooLarge
 		}
 		picture, err := f.decode(&reader{ctx: ctx, r: bytes.NewReader(file)})
@@ -109,13 +114,17 @@ func decode(ctx context.Context, file []byte, l Limits) (image.Image, error) {
 	return nil, ErrFormat
 }
 
-// weight is for how many ordinary pixels one of this colour model counts.
-func weight(m color.Model) int64 {
+// weight is for how many ordinary pixels one of this file counts.
+func weight(file []byte, m color.Model) int64 {
+	n := int64(1)
 	switch m {
-	case color.RGBA64Model, color.NRGBA64Model, color.Gray16Model, color.Alpha16Model:
-		return 2
+	case color.RGBA64Model, color.NRGBA64Model, color.Gray16Model, color.Alpha16Model, color.CMYKModel:
+		n = 2
 	}
-	return 1
+	if bytes.HasPrefix(file, []byte(magicJPEG)) && !sequential(file) {
+		n *= 4
+	}
+	return n
 }
 
 // reader ends when its context does.

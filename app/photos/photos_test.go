@@ -60,20 +60,103 @@ func TestPictureBomb(t *testing.T) {
 	if c, err := png.DecodeConfig(bytes.NewReader(file)); err != nil || c.Width != 20_000 || c.Height != 20_000 {
 		t.Fatalf("the bomb is not a valid picture: %v", err)
 	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	start := time.Now()
-	_, err := photos.Shrink(t.Context(), bytes.NewReader(file), photos.Usual(), 1280)
-	took := time.Since(start)
-	runtime.ReadMemStats(&after)
-	if !errors.Is(err, photos.ErrTooLarge) {
-		t.Fatalf("got %v, want ErrTooLarge", err)
+	progressive := drawn(0xc2, 8000, 5000, 3) // decoded, some 500 MB
+	if c, err := jpeg.DecodeConfig(bytes.NewReader(progressive)); err != nil || c.Width != 8000 || c.Height != 5000 {
+		t.Fatalf("the progressive bomb is not a valid picture: %v", err)
 	}
-	if took > 50*time.Millisecond {
-		t.Errorf("refused after %v, want milliseconds", took)
+	for name, file := range map[string][]byte{"PNG": file, "progressive JPEG": progressive} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start := time.Now()
+		_, err := photos.Shrink(t.Context(), bytes.NewReader(file), photos.Usual(), 1280)
+		took := time.Since(start)
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, photos.ErrTooLarge) {
+			t.Fatalf("%s: got %v, want ErrTooLarge", name, err)
+		}
+		if took > 50*time.Millisecond {
+			t.Errorf("%s: refused after %v, want milliseconds", name, took)
+		}
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > 2<<20 {
+			t.Errorf("%s: refusing it took %d bytes, want under 2 MiB", name, grown)
+		}
 	}
-	if grown := after.TotalAlloc - before.TotalAlloc; grown > 2<<20 {
-		t.Errorf("refusing it took %d bytes, want under 2 MiB", grown)
+}
+
+// drawn is a valid JPEG, grey all over, of one byte of data for every block or
+// two. sof is its kind: 0xc0 baseline, 0xc2 progressive (of one pass). before
+// stands in front of its first marker.
+func drawn(sof byte, width, height, inks int, before ...byte) []byte {
+	out := append([]byte{0xff, 0xd8}, before...)
+	segment := func(marker byte, body ...byte) {
+		out = append(out, 0xff, marker)
+		out = append(binary.BigEndian.AppendUint16(out, uint16(len(body)+2)), body...)
+	}
+	if inks == 4 {
+		segment(0xee, append([]byte("Adobe"), 0, 100, 0, 0, 0, 0, 0)...)
+	}
+	segment(0xdb, append([]byte{0}, bytes.Repeat([]byte{1}, 64)...)...)
+	frame := []byte{8, byte(height >> 8), byte(height), byte(width >> 8), byte(width), byte(inks)}
+	scan := []byte{byte(inks)}
+	for i := range byte(inks) {
+		frame, scan = append(frame, i+1, 0x11, 0), append(scan, i+1, 0)
+	}
+	segment(sof, frame...)
+	for _, class := range []byte{0, 0x10} { // one code, a single bit: nothing follows
+		segment(0xc4, append(append([]byte{class, 1}, make([]byte, 15)...), 0)...)
+	}
+	last, bits := byte(63), 2
+	if sof == 0xc2 {
+		last, bits = 0, 1
+	}
+	segment(0xda, append(scan, 0, last, 0)...)
+	blocks := (width + 7) / 8 * ((height + 7) / 8) * inks
+	return append(append(out, make([]byte, blocks*bits/8+1)...), 0xff, 0xd9)
+}
+
+// The largest pictures that are let through take some 100 MB, whatever their
+// kind; what would take more is refused before a pixel of it is read. Here with
+// a limit of a million pixels, and a share of that.
+func TestPixelsThatTakeMoreMemoryCountMore(t *testing.T) {
+	limits := photos.Limits{Bytes: 10 << 20, Pixels: 1_000_000}
+	most := (130 << 20) * limits.Pixels / photos.Usual().Pixels
+	var deep bytes.Buffer
+	if err := png.Encode(&deep, image.NewNRGBA64(image.Rect(0, 0, 500, 1000))); err != nil {
+		t.Fatal(err)
+	}
+	fill := []byte{0xff, 0xff}
+	// Go's decoder passes over these, and what a walk by lengths alone takes for
+	// baseline is progressive for it: the length of a mark that has none leads
+	// into a comment, and what stands there looks like a baseline frame.
+	nested := append([]byte{0xff, 0xd0, 0xff, 0xfe, 0xff, 0xff}, append(make([]byte, 65530), 0xff, 0xc0, 0)...)
+	stray := []byte{0xff, 0xfe, 0, 2, 0, 7}
+	for _, tc := range []struct {
+		name        string
+		fits, large []byte
+	}{
+		{"PNG", bomb(t, 1000, 1000), bomb(t, 1001, 1000)},
+		{"PNG of 16 bits", deep.Bytes(), nil},
+		{"baseline", drawn(0xc0, 1000, 1000, 3), drawn(0xc0, 1001, 1000, 3)},
+		{"baseline, after fill bytes", drawn(0xc0, 1000, 1000, 3, fill...), drawn(0xc0, 1001, 1000, 3, fill...)},
+		{"four inks", drawn(0xc0, 500, 1000, 4), drawn(0xc0, 501, 1000, 4)},
+		{"progressive", drawn(0xc2, 500, 500, 3), drawn(0xc2, 501, 500, 3)},
+		{"progressive, four inks", drawn(0xc2, 250, 500, 4), drawn(0xc2, 251, 500, 4)},
+		{"progressive, behind a mark without a length", drawn(0xc2, 500, 500, 3, nested...), drawn(0xc2, 501, 500, 3, nested...)},
+		{"progressive, behind stray bytes", drawn(0xc2, 500, 500, 3, stray...), drawn(0xc2, 501, 500, 3, stray...)},
+	} {
+		took := func(file []byte) (grown int64, err error) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err = photos.Decode(t.Context(), bytes.NewReader(file), limits)
+			runtime.ReadMemStats(&after)
+			return int64(after.TotalAlloc - before.TotalAlloc), err
+		}
+		if grown, err := took(tc.large); tc.large != nil && (!errors.Is(err, photos.ErrTooLarge) || grown > most/4) {
+			t.Errorf("%s: a row too many: %v, after %d kB, want ErrTooLarge", tc.name, err, grown>>10)
+		}
+		if grown, err := took(tc.fits); err != nil || grown > most {
+			t.Errorf("%s: at the limit: %v, with %d kB of %d", tc.name, err, grown>>10, most>>10)
+		}
 	}
 }
 

@@ -139,22 +139,47 @@ const renewalsKept = 24
 func (s *Service) ChangeNeed(ctx context.Context, id, by string, to Standing, now time.Time) (*Need, error) {
 	var unchanged *Need
 	n, err := s.needs.Change(ctx, id, func(n *Need) error {
-		if n.State == to.State {
-			if !to.State.Live() || sameReason(n.Reason, to.Reason) && sameReason(n.Rest, to.Rest) {
-				unchanged = n
-				return errUnchanged
-			}
-		} else if !n.State.May(to.State) {
-			return fmt.Errorf("change need %s from %s to %s: %w", id, n.State, to.State, ErrTransition)
+		err := n.change(by, to, now)
+		if errors.Is(err, errUnchanged) {
+			unchanged = n
 		}
-		n.remember(Change{AtMs: store.Millis(now), By: by, From: n.State, To: to.State, Reason: to.Reason, Rest: to.Rest})
-		n.State, n.Reason, n.Rest, n.UpdatedMs = to.State, to.Reason, to.Rest, store.Millis(now)
-		return nil
+		return err
 	})
 	if errors.Is(err, errUnchanged) {
 		return unchanged, nil
 	}
 	return n, err
+}
+
+// ChangeNeedFrom is [Service.ChangeNeed] for a need that was read a moment ago:
+// where nobody has written it since, it is not read again. n stays as it is.
+func (s *Service) ChangeNeedFrom(ctx context.Context, n *Need, by string, to Standing, now time.Time) (*Need, error) {
+	next := *n
+	next.Changes = slices.Clip(n.Changes)
+	if err := next.change(by, to, now); err != nil {
+		return s.ChangeNeed(ctx, n.ID, by, to, now) // it may be another by now
+	}
+	err := s.needs.Replace(ctx, &next)
+	if errors.Is(err, store.ErrConflict) {
+		return s.ChangeNeed(ctx, n.ID, by, to, now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &next, nil
+}
+
+func (n *Need) change(by string, to Standing, now time.Time) error {
+	if n.State == to.State {
+		if !to.State.Live() || sameReason(n.Reason, to.Reason) && sameReason(n.Rest, to.Rest) {
+			return errUnchanged
+		}
+	} else if !n.State.May(to.State) {
+		return fmt.Errorf("change need %s from %s to %s: %w", n.ID, n.State, to.State, ErrTransition)
+	}
+	n.remember(Change{AtMs: store.Millis(now), By: by, From: n.State, To: to.State, Reason: to.Reason, Rest: to.Rest})
+	n.State, n.Reason, n.Rest, n.UpdatedMs = to.State, to.Reason, to.Rest, store.Millis(now)
+	return nil
 }
 
 // remember adds a step to the history, and leaves out the oldest renewal where

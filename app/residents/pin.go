@@ -2,8 +2,10 @@ package residents
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"math/big"
 	"time"
 
 	"github.com/xingfuma/happycode/app/store"
@@ -136,4 +138,30 @@ func (s *Service) SetPIN(ctx context.Context, residentID, pin string) error {
 		return fmt.Errorf("set PIN of %s: %w", residentID, err)
 	}
 	return nil
+}
+
+// ResetCarerPIN gives a carer a new PIN of six random digits in place of one
+// that was forgotten or told, and ends a lock. The PIN is in the answer and
+// nowhere else.
+//
+// Errors: [store.ErrNotFound], also for another resident's carer and for one
+// whose time is over.
+func (s *Service) ResetCarerPIN(ctx context.Context, r *Resident, carerID string) (*Carer, string, error) {
+	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
+	if err != nil {
+		return nil, "", fmt.Errorf("draw a PIN: %w", err)
+	}
+	pin := fmt.Sprintf("%06d", n)
+	hash := vault.HashSecret(pin)
+	c, err := s.carers.Change(ctx, carerID, func(c *Carer) error {
+		if !s.Lives(r, c) {
+			return store.ErrNotFound
+		}
+		c.PINHash, c.PINFailures, c.PINLockedUntilMs = hash, 0, 0
+		return nil
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("reset PIN of carer %s: %w", carerID, err)
+	}
+	return c, pin, nil
 }

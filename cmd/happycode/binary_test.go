@@ -254,6 +254,7 @@ func eventually(t testing.TB, within time.Duration, what string, check func() er
 // caller uses the API with a service token.
 type caller struct {
 	base, token string
+	key         string // Idempotency-Key; usually none
 	http        *http.Client
 }
 
@@ -267,6 +268,7 @@ func newCaller(base, token string) *caller {
 // refused is an answer that is not a success.
 type refused struct {
 	status int
+	header http.Header
 	body   string
 }
 
@@ -293,6 +295,9 @@ func (c *caller) send(ctx context.Context, method, path, kind string, body io.Re
 	if kind != "" {
 		req.Header.Set("Content-Type", kind)
 	}
+	if c.key != "" {
+		req.Header.Set("Idempotency-Key", c.key)
+	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -304,7 +309,7 @@ func (c *caller) send(ctx context.Context, method, path, kind string, body io.Re
 		return err
 	}
 	if resp.StatusCode >= 300 {
-		return &refused{resp.StatusCode, string(text)}
+		return &refused{resp.StatusCode, resp.Header, string(text)}
 	}
 	if into == nil {
 		return nil

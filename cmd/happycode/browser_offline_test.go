@@ -130,6 +130,7 @@ func TestOfflineBrowser(t *testing.T) {
 			t.Errorf("the stock says: %s", before)
 		}
 		phone.resync()
+		phone.see("#off-queue", "羽绒被") // which stands on no list any more
 		if after := w.figures(t, rice, quilt, lunch); after != before {
 			t.Errorf("a second sync changed the stock:\n%s\n%s", before, after)
 		}

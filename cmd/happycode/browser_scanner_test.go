@@ -484,4 +484,69 @@ func TestCameraZoom(t *testing.T) {
 	p.press("#sound")
 	p.open("/scan")
 	p.await("the sound stays off", `document.querySelector("#sound").getAttribute("aria-pressed") === "false"`)
+
+	// The same without a network, over a whole town that was taken along; on a
+	// phone that a colleague works with in between.
+	w.admin.must(t, http.MethodPost, "accounts", map[string]any{
+		"username": "colleague", "password": password, "role": "caseworker", "division": village,
+	}, nil)
+	w.settle(t, 2, nil)
+	w.post(t, "米饭", "meal", 12, nil)
+	w.post(t, "大米", "grocery", 900, nil)
+	pick := func(selector, value string) {
+		t.Helper()
+		p.await("see "+value, "!!document.querySelector(`"+selector+` option[value="`+value+"\"]`)")
+		p.do("choose "+value, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`{ const s = document.querySelector(%q); s.value = %q; s.dispatchEvent(new Event("change")); }`, selector, value)))
+	}
+	want := func(title, units string) {
+		t.Helper()
+		p.do("want "+title, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`{ const n = [...document.querySelectorAll(".off-spare")].find(r => r.textContent.includes(%q)).querySelector("input"); n.value = %q; n.dispatchEvent(new Event("input")); }`, title, units)))
+	}
+	refused := func(title, why string) {
+		t.Helper()
+		p.await(title+" is refused", fmt.Sprintf(`[...document.querySelectorAll(".off-spare")].find(r => r.textContent.includes(%q)).querySelector("input").validity[%q]`, title, why))
+	}
+	for i, who := range []string{"zoomer", "colleague", "zoomer"} {
+		if i > 0 {
+			p.signIn(who, password)
+		}
+		p.open("/offline")
+		if who == "zoomer" {
+			town := village[:9] + "000"
+			pick("#off-town", town)
+			pick("#off-village", town)
+			p.fits("/offline, a town")
+		}
+		p.press("#off-take button")
+		p.see("#off-choices h2", "2 位居民")
+		p.see("#off-choices", "最多带 8 份")
+		p.fits("/offline, choices of a town")
+		want("米饭", "9")
+		refused("米饭", "rangeOverflow")
+		want("米饭", "1")
+		want("大米", "200")
+		refused("大米", "customError")
+		p.see("#off-choices", "已选 201 份，合计最多 200 份")
+		want("大米", "0")
+		p.fill("#off-pin", unlockCode)
+		p.fill("#off-pin-again", unlockCode)
+		p.press("#off-choices button")
+		p.see("#off-note", "已带走")
+		p.press("#off-scan")
+		p.see("#camera-dials #zoom", "")
+		p.fits("/offline with a zoom")
+		p.do("zoom in", chromedp.Evaluate[chromedp.Void](`{ const zoom = document.querySelector("#zoom"); zoom.value = "200"; zoom.dispatchEvent(new Event("input")); }`))
+		p.await("the camera zooms", `document.querySelector("#video").srcObject.getVideoTracks()[0].getSettings().zoom === 200`)
+		p.press("#off-main details.decline summary")
+		p.press("#off-return")
+		p.see("#off-note", "已交回")
+		p.press("details.me summary")
+		p.press(`form[action="/signout"] button`)
+		p.see(`main [name="username"]`, "")
+	}
+	var devices struct{ Items []struct{ ID string } }
+	w.admin.must(t, http.MethodGet, "devices", nil, &devices)
+	if len(devices.Items) != 2 {
+		t.Errorf("two colleagues on one phone made %d devices, want 2", len(devices.Items))
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image/png"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -125,6 +127,13 @@ func TestBrowser(t *testing.T) {
 					if v.name == "charity" && path == "/offers" {
 						v.who.open(v.who.attribute(`main a[href^="/offers/0"]`, "href"))
 						v.who.fits("/offers/:id")
+					}
+					if path == "/offers/new" {
+						v.who.press("[data-kept-add]")
+						v.who.press("[data-kept-add]")
+						v.who.press("[data-kept-remove]")
+						v.who.await("one row for what is kept", `document.querySelectorAll("[data-kept-rows] > fieldset").length === 1 && !!document.getElementById(document.querySelector("[data-kept-rows] label").htmlFor)`)
+						v.who.fits(path + ", with a row for what is kept")
 					}
 				}
 			})
@@ -318,12 +327,31 @@ func (p *person) signIn(user, password string) {
 
 func (p *person) fill(selector, text string) {
 	p.t.Helper()
-	p.do("fill "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
+	p.touch("fill "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
 func (p *person) press(selector string) {
 	p.t.Helper()
-	p.do("press "+selector, chromedp.Click(chromedp.CSS(selector)))
+	p.touch("press "+selector, chromedp.Click(chromedp.CSS(selector)))
+}
+
+// touch carries out an action on one element. The text of a page can be seen
+// before the browser has told of its elements: then the element found is of the
+// page before, nothing was touched, and it is looked for again.
+func (p *person) touch(what string, action chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, stepTime)
+	defer cancel()
+	for {
+		_, err := chromedp.Run(ctx, action)
+		var gone *cdproto.Error
+		switch {
+		case err == nil:
+			return
+		case !errors.As(err, &gone) || !strings.Contains(gone.Message, "Could not find node"):
+			p.t.Fatalf("%s: %v%s\n%s", what, err, p.picture(), p.shown())
+		}
+	}
 }
 
 // see waits until something visible holds the text.

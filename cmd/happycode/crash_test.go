@@ -68,9 +68,13 @@ type crash struct {
 	seed   uint64
 	begun  atomic.Int64 // scans a client has taken on
 	acked  atomic.Int64 // scans answered
+	facts  facts
+}
 
+// facts are what the server has acknowledged, by allocation.
+type facts struct {
 	mu    sync.Mutex
-	known map[string]fact // by allocation
+	known map[string]fact
 }
 
 // fact is what the server has acknowledged about an allocation.
@@ -83,7 +87,6 @@ type fact struct {
 func (x *crash) run(t *testing.T) {
 	x.seed = uint64(time.Now().UnixNano())
 	t.Logf("seed %d", x.seed)
-	x.known = map[string]fact{}
 	x.server = start(t, x.s)
 	x.w = newTown(t, x.s, x.server.base)
 	// More is needed than there is, of some kinds; caps bite on others.
@@ -107,7 +110,11 @@ func (x *crash) run(t *testing.T) {
 	}
 	x.server.kill()
 	x.server = start(t, x.s)
-	x.judge(t)
+	judge(t, x.s, x.w, &x.facts)
+	t.Logf("%d scans, %d kills", x.acked.Load(), x.kills+1)
+	if n := len(x.facts.known); n < x.scans/10 {
+		t.Errorf("only %d allocations were acknowledged: the test tests nothing", n)
+	}
 	x.server.stop(t)
 }
 
@@ -153,8 +160,8 @@ func (x *crash) client(ctx context.Context, t *testing.T, rnd *rand.Rand) {
 			return
 		}
 		x.acked.Add(1)
-		x.learn(t, r.ID, result.Offered...)
-		x.learn(t, r.ID, result.Received...)
+		x.facts.learn(t, r.ID, result.Offered...)
+		x.facts.learn(t, r.ID, result.Received...)
 		if len(result.Offered) == 0 {
 			continue
 		}
@@ -181,37 +188,45 @@ func (x *crash) client(ctx context.Context, t *testing.T, rnd *rand.Rand) {
 			t.Errorf("%s %s: %v", verb, a.ID, err)
 			return
 		default:
-			x.learn(t, r.ID, v)
+			x.facts.learn(t, r.ID, v)
 		}
 	}
 }
 
-// learn keeps what was acknowledged. States only go forward: answers that are
-// learned late tell nothing new.
-func (x *crash) learn(t *testing.T, resident string, views ...care.AllocationView) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
+// learn keeps what was acknowledged, and counts what is new. States only go
+// forward: answers that are learned late tell nothing new.
+func (k *facts) learn(t testing.TB, resident string, views ...care.AllocationView) (fresh int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known == nil {
+		k.known = map[string]fact{}
+	}
 	for _, v := range views {
-		old, seen := x.known[v.ID]
+		old, seen := k.known[v.ID]
 		if seen && (old.resident != resident || old.offer != v.Offer || old.qty != v.QtyUnits) {
 			t.Errorf("allocation %s changed what it is: %+v, then %+v", v.ID, old, v)
 		}
 		if seen && old.state != care.Promised && v.State != care.Promised && old.state != v.State {
 			t.Errorf("allocation %s ended as %s, then as %s", v.ID, old.state, v.State)
 		}
+		if !seen {
+			fresh++
+		}
 		if !seen || old.state == care.Promised {
-			x.known[v.ID] = fact{resident, v.Offer, v.QtyUnits, v.State}
+			k.known[v.ID] = fact{resident, v.Offer, v.QtyUnits, v.State}
 		}
 	}
+	return fresh
 }
 
 // judge compares what was acknowledged with what the record says, counts every
 // unit by the residents' lists, and wants verify to be content.
-func (x *crash) judge(t *testing.T) {
-	// What was in flight at a kill is decided when its lease is over. Until
+func judge(t *testing.T, s settingsOf, w *town, k *facts) {
+	t.Helper()
+	// What was in flight at a fault is decided when its lease is over. Until
 	// then Redis may lag behind the record, but nothing may be given twice.
 	eventually(t, time.Minute, "verify is clean", func() error {
-		out, errOut, status := command(t, x.s, "verify")
+		out, errOut, status := command(t, s, "verify")
 		for _, promise := range []string{"promise 1", "promise 2", "promise 6"} {
 			if strings.Contains(out, promise+":") {
 				t.Fatalf("verify:\n%s", out)
@@ -225,9 +240,9 @@ func (x *crash) judge(t *testing.T) {
 	byOffer := map[string]int64{}
 	handed := map[string]int64{}
 	record := map[string]care.AllocationView{}
-	for _, r := range x.w.residents {
+	for _, r := range w.residents {
 		given := map[string]int64{} // by need
-		for _, a := range x.w.list(t, r.ID) {
+		for _, a := range w.list(t, r.ID) {
 			if _, twice := record[a.ID]; twice {
 				t.Errorf("allocation %s stands in two lists", a.ID)
 			}
@@ -243,13 +258,13 @@ func (x *crash) judge(t *testing.T) {
 			}
 			given[a.Need] += a.QtyUnits
 		}
-		for _, n := range x.w.needs(t, r.ID) {
+		for _, n := range w.needs(t, r.ID) {
 			if given[n.ID] > n.QtyUnits {
 				t.Errorf("need %s of %d units got %d", n.ID, n.QtyUnits, given[n.ID])
 			}
 		}
 	}
-	for id, f := range x.known {
+	for id, f := range k.known {
 		a, ok := record[id]
 		switch {
 		case !ok:
@@ -260,17 +275,14 @@ func (x *crash) judge(t *testing.T) {
 			t.Errorf("allocation %s: got %s, acknowledged %s", id, a.State, f.state)
 		}
 	}
-	for _, offer := range x.w.offers {
-		st := x.w.stock(t, offer)
+	for _, offer := range w.offers {
+		st := w.stock(t, offer)
 		if got := st.PromisedUnits + st.HandedOverUnits; got != byOffer[offer] || st.HandedOverUnits != handed[offer] || got > st.QtyUnits {
 			t.Errorf("offer %s of %d units: shares count %d promised, %d handed over; the lists %d in all, %d handed over",
 				offer, st.QtyUnits, st.PromisedUnits, st.HandedOverUnits, byOffer[offer], handed[offer])
 		}
 	}
-	t.Logf("%d scans, %d kills, %d allocations, %d acknowledged", x.acked.Load(), x.kills+1, len(record), len(x.known))
-	if len(x.known) < x.scans/10 {
-		t.Errorf("only %d allocations were acknowledged: the test tests nothing", len(x.known))
-	}
+	t.Logf("%d allocations, %d acknowledged", len(record), len(k.known))
 }
 
 // inFlightNone reads verify's figures.

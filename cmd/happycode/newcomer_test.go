@@ -157,12 +157,16 @@ func census(t *testing.T, s settingsOf, server *process) counted {
 // pages reads a whole list.
 func pages[T any](t *testing.T, c *caller, path string, all *[]T) {
 	t.Helper()
+	mark := "?"
+	if strings.Contains(path, "?") {
+		mark = "&"
+	}
 	for after := ""; ; {
 		var page struct {
 			Items []T
 			Next  string
 		}
-		c.must(t, http.MethodGet, path+"?limit=100&after="+url.QueryEscape(after), nil, &page)
+		c.must(t, http.MethodGet, path+mark+"limit=100&after="+url.QueryEscape(after), nil, &page)
 		*all = append(*all, page.Items...)
 		if after = page.Next; after == "" {
 			return

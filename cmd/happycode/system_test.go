@@ -58,6 +58,7 @@ func TestEveryCommandSpeaksBothLanguages(t *testing.T) {
 	for _, args := range [][]string{
 		{}, {"serve"}, {"config"}, {"import"}, {"import", "divisions"}, {"import", "residents"}, {"cards"}, {"account"},
 		{"token"}, {"token", "list"}, {"token", "revoke"}, {"keys"}, {"keys", "list"}, {"keys", "new"}, {"keys", "retire"}, {"verify"}, {"explain"}, {"rebuild"}, {"doctor"}, {"simulate"}, {"version"},
+		{"bench"}, {"bench", "all"}, {"bench", "prepare"}, {"bench", "run"}, {"bench", "yardstick"},
 	} {
 		out, errOut, status := runs(t, environ(t), append(args, "--help")...)
 		if status != 0 || !strings.Contains(out, "用法 / Usage") || !strings.ContainsAny(out, "abcdefgh") {

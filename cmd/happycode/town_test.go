@@ -30,8 +30,9 @@ type town struct {
 }
 
 type townResident struct {
-	ID     string `json:"id"`
-	CardNo string `json:"card_no"`
+	ID       string `json:"id"`
+	CardNo   string `json:"card_no"`
+	Division string `json:"division"`
 }
 
 type lotRequest struct {
@@ -81,6 +82,13 @@ func (w *town) post(t testing.TB, title, category string, qty int64, more map[st
 // a table, and records the same needs for each.
 func (w *town) settle(t *testing.T, people int, needs map[string]int64) {
 	t.Helper()
+	w.settleIn(t, people, needs, village)
+}
+
+// settleIn is settle for several villages, among which the people are dealt
+// out. It is called once for a town.
+func (w *town) settleIn(t *testing.T, people int, needs map[string]int64, villages ...string) {
+	t.Helper()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	file, err := form.CreateFormFile("file", "residents.csv")
@@ -89,7 +97,7 @@ func (w *town) settle(t *testing.T, people int, needs map[string]int64) {
 	}
 	fmt.Fprintln(file, "姓名,身份证号,区划代码,评分,同意")
 	for n := range people {
-		fmt.Fprintf(file, "测试,%s,%s,%d,是\n", idNumber(n), village, 300+n%700)
+		fmt.Fprintf(file, "测试,%s,%s,%d,是\n", idNumber(n), villages[n%len(villages)], 300+n%700)
 	}
 	if err := form.Close(); err != nil {
 		t.Fatal(err)

@@ -131,6 +131,8 @@ func (p *program) report(r *care.Report) error {
 		{"　已交付", "  handed over", r.HandedOver},
 		{"　已过期", "  expired", r.Expired},
 		{"　已撤回", "  withdrawn", r.Withdrawn},
+		{"　调拨途中", "  on the way between counties", r.OnTheWay},
+		{"区县间调拨", "moves between counties", int64(r.Moves)},
 		{"正在入档", "in flight", int64(r.InFlight)},
 		{"正在结清", "being settled", int64(r.Unsettled)},
 		{"离线租约", "leases of devices", int64(r.Leases)},

@@ -49,6 +49,16 @@ type Plan struct {
 	Used []float64
 	// Given is, for each demand, how many of its units are planned for.
 	Given []float64
+	// Uses are the units that were planned, where [MakeTraced] was asked.
+	Uses []Use
+
+	traced bool
+}
+
+// Use is units of a lot planned for a demand.
+type Use struct {
+	Lot, Demand int32
+	Units       float64
 }
 
 // Make fills the demands from the lots, the greatest weight first; of equal
@@ -57,8 +67,15 @@ type Plan struct {
 //
 // Never more is planned than there is, and no line is below the weight of
 // somebody who fits the lot and goes without.
-func Make(lots []Lot, demands []Demand) Plan {
-	p := Plan{Line: make([]float64, len(lots)), Used: make([]float64, len(lots)), Given: make([]float64, len(demands))}
+func Make(lots []Lot, demands []Demand) Plan { return makePlan(lots, demands, false) }
+
+// MakeTraced is [Make], and says which units are for whom.
+func MakeTraced(lots []Lot, demands []Demand) Plan { return makePlan(lots, demands, true) }
+
+func makePlan(lots []Lot, demands []Demand, traced bool) Plan {
+	p := Plan{
+		Line: make([]float64, len(lots)), Used: make([]float64, len(lots)), Given: make([]float64, len(demands)), traced: traced,
+	}
 	for _, r := range byWeight(demands) {
 		for i := r.from; i < r.to; i++ {
 			p.fill(lots, demands, i)
@@ -76,9 +93,12 @@ func (p *Plan) fill(lots []Lot, demands []Demand, i int) {
 		if left <= rounding {
 			break
 		}
-		if take := min(left, lots[l].Units-p.Used[l]); take > 0 && meets(&lots[l], d) {
+		if take := min(left, lots[l].Units-p.Used[l]); take > 0 && lots[l].Meets(d) {
 			p.Used[l] += take
 			left -= take
+			if p.traced {
+				p.Uses = append(p.Uses, Use{l, int32(i), take})
+			}
 		}
 	}
 	p.Given[i] = d.Units - left
@@ -86,10 +106,24 @@ func (p *Plan) fill(lots []Lot, demands []Demand, i int) {
 		return
 	}
 	for _, l := range d.Fits {
-		if meets(&lots[l], d) {
+		if lots[l].Meets(d) {
 			p.Line[l] = max(p.Line[l], d.Weight)
 		}
 	}
+}
+
+// Wanted is, for each lot, how many units are asked for by those who fit it while
+// it can be used, whatever else may serve them.
+func Wanted(lots []Lot, demands []Demand) []float64 {
+	out := make([]float64, len(lots))
+	for i := range demands {
+		for _, l := range demands[i].Fits {
+			if lots[l].Meets(&demands[i]) {
+				out[l] += demands[i].Units
+			}
+		}
+	}
+	return out
 }
 
 // run is demands of one weight that stand together: a kind's, hour by hour.
@@ -115,6 +149,6 @@ func byWeight(demands []Demand) []run {
 // rounding is less than anybody is given: what sums of fractions leave over.
 const rounding = 1e-9
 
-// meets says whether there is a moment at which the lot can be used and the
+// Meets says whether there is a moment at which the lot can be used and the
 // demand stands.
-func meets(l *Lot, d *Demand) bool { return d.FromMs <= l.UntilMs && l.FromMs <= d.UntilMs }
+func (l *Lot) Meets(d *Demand) bool { return d.FromMs <= l.UntilMs && l.FromMs <= d.UntilMs }

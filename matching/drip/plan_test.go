@@ -52,6 +52,28 @@ func best(lots []drip.Lot, demands []drip.Demand) float64 {
 	return value
 }
 
+// What is wanted of a lot is everything that it might be used for, so a plan never
+// uses more of it.
+func TestWanted(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(3, 2))
+	for range 500 {
+		lots, demands := town(rnd)
+		wanted, plan := drip.Wanted(lots, demands), drip.Make(lots, demands)
+		for l := range lots {
+			var sum float64
+			for _, d := range demands {
+				if slices.Contains(d.Fits, int32(l)) && meets(lots[l], d) {
+					sum += d.Units
+				}
+			}
+			if wanted[l] != sum || plan.Used[l] > sum {
+				t.Fatalf("%v wanted of lot %d, %v used, want %v at most\n%+v\n%+v", wanted[l], l, plan.Used[l], sum, lots, demands)
+			}
+		}
+	}
+}
+
 func TestPlanAgainstEveryPossiblePlan(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(1, 2))

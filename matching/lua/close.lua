@@ -7,7 +7,7 @@
 -- Idempotent: closing again answers 0 units.
 --
 -- KEYS[1] gen     string
--- KEYS[2] lots    hash   <lot>:f|h|t|x -> free, held, taken, closed
+-- KEYS[2] lots    hash   lot -> free|held|taken[|x], x: closed
 -- ARGV[1] generation
 -- ARGV[2] lot
 --
@@ -17,7 +17,6 @@ local current = redis.call('GET', KEYS[1])
 if current ~= ARGV[1] then return {'gen', current or ''} end
 
 local lot = ARGV[2]
-local free = redis.call('HGET', KEYS[2], lot .. ':f')
-redis.call('HSET', KEYS[2], lot .. ':f', 0, lot .. ':x', 1)
-if not free then redis.call('HSET', KEYS[2], lot .. ':h', 0, lot .. ':t', 0) end
-return {'ok', math.max(0, tonumber(free or 0))}
+local free, held, taken = string.match(redis.call('HGET', KEYS[2], lot) or '0|0|0', '^(-?%d+)|(-?%d+)|(-?%d+)')
+redis.call('HSET', KEYS[2], lot, '0|' .. held .. '|' .. taken .. '|x')
+return {'ok', math.max(0, tonumber(free))}

@@ -10,7 +10,8 @@
 -- Idempotent: an allocation that was seen changes no stock again.
 --
 -- KEYS[1] gen     string
--- KEYS[2] lots    hash   <lot>:f|h|t|x -> free, held, taken, closed
+-- KEYS[2] lots    hash   lot -> free|held|taken[|x], x: closed
+--                        |<category> -> how often something of it became free
 -- KEYS[3] holds   hash   hold id -> packed hold
 -- KEYS[4] due     zset   hold id -> deadline, Unix ms
 -- KEYS[5] seen    zset   allocation id -> 0 promised, else when it ended
@@ -35,11 +36,17 @@ local function parse(packed)
   }
 end
 
+-- lotOf reads a packed lot; one that is not known gives nothing.
+local function lotOf(value)
+  if not value then return {f = 0, h = 0, t = 0, closed = true} end
+  local f, h, t, x = string.match(value, '^(-?%d+)|(-?%d+)|(-?%d+)(.*)$')
+  return {known = true, f = tonumber(f), h = tonumber(h), t = tonumber(t), closed = x ~= '', mark = x}
+end
+
 local lots, caps, live, seen = {}, {}, {}, {}
 local function learn(h)
   if not lots[h.lot] then
-    local v = redis.call('HMGET', KEYS[2], h.lot .. ':f', h.lot .. ':h', h.lot .. ':t', h.lot .. ':x')
-    lots[h.lot] = {known = v[1], f = tonumber(v[1] or 0), h = tonumber(v[2] or 0), t = tonumber(v[3] or 0), closed = v[4] or not v[1]}
+    lots[h.lot] = lotOf(redis.call('HGET', KEYS[2], h.lot))
   end
   for _, field in ipairs({h.field, h.ownField}) do
     local key = h.household .. '|' .. field
@@ -98,7 +105,8 @@ for _, item in ipairs(items) do
       old.h = old.h - was.qty
       if not old.closed then
         old.f = old.f + was.qty
-        freed[#freed + 1] = string.sub(was.field, 3)
+        local category = string.sub(was.field, 3)
+        freed[category] = (freed[category] or 0) + 1
       end
       unclaim(was.household .. '|' .. was.field, was.period, was.qty)
       if was.ownField ~= '' then unclaim(was.household .. '|' .. was.ownField, was.ownPeriod, was.qty) end
@@ -113,7 +121,7 @@ for _, item in ipairs(items) do
 end
 
 for name, lot in pairs(lots) do
-  if lot.known then redis.call('HSET', KEYS[2], name .. ':f', lot.f, name .. ':h', lot.h, name .. ':t', lot.t) end
+  if lot.known then redis.call('HSET', KEYS[2], name, lot.f .. '|' .. lot.h .. '|' .. lot.t .. lot.mark) end
 end
 for key, cap in pairs(caps) do
   if cap.changed then redis.call('HSET', KEYS[6], key, cap.period .. '|' .. cap.used .. '|' .. cap.seq) end
@@ -125,5 +133,8 @@ for _, item in ipairs(items) do
     redis.call('ZADD', KEYS[5], mark, item.id)
   end
 end
-if #freed > 0 then redis.call('SADD', KEYS[7], unpack(freed)) end
+for category, times in pairs(freed) do
+  redis.call('SADD', KEYS[7], category)
+  redis.call('HINCRBY', KEYS[2], '|' .. category, times)
+end
 return {'ok'}

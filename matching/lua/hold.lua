@@ -5,8 +5,14 @@
 -- Idempotent: a live hold of the need is returned with its first deadline and
 --             counts as had; only what is then still wanted is held anew.
 --
+-- A caller that names only the first of an ask's lots says so: the need is
+-- then left on or off its waiting list as it was, and the caller asks again
+-- with others. What it left out because it was empty before is still empty as
+-- long as nothing of the category has become free since.
+--
 -- KEYS[1] gen     string
--- KEYS[2] lots    hash   <lot>:f|h -> free, held; a closed lot has none free
+-- KEYS[2] lots    hash   lot -> free|held|taken[|x]; a closed lot has none free
+--                        |<category> -> how often something of it became free
 -- KEYS[3] holds   hash   hold id -> packed hold
 -- KEYS[4] due     zset   hold id -> deadline, Unix ms
 -- KEYS[5] seen    zset   allocation id -> 0 promised, else when it ended
@@ -19,69 +25,69 @@
 -- ARGV[4] how many ids a need may have in flight
 -- ARGV[5] number of asks
 -- then per ask: need, base, units, -weight, category, cap field, cap period,
--- cap limit, number of candidates; per candidate: offer, lot, cap field
--- (empty: none), cap period, cap limit
+-- cap limit, lots left out, number of candidates; per candidate: offer, lot,
+-- own cap: field|period|limit, empty for none. Lots left out: "" none, "+" some,
+-- a count of the category's: some that were empty when it stood there
 --
--- Returns {"ok", ask…}, per ask {stale 0|1, short units, why, cap used,
--- position or 0, {hold id, packed hold, …}}; or {"gen", current or ""}.
+-- Returns {"ok", ask…}, per ask {0 done, 1 stale or 2 ask for the lots left
+-- out, short units, why, cap used, position or 0, count of the category,
+-- empty candidates "i i …", hold id, packed hold, …}; or {"gen", current or ""}.
 
 local current = redis.call('GET', KEYS[1])
 if current ~= ARGV[1] then return {'gen', current or ''} end
 
-local deadline, household, pieces = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local deadline, household, pieces = ARGV[2], ARGV[3] .. '|', tonumber(ARGV[4])
 local asks, ids, lotFields, capFields = {}, {}, {}, {}
-local at = 6
+local at, lotCount, capCount, idCount = 6, 0, 0, 0
 for i = 1, tonumber(ARGV[5]) do
-  local a = {
-    need = ARGV[at], base = tonumber(ARGV[at + 1]), qty = tonumber(ARGV[at + 2]),
-    rank = ARGV[at + 3], category = ARGV[at + 4], field = ARGV[at + 5],
-    period = ARGV[at + 6], limit = tonumber(ARGV[at + 7]), offers = {},
-  }
-  capFields[#capFields + 1] = household .. '|' .. a.field
-  local n = tonumber(ARGV[at + 8])
-  at = at + 9
-  for c = 1, n do
-    local o = {
-      offer = ARGV[at], lot = ARGV[at + 1], field = ARGV[at + 2],
-      period = ARGV[at + 3], limit = tonumber(ARGV[at + 4]),
-    }
-    lotFields[#lotFields + 1] = o.lot .. ':f'
-    lotFields[#lotFields + 1] = o.lot .. ':h'
-    if o.field ~= '' then capFields[#capFields + 1] = household .. '|' .. o.field end
-    a.offers[c] = o
-    at = at + 5
+  local need, n = ARGV[at], tonumber(ARGV[at + 9])
+  asks[i] = at
+  capCount = capCount + 1
+  capFields[capCount] = household .. ARGV[at + 5]
+  lotCount = lotCount + 1
+  lotFields[lotCount] = '|' .. ARGV[at + 4]
+  local prefix, base = need .. '-', tonumber(ARGV[at + 1])
+  for k = base, base + pieces - 1 do
+    idCount = idCount + 1
+    ids[idCount] = prefix .. k
   end
-  for k = 0, pieces - 1 do ids[#ids + 1] = a.need .. '-' .. (a.base + k) end
-  asks[i] = a
+  at = at + 10
+  for c = at, at + 3 * n - 1, 3 do
+    lotCount = lotCount + 1
+    lotFields[lotCount] = ARGV[c + 1]
+    if ARGV[c + 2] ~= '' then
+      capCount = capCount + 1
+      capFields[capCount] = household .. string.match(ARGV[c + 2], '^[^|]*')
+    end
+  end
+  at = at + 3 * n
 end
 
--- read gets the fields of a hash, a thousand at a time because unpack is
--- limited by the size of Lua's stack.
-local function read(key, fields)
+-- read gets fields of a key, a thousand at a time because unpack is limited by
+-- the size of Lua's stack.
+local function read(command, key, fields)
   local got = {}
   for from = 1, #fields, 1000 do
     local to = math.min(from + 999, #fields)
-    local values = redis.call('HMGET', key, unpack(fields, from, to))
+    local values = redis.call(command, key, unpack(fields, from, to))
     for i = from, to do got[fields[i]] = values[i - from + 1] end
   end
   return got
 end
 
-local lots, live = read(KEYS[2], lotFields), read(KEYS[3], ids)
-local caps, packed = {}, read(KEYS[6], capFields)
-for field, value in pairs(packed) do
-  local cap = {period = '', used = 0, seq = 0}
-  if value then
-    local period, used, seq = string.match(value, '^([^|]*)|(%d+)|(%d+)$')
+local lots, live = read('HMGET', KEYS[2], lotFields), read('HMGET', KEYS[3], ids)
+local packed, ended = read('HMGET', KEYS[6], capFields), read('ZMSCORE', KEYS[5], ids)
+
+-- capOf is a cap as it stands in this call.
+local caps = {}
+local function capOf(key)
+  local cap = caps[key]
+  if not cap then
+    local period, used, seq = string.match(packed[key] or '|0|0', '^([^|]*)|(%d+)|(%d+)$')
     cap = {period = period, used = tonumber(used), seq = tonumber(seq)}
+    caps[key] = cap
   end
-  caps[field] = cap
-end
-local ended = {}
-for from = 1, #ids, 1000 do
-  local to = math.min(from + 999, #ids)
-  local scores = redis.call('ZMSCORE', KEYS[5], unpack(ids, from, to))
-  for i = from, to do ended[ids[i]] = scores[i - from + 1] end
+  return cap
 end
 
 -- use answers the period that a claim counts in, and what of it is used. A
@@ -95,78 +101,87 @@ end
 
 local setLots, setHolds, setDue, setCaps = {}, {}, {}, {}
 local function put(list, key, value)
-  list[#list + 1] = key
-  list[#list + 1] = value
+  local n = #list
+  list[n + 1], list[n + 2] = key, value
 end
 
-local function serve(a)
-  local had, free, found = 0, {}, {}
-  for k = 0, pieces - 1 do
-    local id = a.need .. '-' .. (a.base + k)
-    if ended[id] then return {1, 0, '', 0, 0, {}} end
+local function serve(at)
+  local need, category, field, limit = ARGV[at], ARGV[at + 4], ARGV[at + 5], tonumber(ARGV[at + 7])
+  local count, leftOut, n = lots['|' .. category] or '0', ARGV[at + 8], tonumber(ARGV[at + 9])
+  local prefix, base = need .. '-', tonumber(ARGV[at + 1])
+  local out, empty, left, free = {0, 0, 'stock', 0, 0, count, ''}, {}, tonumber(ARGV[at + 2]), {}
+  for k = base, base + pieces - 1 do
+    local id = prefix .. k
+    if ended[id] then return {1, 0, '', 0, 0, count, ''} end
     if live[id] then
-      put(found, id, live[id])
-      had = had + tonumber(string.match(live[id], '^[^|]*|[^|]*|[^|]*|[^|]*|(%d+)|'))
+      put(out, id, live[id])
+      left = left - tonumber(string.match(live[id], '^[^|]*|[^|]*|[^|]*|[^|]*|(%d+)|'))
     else
       free[#free + 1] = id
     end
   end
-  local left, why = a.qty - had, 'stock'
-  local cap, piece = caps[household .. '|' .. a.field], 1
-  local period, used = use(cap, a.period)
-  for _, o in ipairs(a.offers) do
-    local stock = tonumber(lots[o.lot .. ':f'] or 0)
+  local capKey, piece = household .. field, 1
+  local cap = capOf(capKey)
+  local period, used = use(cap, ARGV[at + 6])
+  for i = 1, n do
     if left <= 0 or piece > #free then break end
-    if stock > 0 then
+    local c = at + 7 + 3 * i
+    local offer, lot, own = ARGV[c], ARGV[c + 1], ARGV[c + 2]
+    local stock, held, rest = string.match(lots[lot] or '0|0|', '^(-?%d+)|(-?%d+)|(.*)$')
+    stock = tonumber(stock)
+    if stock <= 0 then
+      empty[#empty + 1] = i
+    else
       local take = math.min(left, stock)
-      if a.limit > 0 then take = math.min(take, a.limit - used) end
-      local own, ownPeriod, ownUsed = nil, '', 0
-      if o.field ~= '' then
-        own = caps[household .. '|' .. o.field]
-        ownPeriod, ownUsed = use(own, o.period)
-      end
-      if o.limit > 0 then
-        take = math.min(take, o.limit - ownUsed)
-        if ownUsed >= o.limit then why = 'offer_cap' end
+      if limit > 0 then take = math.min(take, limit - used) end
+      local ownField, ownPeriod, ownLimit, ownCap, ownUsed = '', '', '0', nil, 0
+      if own ~= '' then
+        ownField, ownPeriod, ownLimit = string.match(own, '^([^|]*)|([^|]*)|(%d+)$')
+        ownCap = capOf(household .. ownField)
+        ownPeriod, ownUsed = use(ownCap, ownPeriod)
+        local most = tonumber(ownLimit)
+        if most > 0 then
+          take = math.min(take, most - ownUsed)
+          if ownUsed >= most then out[3] = 'offer_cap' end
+        end
       end
       if take > 0 then
         local id = free[piece]
-        piece = piece + 1
-        left = left - take
-        lots[o.lot .. ':f'] = stock - take
-        lots[o.lot .. ':h'] = tonumber(lots[o.lot .. ':h']) + take
-        put(setLots, o.lot .. ':f', lots[o.lot .. ':f'])
-        put(setLots, o.lot .. ':h', lots[o.lot .. ':h'])
+        piece, left = piece + 1, left - take
+        lots[lot] = (stock - take) .. '|' .. (tonumber(held) + take) .. '|' .. rest
+        put(setLots, lot, lots[lot])
         local hold = table.concat({
-          a.need, household, o.offer, o.lot, take, a.field, period, a.limit,
-          o.field, ownPeriod, o.limit, cap.seq, deadline,
+          need, ARGV[3], offer, lot, take, field, period, limit, ownField, ownPeriod, ownLimit, cap.seq, deadline,
         }, '|')
         live[id] = hold
-        put(found, id, hold)
+        put(out, id, hold)
         put(setHolds, id, hold)
         put(setDue, deadline, id)
         used = used + take
         cap.period, cap.used, cap.seq = period, used, cap.seq + 1
-        put(setCaps, household .. '|' .. a.field, cap.period .. '|' .. cap.used .. '|' .. cap.seq)
-        if own then
-          own.period, own.used = ownPeriod, ownUsed + take
-          put(setCaps, household .. '|' .. o.field, own.period .. '|' .. own.used .. '|' .. own.seq)
+        put(setCaps, capKey, period .. '|' .. used .. '|' .. cap.seq)
+        if ownCap then
+          ownCap.period, ownCap.used = ownPeriod, ownUsed + take
+          put(setCaps, household .. ownField, ownPeriod .. '|' .. ownCap.used .. '|' .. ownCap.seq)
         end
       end
     end
   end
+  out[2], out[4], out[7] = left, used, table.concat(empty, ' ')
   if left <= 0 then
-    left, why = 0, ''
-  elseif #a.offers == 0 then
-    why = 'none'
-  elseif a.limit > 0 and used >= a.limit then
-    why = 'cap'
+    out[2], out[3] = 0, ''
+  elseif n == 0 then
+    out[3] = 'none'
+  elseif limit > 0 and used >= limit then
+    out[3] = 'cap'
+  elseif leftOut ~= '' and leftOut ~= count and piece <= #free then
+    out[1] = 2
   end
-  return {0, left, why, used, 0, found}
+  return out
 end
 
 local out = {'ok'}
-for i, a in ipairs(asks) do out[i + 1] = serve(a) end
+for i, at in ipairs(asks) do out[i + 1] = serve(at) end
 
 local function write(command, key, list)
   for from = 1, #list, 1000 do
@@ -177,14 +192,14 @@ write('HSET', KEYS[2], setLots)
 write('HSET', KEYS[3], setHolds)
 write('ZADD', KEYS[4], setDue)
 write('HSET', KEYS[6], setCaps)
-for i, a in ipairs(asks) do
+for i, at in ipairs(asks) do
   local o = out[i + 1]
   if o[1] == 0 and o[2] > 0 then
-    redis.call('ZADD', KEYS[7 + i], a.rank, a.need)
-    redis.call('SADD', KEYS[7], a.category)
-    o[5] = redis.call('ZRANK', KEYS[7 + i], a.need) + 1
+    redis.call('ZADD', KEYS[7 + i], ARGV[at + 3], ARGV[at])
+    redis.call('SADD', KEYS[7], ARGV[at + 4])
+    o[5] = redis.call('ZRANK', KEYS[7 + i], ARGV[at]) + 1
   elseif o[1] == 0 then
-    redis.call('ZREM', KEYS[7 + i], a.need)
+    redis.call('ZREM', KEYS[7 + i], ARGV[at])
   end
 end
 return out

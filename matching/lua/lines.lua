@@ -1,14 +1,16 @@
--- lines.lua: publish the need lines of a county's lots.
+-- lines.lua: publish the need lines of a county's lots, and its outlook.
 --
 -- Atomic:     one script, one hash slot; every check precedes every write.
 -- Idempotent: a repeat writes the same again.
 --
 -- KEYS[1] gen     string
--- KEYS[2] lines   hash   lot -> line, thousandths; |version, |at
+-- KEYS[2] lines   hash   lot -> line, thousandths; <lot>|open; |version, |at, |moved
+-- KEYS[3] outlook string what other counties need to know
 -- ARGV[1] generation
 -- ARGV[2] version of the lines
 -- ARGV[3] when they were drawn, Unix ms
--- then per lot: lot, line
+-- ARGV[4] the outlook
+-- then per lot: lot, line; per lot that is kept for some and open: <lot>|open, 1
 --
 -- Returns {"ok"}, or {"gen", current or ""}.
 
@@ -17,7 +19,8 @@ if current ~= ARGV[1] then return {'gen', current or ''} end
 
 redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[2], '|version', ARGV[2], '|at', ARGV[3])
-for from = 4, #ARGV, 1000 do
+redis.call('SET', KEYS[3], ARGV[4])
+for from = 5, #ARGV, 1000 do
   redis.call('HSET', KEYS[2], unpack(ARGV, from, math.min(from + 999, #ARGV)))
 end
 return {'ok'}

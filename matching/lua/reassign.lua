@@ -9,7 +9,7 @@
 -- Idempotent: what has ended changes nothing.
 --
 -- KEYS[1] gen     string
--- KEYS[2] lots    hash   <lot>:h|t -> held, taken
+-- KEYS[2] lots    hash   lot -> free|held|taken[|x], x: closed
 -- KEYS[3] holds   hash   hold id -> packed hold
 -- KEYS[4] due     zset   hold id -> deadline, Unix ms
 -- KEYS[5] seen    zset   allocation id -> 0 promised, else when it ended
@@ -75,8 +75,10 @@ claim(learn(is.household, is.field), is.period, is.qty, is.seq + 1)
 if is.ownField ~= '' then claim(learn(is.household, is.ownField), is.ownPeriod, is.qty, 0) end
 
 if not seen then
-  redis.call('HINCRBY', KEYS[2], was.lot .. ':h', -was.qty)
-  redis.call('HINCRBY', KEYS[2], was.lot .. ':t', was.qty)
+  local f, h, t, x = string.match(redis.call('HGET', KEYS[2], was.lot) or '', '^(-?%d+)|(-?%d+)|(-?%d+)(.*)$')
+  if f then
+    redis.call('HSET', KEYS[2], was.lot, f .. '|' .. (tonumber(h) - was.qty) .. '|' .. (tonumber(t) + was.qty) .. x)
+  end
   redis.call('HDEL', KEYS[3], id)
   redis.call('ZREM', KEYS[4], id)
 end

@@ -12,7 +12,8 @@
 -- it or never knew it, so that a promise told late is not adopted.
 --
 -- KEYS[1] gen     string
--- KEYS[2] lots    hash   <lot>:f|h|t|x -> free, held, taken, closed
+-- KEYS[2] lots    hash   lot -> free|held|taken[|x], x: closed
+--                        |<category> -> how often something of it became free
 -- KEYS[3] holds   hash   hold id -> packed hold
 -- KEYS[4] due     zset   hold id -> deadline, Unix ms
 -- KEYS[5] seen    zset   allocation id -> 0 promised, else when it ended
@@ -39,6 +40,13 @@ local function parse(packed)
   }
 end
 
+-- lotOf reads a packed lot; one that is not known gives nothing.
+local function lotOf(value)
+  if not value then return {f = 0, h = 0, t = 0, closed = true} end
+  local f, h, t, x = string.match(value, '^(-?%d+)|(-?%d+)|(-?%d+)(.*)$')
+  return {known = true, f = tonumber(f), h = tonumber(h), t = tonumber(t), closed = x ~= '', mark = x}
+end
+
 local lots, caps, items, done = {}, {}, {}, {}
 local ended = {}
 for i = 5, #ARGV, 2 do
@@ -56,8 +64,7 @@ for i = 5, #ARGV, 2 do
     done[id] = true
     items[#items + 1] = {id = id, h = h, from = from}
     if not lots[h.lot] then
-      local v = redis.call('HMGET', KEYS[2], h.lot .. ':f', h.lot .. ':h', h.lot .. ':t', h.lot .. ':x')
-      lots[h.lot] = {known = v[1], f = tonumber(v[1] or 0), h = tonumber(v[2] or 0), t = tonumber(v[3] or 0), closed = v[4] or not v[1]}
+      lots[h.lot] = lotOf(redis.call('HGET', KEYS[2], h.lot))
     end
     for _, field in ipairs({h.field, h.ownField}) do
       local key = h.household .. '|' .. field
@@ -80,14 +87,15 @@ for _, item in ipairs(items) do
   lot[item.from] = lot[item.from] - h.qty
   if back and not lot.closed then
     lot.f = lot.f + h.qty
-    freed[#freed + 1] = string.sub(h.field, 3)
+    local category = string.sub(h.field, 3)
+    freed[category] = (freed[category] or 0) + 1
   end
   unclaim(h.household .. '|' .. h.field, h.period, h.qty)
   unclaim(h.household .. '|' .. h.ownField, h.ownPeriod, h.qty)
 end
 
 for name, lot in pairs(lots) do
-  if lot.known then redis.call('HSET', KEYS[2], name .. ':f', lot.f, name .. ':h', lot.h, name .. ':t', lot.t) end
+  if lot.known then redis.call('HSET', KEYS[2], name, lot.f .. '|' .. lot.h .. '|' .. lot.t .. lot.mark) end
 end
 for key, cap in pairs(caps) do
   redis.call('HSET', KEYS[6], key, cap.period .. '|' .. cap.used .. '|' .. cap.seq)
@@ -101,5 +109,8 @@ for _, item in ipairs(items) do
   end
 end
 for _, id in ipairs(ended) do redis.call('ZADD', KEYS[5], now, id) end
-if #freed > 0 then redis.call('SADD', KEYS[7], unpack(freed)) end
+for category, times in pairs(freed) do
+  redis.call('SADD', KEYS[7], category)
+  redis.call('HINCRBY', KEYS[2], '|' .. category, times)
+end
 return {'ok'}

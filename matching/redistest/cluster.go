@@ -112,6 +112,20 @@ func (n *Nodes) Master(t testing.TB, key string) *Instance {
 	return nil
 }
 
+// Sever keeps the replicas of a master from following it any further: what it
+// acknowledges from now on is lost when it dies.
+func (n *Nodes) Sever(t testing.TB, master *Instance) {
+	t.Helper()
+	for i, node := range n.list {
+		if node == master {
+			// The replica that begins with it; one that has changed its master does
+			// not care. A password that the master does not know ends the handshake.
+			n.list[(i+masters)%(2*masters)].Configure(t, "masterauth", "severed")
+		}
+	}
+	master.do(t, "CLIENT", "KILL", "TYPE", "replica")
+}
+
 // FlushAll empties all masters.
 func (n *Nodes) FlushAll(t testing.TB) {
 	t.Helper()

@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -159,6 +160,41 @@ func (i *Instance) Restart(t testing.TB) {
 	i.Kill()
 	if err := i.launch(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Pause stops the process, as a machine that swaps or a frozen container does:
+// connections stand, nothing is answered. [Instance.Resume] lets it go on.
+func (i *Instance) Pause(t testing.TB) { i.signal(t, syscall.SIGSTOP) }
+
+// Resume ends a pause.
+func (i *Instance) Resume(t testing.TB) { i.signal(t, syscall.SIGCONT) }
+
+func (i *Instance) signal(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(i.PID(), s); err != nil {
+		t.Errorf("%v: %v", s, err)
+	}
+}
+
+// Configure sets one setting of the running server; a restart forgets it.
+func (i *Instance) Configure(t testing.TB, name, value string) {
+	t.Helper()
+	i.do(t, "CONFIG", "SET", name, value)
+}
+
+// Save writes what it has to its folder; the next start reads it from there.
+func (i *Instance) Save(t testing.TB) {
+	t.Helper()
+	i.do(t, "SAVE")
+}
+
+func (i *Instance) do(t testing.TB, command ...any) {
+	t.Helper()
+	client := i.client()
+	defer client.Close()
+	if err := client.Do(context.Background(), command...).Err(); err != nil {
+		t.Errorf("%v: %v", command, err)
 	}
 }
 

@@ -77,13 +77,25 @@ func newCity(s *Scenario) (*city, error) {
 			x := lot{id: fmt.Sprintf("%s-%d", r.ID, k), resource: r, Lot: l}
 			x.fromMs, x.untilMs = c.at(max(l.From, l.Announced)).UnixMilli(), c.at(l.Until).UnixMilli()
 			x.announcedMs = c.at(l.Announced).UnixMilli()
-			o.Lots = append(o.Lots, matching.Lot{ID: x.id, County: c.county, FromMs: x.fromMs, UntilMs: x.untilMs + 1})
+			o.Lots = append(o.Lots, matching.Lot{ID: x.id, County: c.county, FromMs: x.fromMs, UntilMs: x.untilMs + 1, Kept: c.kept(l)})
 			c.byID[x.id] = len(c.lots)
 			c.lots = append(c.lots, x)
 		}
 		c.catalogue.Put(o)
 	}
 	return c, nil
+}
+
+// kept is for whom a lot is kept, until its last moment at the latest.
+func (c *city) kept(l Lot) matching.Kept {
+	if l.Kept == nil {
+		return matching.Kept{}
+	}
+	out := matching.Kept{Group: l.Kept.Group, OpensMs: c.at(l.Until - lastMoment).UnixMilli()}
+	for _, region := range l.Kept.Regions {
+		out.Divisions = append(out.Divisions, c.village(region))
+	}
+	return out
 }
 
 // at is a time of the scenario on the simulated clock.

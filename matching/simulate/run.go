@@ -284,9 +284,9 @@ func (r *run) open(a *asked, candidates []matching.Candidate) []matching.Candida
 		open, _ := r.lines.Open(candidates, r.rank(a))
 		return open
 	case Even:
-		return slices.DeleteFunc(candidates, func(c matching.Candidate) bool { return !r.due(&r.lots[r.byID[c.Lot]]) })
+		return slices.DeleteFunc(candidates, func(c matching.Candidate) bool { return c.Kept || !r.due(&r.lots[r.byID[c.Lot]]) })
 	}
-	return candidates
+	return slices.DeleteFunc(candidates, func(c matching.Candidate) bool { return c.Kept })
 }
 
 // due says whether an equal release lets more of a lot go by now.

@@ -65,6 +65,14 @@ type Lot struct {
 	From      float64 `json:"from"`
 	Until     float64 `json:"until"`
 	Announced float64 `json:"announced"`
+	Kept      *Kept   `json:"kept,omitempty"`
+}
+
+// Kept says for whom a lot is kept, until none of them is expected any more or
+// its last moment has come.
+type Kept struct {
+	Group   string   `json:"group,omitempty"`   // empty: any
+	Regions []string `json:"regions,omitempty"` // of one division; empty: anywhere
 }
 
 // Need is what somebody asks for.
@@ -142,6 +150,17 @@ func (s *Scenario) check() error {
 		for k, l := range r.Lots {
 			if l.Qty < 1 || !(l.From <= l.Until) {
 				return fmt.Errorf("resource %s, lots[%d]: at least one unit, and from before until", r.ID, k)
+			}
+			if l.Kept == nil {
+				continue
+			}
+			if l.Kept.Group == "" && len(l.Kept.Regions) == 0 {
+				return fmt.Errorf("resource %s, lots[%d]: kept for a group or for regions", r.ID, k)
+			}
+			for _, region := range l.Kept.Regions {
+				if !slices.Contains(s.Regions, region) {
+					return fmt.Errorf("resource %s, lots[%d]: no region %q", r.ID, k, region)
+				}
 			}
 		}
 	}

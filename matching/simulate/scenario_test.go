@@ -50,6 +50,8 @@ func TestWhatIsNotAScenarioIsNamed(t *testing.T) {
 		`resource meal0: no reg`:    func(s *simulate.Scenario) { s.Resources[0].Regions = []string{"moon"} },
 		`resource meal0: a cap`:     func(s *simulate.Scenario) { s.Resources[0].Cap = 1 },
 		`resource meal0, lots[0]`:   func(s *simulate.Scenario) { s.Resources[0].Lots[0].Qty = 0 },
+		`resource meal2, lots[0]`:   func(s *simulate.Scenario) { s.Resources[2].Lots[0].Kept = &simulate.Kept{} },
+		`resource meal3, lots[0]`:   func(s *simulate.Scenario) { s.Resources[3].Lots[0].Kept = &simulate.Kept{Regions: []string{"moon"}} },
 		`resource meal1, lots[0]`:   func(s *simulate.Scenario) { s.Resources[1].Lots[0].Until = -1 },
 		`needs[3] "n0002"`:          func(s *simulate.Scenario) { s.Needs[3].ID = "n0002" },
 		"need n0005: needs stand":   func(s *simulate.Scenario) { s.Needs[5].T = s.Needs[4].T - 1 },

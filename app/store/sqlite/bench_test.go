@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -89,6 +90,45 @@ func BenchmarkRead(b *testing.B) {
 			return err
 		})
 	})
+}
+
+var benchDocuments = flag.Int("documents", 100_000, "documents of BenchmarkGrowth at the end; a million take some minutes to write")
+
+// BenchmarkGrowth reads by id, by an index and writes, in a record that grows.
+func BenchmarkGrowth(b *testing.B) {
+	c := benchRecord(b)
+	var all []string
+	for size := 10_000; size <= *benchDocuments; size *= 10 {
+		for len(all) < size {
+			page := make([]*storetest.Parcel, 0, 1000)
+			for range cap(page) {
+				p := parcel(int64(len(all) + len(page)))
+				page = append(page, p)
+			}
+			if _, err := c.InsertAll(context.Background(), page); err != nil {
+				b.Fatal(err)
+			}
+			for _, p := range page {
+				all = append(all, p.ID)
+			}
+		}
+		var n atomic.Int64
+		b.Run(fmt.Sprintf("documents=%d/get", size), func(b *testing.B) {
+			parallel(b, 64, func() error {
+				_, err := c.Get(context.Background(), all[int(n.Add(7919))%len(all)])
+				return err
+			})
+		})
+		b.Run(fmt.Sprintf("documents=%d/find", size), func(b *testing.B) {
+			parallel(b, 64, func() error {
+				_, _, err := c.Find(context.Background(), store.Query{Index: "county", Equal: []any{"330502000000"}, From: n.Add(7919) % int64(size), Limit: 1})
+				return err
+			})
+		})
+		b.Run(fmt.Sprintf("documents=%d/insert", size), func(b *testing.B) {
+			parallel(b, 64, func() error { return c.Insert(context.Background(), parcel(1_000_000_000+n.Add(1))) })
+		})
+	}
 }
 
 // parallel shares b.N calls among goroutines.

@@ -9,7 +9,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
 	"errors"
@@ -43,8 +42,7 @@ const (
 
 // Record is a [store.Record] in one file.
 type Record struct {
-	readers *sql.DB
-	selects sync.Map // SQL text -> *sql.Stmt
+	readers chan *reader // those that nobody uses
 
 	mu      sync.RWMutex
 	schemas map[string]*table
@@ -94,14 +92,18 @@ func Open(path string) (*Record, error) {
 		return nil, errors.Join(fmt.Errorf("open record %s: %w", path, err), w.close())
 	}
 	r := &Record{
-		readers: sql.OpenDB(connector),
+		readers: make(chan *reader, max(4, 2*runtime.GOMAXPROCS(0))),
 		schemas: map[string]*table{},
 		calls:   make(chan *call, waitingCalls),
 		done:    make(chan struct{}),
 	}
-	n := max(4, 2*runtime.GOMAXPROCS(0))
-	r.readers.SetMaxOpenConns(n)
-	r.readers.SetMaxIdleConns(n)
+	for range cap(r.readers) {
+		x, err := newReader(connector)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open record %s: %w", path, err), r.closeReaders(), w.close())
+		}
+		r.readers <- x
+	}
 	go func() {
 		defer close(r.done)
 		w.serve(r.calls)
@@ -131,30 +133,25 @@ func (r *Record) Close() error {
 	if already {
 		return nil
 	}
-	r.selects.Range(func(_, s any) bool {
-		_ = s.(*sql.Stmt).Close() // of a pool that is closed next
-		return true
-	})
-	return errors.Join(r.readers.Close(), r.failed)
+	var errs []error
+	for range cap(r.readers) { // those in use come back
+		errs = append(errs, (<-r.readers).close())
+	}
+	return errors.Join(append(errs, r.failed)...)
+}
+
+// closeReaders closes those that were opened so far.
+func (r *Record) closeReaders() error {
+	var errs []error
+	for len(r.readers) > 0 {
+		errs = append(errs, (<-r.readers).close())
+	}
+	return errors.Join(errs...)
 }
 
 // Ping says whether the file can be read.
 func (r *Record) Ping(ctx context.Context) error {
-	var n int
-	return r.broken(r.readers.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n))
-}
-
-// broken gives the error of a closed record its name.
-func (r *Record) broken(err error) error {
-	if err == nil {
-		return nil
-	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if r.closed {
-		return store.ErrClosed
-	}
-	return err
+	return r.query(ctx, "SELECT count(*) FROM sqlite_schema", nil, func([]driver.Value) (bool, error) { return true, nil })
 }
 
 func (r *Record) table(name string) (*table, error) {
@@ -329,30 +326,32 @@ func (r *Record) Get(ctx context.Context, collection string, ids []string, dst f
 		}
 		arg = string(b)
 	}
-	rows, err := r.query(ctx, text, arg)
+	err = r.query(ctx, text, []any{arg}, func(row []driver.Value) (bool, error) {
+		id, _ := row[0].(string)
+		for _, at := range places[id] {
+			var err error
+			if out[at], err = decode(t, row, dst); err != nil {
+				return false, err
+			}
+		}
+		return false, nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var id string
-		var v int64
-		var doc sql.RawBytes
-		if err := rows.Scan(&id, &v, &doc); err != nil {
-			return nil, r.broken(err)
-		}
-		for _, at := range places[id] {
-			if out[at], err = decode(t, id, v, doc, dst); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return out, r.broken(rows.Err())
+	return out, nil
 }
 
-func decode(t *table, id string, v int64, doc []byte, dst func() store.Document) (store.Document, error) {
+// decode reads a document from a row that begins with id, version and text.
+func decode(t *table, row []driver.Value, dst func() store.Document) (store.Document, error) {
+	id, _ := row[0].(string)
+	v, ok := row[1].(int64)
+	doc, text := row[2].(string)
+	if !ok || !text {
+		return nil, fmt.Errorf("decode %s %s: the row is not one of a document", t.Name, id)
+	}
 	d := dst()
-	if err := json.Unmarshal(doc, d); err != nil {
+	if err := json.Unmarshal([]byte(doc), d); err != nil {
 		return nil, fmt.Errorf("decode %s %s: %w", t.Name, id, err)
 	}
 	d.SetVersion(v)
@@ -360,7 +359,7 @@ func decode(t *table, id string, v int64, doc []byte, dst func() store.Document)
 }
 
 // Find implements [store.Record].
-func (r *Record) Find(ctx context.Context, collection string, q store.Query, dst func() store.Document) ([]store.Document, string, error) {
+func (r *Record) Find(ctx context.Context, collection string, q store.Query, dst func() store.Document) (page []store.Document, next string, err error) {
 	t, err := r.table(collection)
 	if err != nil {
 		return nil, "", err
@@ -370,47 +369,34 @@ func (r *Record) Find(ctx context.Context, collection string, q store.Query, dst
 		return nil, "", err
 	}
 	text, args := selection(t, p)
-	rows, err := r.query(ctx, text, args...)
+	// Of the last document on the page; one more is asked for to know whether
+	// there is another page.
+	last := make([]any, len(p.Rest))
+	err = r.query(ctx, text, args, func(row []driver.Value) (bool, error) {
+		if len(page) == p.Limit {
+			lastID := page[len(page)-1].Key()
+			for i, v := range last {
+				if v == nil {
+					return false, fmt.Errorf("%s %s lacks %q, which index %s orders by: %w", t.Name, lastID, p.Rest[i], p.Index.Name, store.ErrDocument)
+				}
+			}
+			next = p.Next(last, lastID)
+			return true, nil
+		}
+		d, err := decode(t, row, dst)
+		if err != nil {
+			return false, err
+		}
+		page = append(page, d)
+		for i := range last {
+			last[i] = row[3+i]
+		}
+		return false, nil
+	})
 	if err != nil {
 		return nil, "", err
 	}
-	defer rows.Close()
-	var (
-		page []store.Document
-		id   string
-		v    int64
-		doc  sql.RawBytes
-		rest = make([]any, len(p.Rest))
-		into = []any{&id, &v, &doc}
-	)
-	for i := range rest {
-		into = append(into, &rest[i])
-	}
-	// Of the last document on the page; one more is asked for to know whether
-	// there is another page.
-	var lastID string
-	last := make([]any, len(rest))
-	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
-			return nil, "", r.broken(err)
-		}
-		if len(page) == p.Limit {
-			for i, v := range last {
-				if v == nil {
-					return nil, "", fmt.Errorf("%s %s lacks %q, which index %s orders by: %w", t.Name, lastID, p.Rest[i], p.Index.Name, store.ErrDocument)
-				}
-			}
-			return page, p.Next(last, lastID), nil
-		}
-		d, err := decode(t, id, v, doc, dst)
-		if err != nil {
-			return nil, "", err
-		}
-		page = append(page, d)
-		lastID = id
-		copy(last, rest)
-	}
-	return page, "", r.broken(rows.Err())
+	return page, next, nil
 }
 
 // selection is a plan in SQL.
@@ -463,23 +449,6 @@ func selection(t *table, p store.Plan) (string, []any) {
 	b.WriteString(" ORDER BY " + strings.Join(keys, order+", ") + order)
 	b.WriteString(" LIMIT " + strconv.Itoa(p.Limit+1))
 	return b.String(), args
-}
-
-// query runs a prepared SELECT. There are as many texts as there are shapes of
-// queries in the program, so the statements are kept.
-func (r *Record) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	s, ok := r.selects.Load(text)
-	if !ok {
-		made, err := r.readers.PrepareContext(ctx, text)
-		if err != nil {
-			return nil, r.broken(err)
-		}
-		if s, ok = r.selects.LoadOrStore(text, made); ok {
-			_ = made.Close() // somebody else was faster
-		}
-	}
-	rows, err := s.(*sql.Stmt).QueryContext(ctx, args...)
-	return rows, r.broken(err)
 }
 
 func quote(name string) string { return `"` + name + `"` }

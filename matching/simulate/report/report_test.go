@@ -47,13 +47,17 @@ func page(t *testing.T, s *simulate.Scenario) string {
 		t.Fatal(err)
 	}
 	defer client.Close()
+	every := 5 * time.Minute
+	if s.Horizon > 2*1440 {
+		every = time.Hour // a month of plans
+	}
 	r := report.Report{
-		Title: report.Name{ZH: "街角 <script>", EN: "corner"}, Scenario: s, Every: 5 * time.Minute, Reserve: 1.4,
+		Title: report.Name{ZH: "街角 <script>", EN: "corner"}, Scenario: s, Every: every, Reserve: 1.4,
 		At: time.Date(2026, 11, 25, 9, 30, 0, 0, time.UTC), Categories: map[string]report.Name{"meal": {ZH: "助餐", EN: "Meals"}},
 	}
 	for _, p := range simulate.Policies() {
 		run := report.Run{Policy: p, Track: report.NewTrack(s)}
-		if run.Allocations, err = simulate.Run(t.Context(), s, simulate.Config{Policy: p, Redis: client, Watch: run.Track.Add}); err != nil {
+		if run.Allocations, err = simulate.Run(t.Context(), s, simulate.Config{Policy: p, Redis: client, Every: every, Watch: run.Track.Add}); err != nil {
 			t.Fatal(err)
 		}
 		r.Runs = append(r.Runs, run)

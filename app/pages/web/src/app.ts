@@ -116,6 +116,56 @@ function lots(): void {
   });
 }
 
+/** Rows for what is kept: added and taken away here; without this script the server adds them. */
+function keptRows(): void {
+  const box = document.querySelector<HTMLElement>("[data-kept-rows]");
+  const add = document.querySelector<HTMLButtonElement>("[data-kept-add]");
+  const first = box?.firstElementChild;
+  if (!box || !add || !first) return;
+  const most = 20;
+  const fields = (row: Element): (HTMLInputElement | HTMLSelectElement)[] => [...row.querySelectorAll<HTMLInputElement | HTMLSelectElement>("input, select")];
+  const blank = first.cloneNode(true) as HTMLElement;
+  blank.querySelector(".error")?.remove();
+  for (const field of fields(blank)) field.value = "";
+  let made = box.children.length;
+  const count = (): void => {
+    [...box.children].forEach((row, i) => {
+      const mark = row.querySelector("[data-kept-no]");
+      if (mark) mark.textContent = String(i + 1);
+    });
+    add.hidden = box.children.length >= most;
+  };
+  const ready = (row: Element): void => {
+    const remove = row.querySelector<HTMLButtonElement>("[data-kept-remove]");
+    if (!remove) return;
+    remove.hidden = false;
+    remove.addEventListener("click", () => {
+      row.remove();
+      count();
+      add.focus();
+    });
+  };
+  for (const row of [...box.children]) {
+    if (fields(row).every((field) => field.value === "") && !row.querySelector(".error")) row.remove();
+    else ready(row);
+  }
+  count();
+  add.addEventListener("click", (event) => {
+    event.preventDefault();
+    const row = blank.cloneNode(true) as HTMLElement;
+    const n = made++;
+    for (const label of row.querySelectorAll("label")) {
+      const field = row.querySelector("#" + label.htmlFor);
+      label.htmlFor = label.htmlFor.replace(/\d+$/, String(n));
+      if (field) field.id = label.htmlFor;
+    }
+    box.append(row);
+    ready(row);
+    count();
+    fields(row)[0]?.focus();
+  });
+}
+
 function printing(): void {
   const button = document.querySelector<HTMLButtonElement>("[data-print]");
   if (!button) return;
@@ -144,6 +194,8 @@ interface ShareStock {
   handed_over_units: number;
   expired_units: number;
   withdrawn_units: number;
+  kept: number;
+  moved_out_units: number;
 }
 
 /** Asks for the stock of an offer every three seconds while it is looked at. */
@@ -155,7 +207,8 @@ function liveStock(): void {
   const say = box.dataset["money"] === "true" ? yuan : number;
   const show = (share: ShareStock): boolean => {
     const place = box.querySelector<HTMLElement>(`[data-share="${CSS.escape(share.share)}"]`);
-    if (!place) return false;
+    // A county whose part is nothing is not shown until something comes.
+    if (!place) return share.qty_units === 0 && share.moved_out_units === 0;
     const parts: [string, number][] = [
       ["free", share.free_units],
       ["held", share.held_units],
@@ -177,6 +230,13 @@ function liveStock(): void {
     if (total) total.textContent = say(share.qty_units);
     return true;
   };
+  const keptParts = (shares: ShareStock[]): void => {
+    for (const part of document.querySelectorAll<HTMLElement>("[data-kept], [data-kept-of]")) {
+      const given = part.dataset["kept"];
+      const own = shares.filter((share) => String(share.kept) === (given ?? part.dataset["keptOf"]));
+      part.textContent = say(own.reduce((sum, s) => sum + (given ? s.promised_units + s.handed_over_units : s.qty_units), 0));
+    }
+  };
   const tick = async (): Promise<void> => {
     if (!document.hidden) {
       let fine = false;
@@ -186,6 +246,7 @@ function liveStock(): void {
           const body = (await answer.json()) as ShareStock[] | { items?: ShareStock[]; shares?: ShareStock[] };
           const shares = Array.isArray(body) ? body : (body.items ?? body.shares ?? []);
           const known = shares.map(show);
+          keptParts(shares);
           if (known.includes(false)) window.location.reload();
           fine = true;
         }
@@ -311,6 +372,7 @@ places();
 filteredSelects();
 filteredTrees();
 lots();
+keptRows();
 printing();
 copying();
 liveStock();

@@ -255,7 +255,7 @@ export class Batch {
         "div",
         { class: "choices" },
         ...boxes.map(({ offer, input }) =>
-          el("label", { class: "choice" }, input, el("span", {}, title(offer), el("small", {}, offer.provider_name + " · " + t("scan.batch_left", amount(offer.category, offer.left_units, offer.unit))))),
+          el("label", { class: "choice" }, input, el("span", {}, title(offer), el("small", {}, offer.provider_name + " · ", el("span", { class: "together" }, t("scan.batch_left", amount(offer.category, offer.left_units, offer.unit)))))),
         ),
       ),
       start,

@@ -193,6 +193,25 @@ export class Camera {
   }
 }
 
+/**
+ * Connects the buttons for light and zoom, which are seen where the phone has
+ * them; the function that it returns brings them up to date with the camera.
+ */
+export function dials(camera: Camera, torch: HTMLButtonElement, zoom: HTMLInputElement): () => void {
+  const draw = (): void => {
+    torch.hidden = !camera.torch.available;
+    torch.setAttribute("aria-pressed", String(camera.torch.on));
+    zoom.hidden = !camera.zoom.available;
+    zoom.min = String(camera.zoom.min);
+    zoom.max = String(camera.zoom.max);
+    zoom.step = String(camera.zoom.step);
+    zoom.value = String(camera.zoom.value);
+  };
+  torch.addEventListener("click", () => void camera.torch.set(!camera.torch.on).then(draw, draw));
+  zoom.addEventListener("input", () => void camera.zoom.set(Number(zoom.value)).catch(draw));
+  return draw;
+}
+
 /** The middle square, which is what pages show of the film. */
 function middle(video: HTMLVideoElement, canvas: HTMLCanvasElement, context: CanvasRenderingContext2D): ImageData {
   const side = Math.min(video.videoWidth, video.videoHeight);

@@ -1,7 +1,7 @@
 // The page for work without a network: take a village along, hand over, bring
 // the handovers back. What may be given is in offline/rules.ts, what the phone
 // keeps in offline/store.ts.
-import { Camera, type CameraState, decodePhoto, failure, success } from "./camera";
+import { Camera, type CameraState, decodePhoto, dials, failure, success } from "./camera";
 import { byID, el, number } from "./dom";
 import type { Clock } from "./offline/clock";
 import { nextPaint, showTake } from "./offline/take";
@@ -13,10 +13,10 @@ import { newID, sign } from "./offline/record";
 import { type Refusal, Roster, type Thing } from "./offline/rules";
 import { Fault, type Me, Server } from "./offline/server";
 import { type Shown, sheet } from "./offline/sheet";
-import { type DB, ListGone, Overtaken, type Row, type Singles, append, expire, forget, givenBy, keepClock, openClock, openHandover, openStore, rows, sealHandover, single, takeNote, wipe } from "./offline/store";
+import { type DB, type Kept, ListGone, Overtaken, type Row, type Singles, append, expire, forget, givenBy, keepClock, openClock, openHandover, openStore, rows, sealHandover, single, takeNote, wipe } from "./offline/store";
 import { synchronise } from "./offline/sync";
 import { syncTag } from "./offline/worker";
-import type { Bundle, Handover } from "./offline/types";
+import type { Bundle } from "./offline/types";
 import { type KeySet, cardNumber, extract, keysOf, verify } from "./token";
 
 const root = byID("offline");
@@ -25,6 +25,7 @@ const noteBox = byID("off-note");
 const main = byID("off-main");
 const cameraBox = byID("camera");
 const cameraState = byID("camera-state");
+const cameraDials = byID("camera-dials");
 const parts = new Parts(root);
 const { t } = parts;
 const wasm = root.dataset["wasm"] ?? "";
@@ -49,7 +50,7 @@ let clock: Clock;
 let device: Singles["device"] | undefined;
 let lease: Singles["lease"] | undefined;
 let queue: Row[] = [];
-let handovers = new Map<string, Handover>();
+let handovers = new Map<string, Kept>();
 let work: Work | undefined;
 let me: Me | undefined;
 let reach: Reach = navigator.onLine ? "unknown" : "no";
@@ -76,7 +77,7 @@ async function load(): Promise<void> {
     if (device) handovers.set(row.id, known.get(row.id) ?? (await openHandover(device.queueKey, row)));
   }
   if (!lease) work = undefined;
-  work?.roster.learn(givenBy([...handovers.values()]), lease?.throughSeq ?? 0);
+  work?.roster.learn(givenBy(queue, handovers), lease?.throughSeq ?? 0);
 }
 
 function open(key: CryptoKey, bundle: Bundle): void {
@@ -249,7 +250,7 @@ async function give(shown: Shown, thing: Thing, pin: boolean): Promise<Refusal |
       device.keys.privateKey,
     );
     try {
-      await append(db, await sealHandover(device.queueKey, handover), lease.id);
+      await append(db, await sealHandover(device.queueKey, handover, thing.item), lease.id);
     } catch (error) {
       if (error instanceof Overtaken) continue;
       if (error instanceof ListGone) return "list_over";
@@ -276,9 +277,13 @@ const camera = new Camera({
     const fine = state === "starting" || state === "aiming";
     cameraState.textContent = fine ? t("offline_camera." + state) : "";
     cameraBox.hidden = !fine;
+    drawDials();
+    cameraDials.hidden = !fine || !(camera.torch.available || camera.zoom.available);
     if (!fine) note(t("offline_camera." + state), "failure");
   },
 });
+
+const drawDials = dials(camera, byID<HTMLButtonElement>("torch"), byID<HTMLInputElement>("zoom"));
 
 function startCamera(): void {
   note("");
@@ -289,7 +294,7 @@ function startCamera(): void {
 
 function stopCamera(): void {
   camera.stop();
-  cameraBox.hidden = true;
+  cameraBox.hidden = cameraDials.hidden = true;
 }
 
 async function scanned(text: string): Promise<void> {
@@ -495,7 +500,7 @@ function showPerson(shown: Shown): void {
     sheet(
       {
         db, parts, give,
-        roster: () => work?.roster ?? new Roster({ lease: { id: "", device: "", division: "", place: "", from_ms: 0, until_ms: 0, sync_until_ms: 0, items: 0, given: 0 }, server_ms: 0, pin_above_fen: 0, keys: {}, people: [], spares: [] }),
+        roster: () => work?.roster ?? new Roster({ lease: { id: "", device: "", division: "", place: "", from_ms: 0, until_ms: 0, sync_until_ms: 0, items: 0, given: 0 }, server_ms: 0, pin_above_fen: 0, keys: {}, people: [], spares: [], disputed: [] }),
         now: () => clock.now(),
         done: (again) => {
           void home().then(() => {
@@ -514,10 +519,10 @@ function showPerson(shown: Shown): void {
 function queueBox(): HTMLElement {
   if (queue.length === 0) return el("section", { id: "off-queue" });
   const row = (r: Row): HTMLElement => {
-    const h = handovers.get(r.id);
-    const item = h ? work?.roster.item(h.allocation) : undefined;
+    const kept = handovers.get(r.id);
+    const h = kept?.record;
     const person = h ? work?.roster.person(h.resident) : undefined;
-    const what = item && h ? `${parts.title(item)} ${parts.amount(item, h.qty_units)}` : t("offline.number", r.seq);
+    const what = work && h ? `${parts.title(kept.what)} ${parts.amount(kept.what, h.qty_units)}` : t("offline.number", r.seq);
     const kind = r.state === "accepted" || r.state === "known" ? "tag good" : r.state === "waiting" ? "state state-waiting" : "tag hot";
     return el(
       "li",

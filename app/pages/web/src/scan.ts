@@ -2,7 +2,7 @@
 // Who is shown how is in view.ts, the queue in batch.ts.
 import { post } from "./api";
 import { Batch } from "./batch";
-import { Camera, decodePhoto, failure, maxPhotoBytes, muted, setMuted, shrunk, success, type CameraState } from "./camera";
+import { Camera, decodePhoto, dials, failure, maxPhotoBytes, muted, setMuted, shrunk, success, type CameraState } from "./camera";
 import { byID } from "./dom";
 import { codeIdentity, codeIn } from "./token";
 import { fail, reasonOf, show, t, wasm, working, type Answer } from "./view";
@@ -15,8 +15,6 @@ const photo = byID<HTMLInputElement>("photo");
 const answerBox = byID("answer");
 const typed = byID<HTMLFormElement>("typed");
 const typedCode = byID<HTMLInputElement>("f-code");
-const torch = byID<HTMLButtonElement>("torch");
-const zoom = byID<HTMLInputElement>("zoom");
 const sound = byID<HTMLButtonElement>("sound");
 const modes = byID("modes");
 
@@ -38,7 +36,7 @@ const camera = new Camera({
     return true;
   },
   onState: (state) => {
-    dials();
+    drawDials();
     const words: Record<CameraState, string> = {
       starting: t("scan.starting"), aiming: t("scan.aim"), denied: t("scan.denied"), busy: t("scan.busy"),
       none: t("scan.no_camera"), insecure: t("scan.insecure"), broken: t("scan.reader"),
@@ -50,6 +48,8 @@ const camera = new Camera({
     }
   },
 });
+
+const drawDials = dials(camera, byID<HTMLButtonElement>("torch"), byID<HTMLInputElement>("zoom"));
 
 function hint(text: string): void {
   cameraState.textContent = text;
@@ -69,15 +69,7 @@ function stopCamera(): void {
   startButton.hidden = false;
 }
 
-/** Light and zoom where the phone has them. */
-function dials(): void {
-  torch.hidden = !camera.torch.available;
-  torch.setAttribute("aria-pressed", String(camera.torch.on));
-  zoom.hidden = !camera.zoom.available;
-  zoom.min = String(camera.zoom.min);
-  zoom.max = String(camera.zoom.max);
-  zoom.step = String(camera.zoom.step);
-  zoom.value = String(camera.zoom.value);
+function drawSound(): void {
   sound.setAttribute("aria-pressed", String(!muted()));
 }
 
@@ -171,11 +163,9 @@ function choose(mode: string): void {
 // ---- start ----
 
 startButton.addEventListener("click", startCamera);
-torch.addEventListener("click", () => void camera.torch.set(!camera.torch.on).then(dials, dials));
-zoom.addEventListener("input", () => void camera.zoom.set(Number(zoom.value)).catch(dials));
 sound.addEventListener("click", () => {
   setMuted(!muted());
-  dials();
+  drawSound();
   if (!muted()) success();
 });
 photo.addEventListener("change", () => {
@@ -197,7 +187,7 @@ modes.addEventListener("click", (event) => {
 
 modes.hidden = tools.hidden = false;
 byID("sent").hidden = true; // the way without scripts
-dials();
+drawSound();
 // A caseworker whose phone opened a code elsewhere arrives with it in the
 // fragment; it leaves the address bar before anything else happens.
 const brought = codeIn(window.location.hash.slice(1));

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { webcrypto } from "node:crypto";
 import { test } from "node:test";
 import { Clock } from "../src/offline/clock";
-import { type Queued, backOff, nextBatch, settled, waiting } from "../src/offline/queue";
+import { type Queued, type State, backOff, nextBatch, settled, waiting } from "../src/offline/queue";
 import { base64url, canonical, newID, sign } from "../src/offline/record";
 import { type Given, Roster } from "../src/offline/rules";
 import type { Bundle, Item, Person } from "../src/offline/types";
@@ -21,11 +21,11 @@ function person(resident: string, changes: Partial<Person> = {}): Person {
 
 function roster(people: Person[], spares: Item[] = []): Roster {
   const lease = { id: "l1", device: "d1", division: "330502001006", place: "浮星桥村", from_ms: start, until_ms: start + 12 * hour, sync_until_ms: start + 36 * hour, items: 0, given: 0 };
-  const bundle: Bundle = { lease, server_ms: start, pin_above_fen: 10_000, keys: { keys: [] }, people, spares };
+  const bundle: Bundle = { lease, server_ms: start, pin_above_fen: 10_000, keys: { keys: [] }, people, spares, disputed: [] };
   return new Roster(bundle);
 }
 
-const given = (seq: number, allocation: string, resident: string, need = "", qty_units = 1): Given => ({ seq, allocation, resident, need, qty_units });
+const given = (seq: number, allocation: string, resident: string, need = "", state: State = "accepted"): Given => ({ seq, state, allocation, resident, need, qty_units: 1 });
 
 test("a clock never goes back, and stops at no hand's command", () => {
   let wall = start;
@@ -155,6 +155,36 @@ test("a list fetched anew counts what was synced before, and is not counted twic
   assert.equal(r.refusal(a, "s3", "n1", "scan", undefined, false, start), undefined);
   r.learn(two, 1);
   assert.equal(r.refusal(a, "s3", "n1", "scan", undefined, false, start), "no_need");
+});
+
+test("what waits for a person, or was refused, counts as given after a list was fetched anew", () => {
+  const needs = [{ id: "n1", category: "grocery", qty_units: 1, left_units: 1, urgency: 1 }];
+  const a = person("a", { household: "h", needs, room: { grocery: 1 } });
+  const b = person("b", { household: "h", needs: [{ ...needs[0]!, id: "n2" }], room: { grocery: 1 } });
+  const r = roster([a, b], [item("s2")]);
+  for (const state of ["flagged", "refused", "waiting"] as const) {
+    r.learn([given(1, "s1", "a", "n1", state)], 1);
+    assert.equal(r.refusal(a, "s2", "n1", "scan", undefined, false, start), "no_need", state);
+    assert.equal(r.refusal(b, "s2", "n2", "scan", undefined, false, start), "no_room", state);
+    assert.equal(r.for(a, start).length, 0, state);
+  }
+  r.learn([given(1, "s1", "a", "n1")], 1);
+  assert.equal(r.refusal(a, "s2", "n1", "scan", undefined, false, start), undefined);
+});
+
+test("a phone that has lost its rows learns from its list what waits for a person", () => {
+  const meal = { category: "meal", offer: "soup" };
+  const needs = [{ id: "n1", category: "grocery", qty_units: 2, left_units: 2, urgency: 1 }, { id: "n2", category: "meal", qty_units: 1, left_units: 1, urgency: 1 }];
+  const a = person("a", { needs, room: { grocery: 1, meal: 1 } });
+  const { bundle } = roster([a], [item("s2"), item("m1", meal)]);
+  const r = new Roster({ ...bundle, disputed: [{ ...item("s1"), resident: "a", need: "n1" }] });
+  for (const rows of [[], [given(1, "s1", "a", "n1", "flagged")]]) {
+    r.learn(rows, 1);
+    assert.equal(r.refusal(a, "s1", "n1", "scan", undefined, false, start), "given");
+    assert.equal(r.refusal(a, "s2", "n1", "scan", undefined, false, start), "no_room");
+    assert.equal(r.refusal(a, "m1", "n2", "scan", undefined, false, start), undefined, "another category's room is its own");
+  }
+  assert.deepEqual(r.for(a, start).map((t) => [t.item.allocation, t.given]), [["s1", true], ["m1", false]]);
 });
 
 test("a household's room is shared, and no room is stated as none", () => {

@@ -32,13 +32,11 @@ export async function take(db: DB, bundle: Bundle, pin: string, throughSeq: numb
 /** Puts a newer bundle of the same lease in place. Errors: ListGone. */
 export async function refresh(db: DB, key: CryptoKey, bundle: Bundle, throughSeq: number): Promise<void> {
   const list = await sealBundle(key, bundle);
-  const tx = db.transaction(["singles", "wrong"], "readwrite", { durability: "strict" });
-  const singles = tx.objectStore("singles");
-  const held = (await singles.get("lease")) as { id: string } | undefined;
+  const tx = db.transaction("singles", "readwrite", { durability: "strict" });
+  const held = (await tx.store.get("lease")) as { id: string } | undefined;
   if (held?.id === bundle.lease.id) {
-    void singles.put(list, "list");
-    void singles.put(summary(bundle, throughSeq), "lease");
-    void tx.objectStore("wrong").clear();
+    void tx.store.put(list, "list");
+    void tx.store.put(summary(bundle, throughSeq), "lease");
   }
   await tx.done;
   if (held?.id !== bundle.lease.id) throw new ListGone();
@@ -79,8 +77,8 @@ async function forgive(db: DB): Promise<void> {
 }
 
 /** Checks a PIN against its hash; who is whose tries count. "spent": none are left on this device. */
-export async function checkPIN(db: DB, who: string, hash: string, pin: string): Promise<"right" | "wrong" | "spent"> {
-  if (!hash || !(await tryFor(db, who))) return "spent";
+export async function checkPIN(db: DB, who: string, hash: string, pin: string, nowMs: number): Promise<"right" | "wrong" | "spent"> {
+  if (!hash || !(await tryFor(db, who, nowMs))) return "spent";
   if (!(await argon2Verify({ password: pin, hash }))) return "wrong";
   await rightFor(db, who);
   return "right";

@@ -1,10 +1,12 @@
 // Who somebody is and what they may be given, decided from what was taken
 // along. No I/O: the time and what was given come in.
+import type { State } from "./queue";
 import type { Bundle, Code, How, Item, Need, Person } from "./types";
 
 /** What the device has given, as far as the rules need it. */
 export interface Given {
   seq: number;
+  state: State;
   allocation: string;
   resident: string;
   need: string;
@@ -40,12 +42,19 @@ export class Roster {
       this.people.set(p.resident, p);
       for (const item of p.items ?? []) this.theirs.set(item.allocation, { item, person: p.resident });
     }
-    for (const item of bundle.spares ?? []) this.spare.set(item.allocation, item);
+    for (const item of [...(bundle.spares ?? []), ...(bundle.disputed ?? [])]) this.spare.set(item.allocation, item);
+    this.learn([], 0);
   }
 
-  /** Learns what was given. The bundle's needs already count all up to seq. */
+  /**
+   * Learns what was given. The bundle's needs already count what the server
+   * accepted up to seq. What waits for a person, or was refused, they do not
+   * count, and it was handed over all the same; of the former the bundle tells
+   * a phone that has lost its rows.
+   */
   learn(given: Given[], throughSeq: number): void {
-    this.given = new Map(given.map((g) => [g.allocation, g]));
+    const disputed = (this.bundle.disputed ?? []).map((d): Given => ({ ...d, seq: 0, state: "flagged" }));
+    this.given = new Map([...disputed, ...given].map((g) => [g.allocation, g]));
     this.throughSeq = throughSeq;
   }
 
@@ -148,7 +157,7 @@ export class Roster {
     if (this.given.has(item.allocation)) return "given";
     if (past(item, nowMs)) return "item_over";
     if (need.category !== item.category) return "no_need";
-    const fresh = [...this.given.values()].filter((g) => g.seq > this.throughSeq && g.need !== "");
+    const fresh = [...this.given.values()].filter((g) => g.need !== "" && !(g.state === "accepted" && g.seq <= this.throughSeq));
     const served = sum(fresh.filter((g) => g.need === need.id));
     if (item.qty_units > need.left_units - served) return "no_need";
     const household = fresh.filter((g) => this.people.get(g.resident)?.household === person.household);

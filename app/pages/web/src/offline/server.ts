@@ -28,9 +28,13 @@ export interface Division {
 }
 
 export interface Choices {
-  people: number;
+  place: string;
+  people: number; // one more than max_people: too many
   max_hours: number;
-  spares: { offer: string; title_zh: string; title_en: string; unit: string; category: string; free_units: number }[] | null;
+  max_people: number;
+  max_spares: number; // of all offers, on all devices of the account
+  held_units: number; // of these, on other devices
+  spares: { offer: string; title_zh: string; title_en: string; unit: string; category: string; free_units: number; most_units: number }[] | null;
 }
 
 const patienceMs = 30_000;

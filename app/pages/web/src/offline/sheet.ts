@@ -100,7 +100,7 @@ export function sheet(k: Sheet, shown: Shown): HTMLElement {
       form.querySelector(".failure")?.remove();
       for (const b of form.querySelectorAll("button")) b.disabled = true;
       await nextPaint();
-      const verdict = await checkPIN(k.db, who, k.roster().pinHash(person, shown.code), typed);
+      const verdict = await checkPIN(k.db, who, k.roster().pinHash(person, shown.code), typed, k.now());
       for (const b of form.querySelectorAll("button")) b.disabled = false;
       digits.value = "";
       if (verdict === "right") {

@@ -2,13 +2,15 @@
 // is said to be done. See app/pages/DESIGN.md, "A phone without a network".
 import { type DBSchema, type IDBPDatabase, openDB } from "idb";
 import { Clock, type Mark } from "./clock";
-import type { Queued } from "./queue";
+import { type Queued, waiting } from "./queue";
 import type { Given } from "./rules";
-import type { Handover, Lease } from "./types";
+import type { Handover, Item, Lease } from "./types";
 
 /** What stands in the database under fixed names. */
 export interface Singles {
   device: { id: string; account: string; name: string; keys: CryptoKeyPair; queueKey: CryptoKey };
+  /** What the phone is for colleagues who share it, by account, with the number of its last handover. */
+  aside: Record<string, { device: Singles["device"]; seq: number }>;
   /** The key to the list, locked twice: by the PIN and by a key that cannot be read out. */
   lock: { salt: Uint8Array; memoryKiB: number; passes: number; outer: CryptoKey; wrapped: Box; wrong: number };
   /** What may be shown before the PIN: no name of anybody. */
@@ -34,7 +36,13 @@ export interface Row extends Queued {
 interface Schema extends DBSchema {
   singles: { key: keyof Singles; value: Singles[keyof Singles] };
   queue: { key: number; value: Row; indexes: { allocation: string; id: string } };
-  wrong: { key: string; value: number }; // wrong PINs, of a resident or of a carer's code
+  wrong: { key: string; value: Tries }; // wrong PINs, of a resident or of a carer's code
+}
+
+/** Wrong PINs in a row; they count until some time after the last one. */
+export interface Tries {
+  count: number;
+  untilMs: number;
 }
 
 export type DB = IDBPDatabase<Schema>;
@@ -44,6 +52,12 @@ export const databaseName = "happycode-offline";
 /** How often a wrong code is borne for the list, and a wrong PIN for each person. */
 export const listTries = 10;
 export const pinTries = 5;
+
+/**
+ * How long a wrong PIN counts, in ms: 24 hours. Before that only the right one
+ * ends it: not another list, not signing out.
+ */
+const triesCountMs = 86_400_000;
 
 const strict = { durability: "strict" } as const;
 
@@ -70,10 +84,36 @@ export async function single<K extends keyof Singles>(db: DB, name: K): Promise<
   return (await db.get("singles", name)) as Singles[K] | undefined;
 }
 
-/** The device of an account. One that a colleague left on a shared phone is not theirs. */
-export async function deviceOf(db: DB, account: string): Promise<Singles["device"] | undefined> {
-  const device = await single(db, "device");
-  return device?.account === account ? device : undefined;
+/**
+ * Makes the phone the device of an account, and answers with it; undefined: it
+ * is none yet. A phone that is shared is a device of each account; what it is
+ * for another is put aside, with its keys, until that one is back.
+ *
+ * Errors: ListGone, when another's list or unsent handovers are here.
+ */
+export async function become(db: DB, account: string): Promise<Singles["device"] | undefined> {
+  const tx = db.transaction(["singles", "queue"], "readwrite", strict);
+  const singles = tx.objectStore("singles");
+  const queue = tx.objectStore("queue");
+  const device = (await singles.get("device")) as Singles["device"] | undefined;
+  const aside = { ...((await singles.get("aside")) as Singles["aside"] | undefined) };
+  const seq = ((await singles.get("seq")) as number | undefined) ?? 0;
+  const busy = (await singles.get("lease")) !== undefined || waiting(await queue.getAll()) > 0;
+  if (device?.account === account || busy) {
+    await tx.done;
+    if (device && device.account !== account) throw new ListGone();
+    return device;
+  }
+  if (device) aside[device.account] = { device, seq };
+  const own = aside[account];
+  delete aside[account];
+  void queue.clear();
+  for (const [name, value] of [["device", own?.device], ["seq", own?.seq], ["aside", Object.keys(aside).length > 0 ? aside : undefined]] as const) {
+    if (value === undefined) void singles.delete(name);
+    else void singles.put(value, name);
+  }
+  await tx.done;
+  return own?.device;
 }
 
 /** Keeps several things at once, or none of them. */
@@ -107,22 +147,22 @@ export async function keepClock(db: DB, clock: Clock, heard = false): Promise<vo
  * page says the note when it is next opened.
  */
 export async function wipe(db: DB, note = ""): Promise<void> {
-  const tx = db.transaction(["singles", "queue", "wrong"], "readwrite", strict);
+  const tx = db.transaction(["singles", "queue"], "readwrite", strict);
   const singles = tx.objectStore("singles");
   for (const name of ["lock", "lease", "list", "note"] as const) void singles.delete(name);
   if (note) void singles.put(note, "note");
-  void tx.objectStore("wrong").clear();
   for (let at = await tx.objectStore("queue").openCursor(); at; at = await at.continue()) {
     if (at.value.state !== "waiting") void at.delete();
   }
   await tx.done;
 }
 
-/** Destroys the list when its time is over; says whether it did. */
+/** Destroys the list when its time is over, and forgets old tries of PINs; says whether the list is gone. */
 export async function expire(db: DB): Promise<boolean> {
+  const clock = await openClock(db);
+  await forgetTries(db, clock.now());
   const lease = await single(db, "lease");
   if (!lease) return false;
-  const clock = await openClock(db);
   const over = clock.now() >= lease.until_ms;
   if (over) await wipe(db, "offline.list_over");
   await keepClock(db, clock);
@@ -201,17 +241,29 @@ export async function unseal(key: CryptoKey, about: string, box: Box): Promise<A
   return crypto.subtle.decrypt({ name: "AES-GCM", iv: new Uint8Array(box.iv), additionalData: text(about) }, key, box.data);
 }
 
-export async function sealHandover(key: CryptoKey, h: Handover): Promise<Row> {
-  const box = await seal(key, "handover " + h.seq, text(JSON.stringify(h)));
-  return { seq: h.seq, id: h.id, allocation: h.allocation, state: "waiting", box };
+/** A handover as the phone keeps it: the record that the server gets, and what it was, to be shown when it stands on no list any more. */
+export interface Kept {
+  record: Handover;
+  what: Pick<Item, "title_zh" | "title_en" | "category" | "unit">;
 }
 
-export async function openHandover(key: CryptoKey, row: Row): Promise<Handover> {
-  return JSON.parse(new TextDecoder().decode(await unseal(key, "handover " + row.seq, row.box))) as Handover;
+export async function sealHandover(key: CryptoKey, record: Handover, item: Item): Promise<Row> {
+  const { title_zh, title_en, category, unit } = item;
+  const kept: Kept = { record, what: { title_zh, title_en, category, unit } };
+  const box = await seal(key, "handover " + record.seq, text(JSON.stringify(kept)));
+  return { seq: record.seq, id: record.id, allocation: record.allocation, state: "waiting", box };
 }
 
-export function givenBy(handovers: Handover[]): Given[] {
-  return handovers.map((h) => ({ seq: h.seq, allocation: h.allocation, resident: h.resident, need: h.need, qty_units: h.qty_units }));
+export async function openHandover(key: CryptoKey, row: Row): Promise<Kept> {
+  return JSON.parse(new TextDecoder().decode(await unseal(key, "handover " + row.seq, row.box))) as Kept;
+}
+
+/** What was given, of the rows whose handover is known by its id. */
+export function givenBy(rows: Row[], handovers: Map<string, Kept>): Given[] {
+  return rows.flatMap((row) => {
+    const h = handovers.get(row.id)?.record;
+    return h ? { seq: row.seq, state: row.state, allocation: h.allocation, resident: h.resident, need: h.need, qty_units: h.qty_units } : [];
+  });
 }
 
 function text(s: string): Uint8Array<ArrayBuffer> {
@@ -221,12 +273,22 @@ function text(s: string): Uint8Array<ArrayBuffer> {
 // ---- wrong PINs ----
 
 /** Counts one try before it is checked; false: none are left. */
-export async function tryFor(db: DB, who: string): Promise<boolean> {
+export async function tryFor(db: DB, who: string, nowMs: number): Promise<boolean> {
+  await forgetTries(db, nowMs);
   const tx = db.transaction("wrong", "readwrite", strict);
-  const n = (await tx.store.get(who)) ?? 0;
-  if (n < pinTries) void tx.store.put(n + 1, who);
+  const n = (await tx.store.get(who))?.count ?? 0;
+  if (n < pinTries) void tx.store.put({ count: n + 1, untilMs: nowMs + triesCountMs }, who);
   await tx.done;
   return n < pinTries;
+}
+
+/** Forgets the wrong PINs whose time is over. */
+async function forgetTries(db: DB, nowMs: number): Promise<void> {
+  const tx = db.transaction("wrong", "readwrite", strict);
+  for (let at = await tx.store.openCursor(); at; at = await at.continue()) {
+    if (at.value.untilMs <= nowMs) void at.delete();
+  }
+  await tx.done;
 }
 
 /** Takes back the count after the right PIN. */
@@ -235,7 +297,7 @@ export async function rightFor(db: DB, who: string): Promise<void> {
 }
 
 export async function triesLeft(db: DB, who: string): Promise<number> {
-  return pinTries - ((await db.get("wrong", who)) ?? 0);
+  return pinTries - ((await db.get("wrong", who))?.count ?? 0);
 }
 
 // ---- one at a time ----

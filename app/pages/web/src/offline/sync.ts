@@ -23,7 +23,7 @@ export function synchronise(db: DB, server: Server): Promise<Synced | undefined>
     if (!device) return { sent: 0, lease: undefined };
     for (let sent = 0; ; ) {
       const batch = nextBatch(await rows(db));
-      const records = await Promise.all(batch.map((row) => openHandover(device.queueKey, row)));
+      const records = await Promise.all(batch.map(async (row) => (await openHandover(device.queueKey, row)).record));
       const answer = await server.sync(device.id, records);
       const changed = settled(batch, answer.items ?? []);
       await settle(db, changed);

@@ -1,9 +1,9 @@
-// Taking a village along, while there is a network.
+// Taking a village or a town along, while there is a network.
 import { el } from "../dom";
 import { take } from "./lock";
 import type { Parts } from "./parts";
 import { type Choices, type Division, Fault, type Me, type Server, newKey } from "./server";
-import { type DB, deviceOf, forget, keep, rows } from "./store";
+import { type DB, become, keep, rows } from "./store";
 import type { Bundle } from "./types";
 
 export interface Taking {
@@ -25,10 +25,10 @@ export async function showTake(k: Taking): Promise<void> {
   const { parts } = k;
   k.box.replaceChildren(parts.busy(parts.t("offline.asking")));
   try {
-    const device = await deviceOf(k.db, k.me.account);
+    const device = await become(k.db, k.me.account);
     const had = device ? await existing(k, device.id) : undefined;
     if (had) showAgain(k, had);
-    else await showVillage(k);
+    else await showPlace(k, device?.id);
   } catch (error) {
     if (!(await k.failed(error))) k.box.replaceChildren(parts.failure(reason(k, error)), el("div", { class: "actions" }, parts.button("offline.retry", "plain", () => void showTake(k))));
   }
@@ -60,18 +60,17 @@ function showAgain(k: Taking, bundle: Bundle): void {
   k.box.replaceChildren(form);
 }
 
-async function showVillage(k: Taking): Promise<void> {
+async function showPlace(k: Taking, device: string | undefined): Promise<void> {
   const { parts } = k;
   const t = parts.t;
   const place = el("div", { class: "form" });
   const next = el("button", { class: "button strong wide", disabled: "" }, t("offline.next"));
-  let village = "";
+  let division = "";
   const choose = (code: string): void => {
-    village = code;
+    division = code;
     next.disabled = code === "";
   };
   await chain(k, place, k.me.division, choose);
-  const device = await deviceOf(k.db, k.me.account);
   const name = el("input", { type: "text", maxlength: "40", required: "", autocomplete: "off" });
   name.value = t(/Android|iPhone|iPad|Mobile/i.test(navigator.userAgent) ? "offline.phone_of" : "offline.computer_of", k.me.name);
   const form = el(
@@ -86,14 +85,14 @@ async function showVillage(k: Taking): Promise<void> {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     void act(k, form, async () => {
-      const id = device?.id ?? (await register(k, name.value.trim()));
-      showChoices(k, id, village, await k.server.choices(id, village));
+      device ??= await register(k, name.value.trim()); // once, whatever fails after it
+      showChoices(k, device, division, await k.server.choices(device, division));
     });
   });
   k.box.replaceChildren(form);
 }
 
-/** One select for each level below the account's own division, down to a village. */
+/** One select for each level below the account's own division, down to a village or a whole town. */
 async function chain(k: Taking, box: HTMLElement, parent: string, choose: (code: string) => void): Promise<void> {
   const below = await k.server.below(parent);
   if (below.length === 0) {
@@ -101,15 +100,22 @@ async function chain(k: Taking, box: HTMLElement, parent: string, choose: (code:
     return;
   }
   const level = below[0]?.level ?? "";
-  const select = el("select", { required: "" }, el("option", { value: "" }, k.parts.t("offline.choose")), ...below.map((d: Division) => el("option", { value: d.code }, d.name)));
-  const field = k.parts.field("off-" + level, "offline_level." + level, select);
+  const town = level === "village";
+  const select = el(
+    "select",
+    { required: "" },
+    el("option", { value: "" }, k.parts.t("offline.choose")),
+    town ? el("option", { value: parent }, k.parts.t("offline.whole_town")) : null,
+    ...below.map((d: Division) => el("option", { value: d.code }, d.name)),
+  );
+  const field = k.parts.field("off-" + level, "offline_level." + level, select, town ? k.parts.t("offline.whole_town_hint") : "");
   select.addEventListener("change", () => {
     while (field.nextSibling) field.nextSibling.remove();
-    choose("");
+    choose(town ? select.value : "");
+    if (town) return;
     const chosen = below.find((d) => d.code === select.value);
     if (!chosen) return;
-    if (chosen.level === "village") choose(chosen.code);
-    else chain(k, box, chosen.code, choose).catch(async (error: unknown) => {
+    chain(k, box, chosen.code, choose).catch(async (error: unknown) => {
       if (!(await k.failed(error))) field.after(k.parts.failure(reason(k, error)));
     });
   });
@@ -118,7 +124,6 @@ async function chain(k: Taking, box: HTMLElement, parent: string, choose: (code:
 
 /** Makes the phone's own keys, none of which can be read out, and tells the server the public one. */
 async function register(k: Taking, name: string): Promise<string> {
-  await forget(k.db); // an earlier device of somebody else, with nothing left to send
   const keys = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, ["sign", "verify"]);
   const queueKey = await crypto.subtle.generateKey({ name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"]);
   const id = await k.server.register(name, keys.publicKey);
@@ -126,38 +131,56 @@ async function register(k: Taking, name: string): Promise<string> {
   return id;
 }
 
-function showChoices(k: Taking, device: string, village: string, choices: Choices): void {
+function showChoices(k: Taking, device: string, division: string, choices: Choices): void {
   const { parts } = k;
   const t = parts.t;
+  if (choices.people > choices.max_people) {
+    k.box.replaceChildren(
+      el("div", { class: "card form", id: "off-many" }, el("h2", {}, choices.place), parts.failure(t("offline.too_many", choices.max_people)), parts.button("offline.choose_again", "strong wide", () => void showTake(k))),
+    );
+    return;
+  }
   const hours = el("select", {}, ...hoursToChoose.filter((h) => h <= choices.max_hours).map((h) => el("option", { value: String(h), ...(h === 12 ? { selected: "" } : {}) }, t("offline.hours", h))));
-  const spares = (choices.spares ?? []).map((s, i) => {
-    const count = el("input", { type: "number", inputmode: "numeric", min: "0", max: String(s.free_units), value: "0" });
+  const left = choices.max_spares - choices.held_units;
+  const spares = (left > 0 ? (choices.spares ?? []) : []).map((s, i) => {
+    const most = Math.min(s.most_units, left);
+    const count = el("input", { type: "number", inputmode: "numeric", min: "0", max: String(most), value: "0" });
     count.id = "off-spare-" + i;
     const row = el(
       "div",
       { class: "off-spare" },
-      el("label", { for: count.id }, el("strong", {}, parts.title(s)), el("span", { class: "sub" }, t("offline.free", parts.amount(s, s.free_units)))),
+      el("label", { for: count.id }, el("strong", {}, parts.title(s)), el("span", { class: "sub" }, t("offline.free", parts.amount(s, s.free_units), parts.amount(s, most)))),
       count,
     );
     return { offer: s.offer, count, row };
   });
+  // The bounds are said, and kept, before the form is sent.
+  const total = el("p", { class: "hint", role: "status" });
+  const asked = (count: HTMLInputElement): number => Number(count.value) || 0;
+  const tally = (): void => {
+    const units = spares.reduce((n, s) => n + asked(s.count), 0);
+    total.textContent = [t("offline.spares_total", units, left), choices.held_units > 0 ? t("offline.spares_held", choices.held_units) : ""].join(parts.lang === "en" ? " " : "");
+    for (const s of spares) s.count.setCustomValidity(units > left && asked(s.count) > 0 ? t("offline.spares_many", left) : "");
+  };
+  for (const s of spares) s.count.addEventListener("input", tally);
+  tally();
   const pin = pinFields(parts);
   const key = newKey();
   const form = el(
     "form",
     { class: "card form", id: "off-choices" },
-    el("h2", {}, t("offline.people_found", choices.people)),
+    el("h2", {}, t("offline.people_found", choices.place, choices.people)),
     parts.field("off-hours", "offline.how_long", hours, t("offline.how_long_hint")),
     spares.length > 0
-      ? el("fieldset", { class: "field" }, el("legend", {}, t("offline.spares")), el("p", { class: "hint" }, t("offline.spares_hint")), ...spares.map((s) => s.row))
-      : el("p", { class: "none" }, t("offline.spares_none")),
+      ? el("fieldset", { class: "field" }, el("legend", {}, t("offline.spares")), el("p", { class: "hint" }, t("offline.spares_hint")), ...spares.map((s) => s.row), total)
+      : el("p", { class: "none" }, left > 0 ? t("offline.spares_none") : t("offline.spares_spent", choices.held_units)),
     ...pin.fields,
     el("button", { class: "button strong wide" }, t("offline.go")),
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const spare = spares.map((s) => ({ offer: s.offer, qty_units: Number(s.count.value) || 0 })).filter((s) => s.qty_units > 0);
-    void carry(k, form, pin.value, () => k.server.take(device, village, Number(hours.value), spare, key), key);
+    const spare = spares.map((s) => ({ offer: s.offer, qty_units: asked(s.count) })).filter((s) => s.qty_units > 0);
+    void carry(k, form, pin.value, () => k.server.take(device, division, Number(hours.value), spare, key), key);
   });
   k.box.replaceChildren(form);
   k.box.focus();

@@ -72,6 +72,13 @@ export interface Bundle {
   keys: unknown;
   people: Person[] | null;
   spares: Item[] | null;
+  disputed: Disputed[] | null;
+}
+
+/** A spare that this device reported as given and a person has to judge. */
+export interface Disputed extends Item {
+  resident: string;
+  need: string;
 }
 
 export type How = "scan" | "card_no" | "word";

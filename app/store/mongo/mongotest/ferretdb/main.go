@@ -3,7 +3,8 @@
 //
 // It is a module of its own, so that what it needs stays out of the product.
 // It loses updates when several connections write at once, so clients connect
-// with maxPoolSize=1, and it is never more than a stand-in.
+// with maxPoolSize=1 and those of several processes take turns; it is never more
+// than a stand-in.
 //
 // It prints its address on one line when it listens, and ends when its
 // standard input does, that is at the latest when the process that started it
@@ -53,8 +54,13 @@ func run(listen, dir string, verbose bool) error {
 	if verbose {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
+	front, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	defer front.Close()
 	server, err := ferretdb.New(&ferretdb.Config{
-		Listener:  ferretdb.ListenerConfig{TCP: listen},
+		Listener:  ferretdb.ListenerConfig{TCP: "127.0.0.1:0"},
 		Logger:    log,
 		Handler:   "sqlite",
 		SQLiteURL: "file:" + (&url.URL{Path: dir}).EscapedPath() + "/",
@@ -64,7 +70,7 @@ func run(listen, dir string, verbose bool) error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	ended := make(chan error, 2)
+	ended := make(chan error, 3)
 	go func() { ended <- server.Run(ctx) }()
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
@@ -76,6 +82,7 @@ func run(listen, dir string, verbose bool) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(uri.Host)
+	go func() { ended <- (&turns{server: uri.Host}).serve(front) }()
+	fmt.Println(front.Addr())
 	return <-ended
 }
