@@ -39,7 +39,7 @@ func (w *world) hear(actor, query, last string) (<-chan heard, context.CancelFun
 	if last != "" {
 		req.Header.Set("Last-Event-ID", last)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := http.DefaultClient.Do(req) //nolint:bodyclose // closed by the one who reads it, below
 	must(w.t, err)
 	if res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
 		w.t.Fatalf("%s: %s %s", actor, res.Status, res.Header.Get("Content-Type"))
