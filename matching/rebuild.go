@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// rebuildLock is how long a rebuild may fall silent before another begins.
-	rebuildLock = 30 * time.Second
+	// rebuildLock is how long a rebuild may fall silent before another begins: so
+	// long a county stands whose rebuilder was killed.
+	rebuildLock = 5 * time.Second
 	// chunk is how many entries one command of a rebuild writes.
 	chunk = 500
 )

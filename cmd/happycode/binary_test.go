@@ -336,10 +336,23 @@ func (c *caller) insist(ctx context.Context, path string, body, into any) error 
 	}
 }
 
+// must wants a success; what only reads is asked again while the server says
+// that it takes too long just now.
 func (c *caller) must(t testing.TB, method, path string, body, into any) {
 	t.Helper()
-	if err := c.call(t.Context(), method, path, body, into); err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
+	began := time.Now()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		err := c.call(t.Context(), method, path, body, into)
+		var no *refused
+		if err == nil {
+			return
+		}
+		if method != http.MethodGet || !errors.As(err, &no) || no.status != http.StatusServiceUnavailable || time.Since(began) > startTime {
+			t.Fatalf("%s %s: %v", method, path, err)
+		}
+		<-tick.C
 	}
 }
 

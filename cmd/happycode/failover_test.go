@@ -86,7 +86,7 @@ func TestServerTakesOver(t *testing.T) {
 	})
 	held := locks()
 	other := start(t, s.with("LISTEN", freeAddress(t)).with("DATA", filepath.Join(t.TempDir(), "data")))
-	l := newLoad(t, s, 24, planner.base, other.base)
+	l := newLoad(t, s, 15, planner.base, other.base)
 	// Some wait for what does not exist; no client scans them again.
 	waits := map[string]string{} // county -> resident
 	for c, people := range l.by {
@@ -102,7 +102,7 @@ func TestServerTakesOver(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	wait := l.run(ctx, t, 6, uint64(time.Now().UnixNano()))
+	wait := l.run(ctx, t, len(villages), uint64(time.Now().UnixNano()))
 	l.settle(ctx, t, 30)
 	for c, token := range locks() {
 		if held[c] != token {
