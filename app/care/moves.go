@@ -198,7 +198,7 @@ func (s *Service) tellOfUnits(ctx context.Context, m *providers.Move) (providers
 	} else if err != nil {
 		return "", err
 	}
-	for _, side := range []struct{ county, kind string }{{m.From, "offer.moved_out"}, {m.To, "offer.moved_in"}} {
+	for _, side := range []struct{ county, kind string }{{m.From, KindMovedOut}, {m.To, KindMovedIn}} {
 		if err := s.audit.Write(ctx, audit.Entry{
 			AtMs: s.now().UnixMilli(), Actor: byWorker, Role: byWorker, Act: side.kind, Object: m.ID, Division: side.county, Outcome: "ok",
 		}); err != nil {
