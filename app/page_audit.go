@@ -9,6 +9,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
+	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/pages"
 	"github.com/xingfuma/happycode/app/press"
 	"github.com/xingfuma/happycode/app/store"
@@ -79,8 +80,8 @@ func otherActs() map[string]words {
 		"list_conflicts":   {"查看离线冲突", "Looked at offline conflicts"},
 		"settle_conflict":  {"处理离线冲突", "Settled an offline conflict"},
 
-		"move_units_out": {"份额调往其他县区", "Units went to another county"},
-		"move_units_in":  {"其他县区调来份额", "Units came from another county"},
+		care.KindMovedOut: {"份额调往其他县区", "Units went to another county"},
+		care.KindMovedIn:  {"其他县区调来份额", "Units came from another county"},
 
 		"create_signing_key": {"新建签名密钥", "Made a signing key"},
 		"retire_signing_key": {"停用签名密钥", "Retired a signing key"},

@@ -19,7 +19,7 @@ func (a *App) hooksPage(c *fiber.Ctx) (pages.Webhooks, error) {
 	}
 	v := pages.Webhooks{Form: f, Divisions: a.below(principalOf(c).Division, regions.Town)}
 	for _, k := range care.Kinds() {
-		if !strings.HasPrefix(k, "offer.") { // they are about nobody's place
+		if !strings.HasPrefix(k, "offer.") || k == care.KindMovedOut || k == care.KindMovedIn { // the others are about no place
 			v.Kinds = append(v.Kinds, pages.Choice{Value: k, Text: kindText(k)})
 		}
 	}

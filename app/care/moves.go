@@ -198,11 +198,9 @@ func (s *Service) tellOfUnits(ctx context.Context, m *providers.Move) (providers
 	} else if err != nil {
 		return "", err
 	}
-	for _, side := range []struct{ county, kind, act string }{
-		{m.From, "offer.moved_out", "move_units_out"}, {m.To, "offer.moved_in", "move_units_in"},
-	} {
+	for _, side := range []struct{ county, kind string }{{m.From, KindMovedOut}, {m.To, KindMovedIn}} {
 		if err := s.audit.Write(ctx, audit.Entry{
-			AtMs: s.now().UnixMilli(), Actor: byWorker, Role: byWorker, Act: side.act, Object: m.ID, Division: side.county, Outcome: "ok",
+			AtMs: s.now().UnixMilli(), Actor: byWorker, Role: byWorker, Act: side.kind, Object: m.ID, Division: side.county, Outcome: "ok",
 		}); err != nil {
 			return "", err
 		}

@@ -284,8 +284,12 @@ func (s *Service) begins(c Considered, county string) (fromMs int64) {
 	return fromMs
 }
 
-// KindOpened is the kind of the event that begins a need.
-const KindOpened = "need.opened"
+// Kinds of events that others tell apart.
+const (
+	KindOpened   = "need.opened"     // begins a need
+	KindMovedOut = "offer.moved_out" // units went to another county
+	KindMovedIn  = "offer.moved_in"  // units came from another county
+)
 
 func kinds() map[string]matching.Text {
 	return map[string]matching.Text{
@@ -309,6 +313,8 @@ func kinds() map[string]matching.Text {
 		"allocation.withdrawn":   {ZH: "份额退回", EN: "Taken back"},
 		"offer.posted":           {ZH: "发布资源", EN: "Offer posted"},
 		"offer.withdrawn":        {ZH: "撤回资源", EN: "Offer withdrawn"},
+		KindMovedOut:             {ZH: "份额调往其他县区", EN: "Units went to another county"},
+		KindMovedIn:              {ZH: "其他县区调来份额", EN: "Units came from another county"},
 	}
 }
 
