@@ -323,6 +323,18 @@ func (a *App) getStock(c *fiber.Ctx) error {
 	return c.JSON(listed(stock, "", func(s care.ShareStock) care.ShareStock { return s }))
 }
 
+func (a *App) listMoves(c *fiber.Ctx) error {
+	q, err := paged(c)
+	if err != nil {
+		return err
+	}
+	moves, next, err := a.Care.Moves(c.UserContext(), offerOf(c).ID, q.After, q.Limit)
+	if err != nil {
+		return err
+	}
+	return c.JSON(listed(moves, next, func(m care.MoveView) care.MoveView { return m }))
+}
+
 func (a *App) withdrawOffer(c *fiber.Ctx) error {
 	o, err := a.Care.WithdrawOffer(c.UserContext(), principalOf(c), offerOf(c).ID)
 	if err != nil {

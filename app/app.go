@@ -30,6 +30,7 @@ import (
 	"github.com/xingfuma/happycode/app/settings"
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/app/vault"
+	"github.com/xingfuma/happycode/app/webhooks"
 	"github.com/xingfuma/happycode/providers"
 	"github.com/xingfuma/happycode/qrcode"
 )
@@ -46,6 +47,7 @@ type Config struct {
 	Providers *providers.Service
 	Regions   *regions.Service
 	Care      *care.Service
+	Webhooks  *webhooks.Service
 	Vault     *vault.Vault
 	// Keys are the keys of the codes as they are now.
 	Keys interface{ Keys() qrcode.Keys }
@@ -99,7 +101,7 @@ func New(c Config) (*App, error) {
 	missing := map[string]bool{
 		"Record": c.Record == nil, "Accounts": c.Accounts == nil, "Audit": c.Audit == nil,
 		"Residents": c.Residents == nil, "Reports": c.Reports == nil, "Providers": c.Providers == nil, "Regions": c.Regions == nil,
-		"Care": c.Care == nil, "Vault": c.Vault == nil, "Keys": c.Keys == nil, "Tree": c.Tree == nil, "TreeChanged": c.TreeChanged == nil,
+		"Care": c.Care == nil, "Webhooks": c.Webhooks == nil, "Vault": c.Vault == nil, "Keys": c.Keys == nil, "Tree": c.Tree == nil, "TreeChanged": c.TreeChanged == nil,
 	}
 	for name, is := range missing {
 		if is {

@@ -678,17 +678,36 @@ func TestPhotosWaitForAPlace(t *testing.T) {
 	}
 }
 
-// No picture is made of a code that was revoked.
+// No picture is made of a code that was revoked, nor of somebody who has moved
+// away or died.
 func TestRevokedCodeHasNoPicture(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	at := "/residents/" + w.person.ID
-	for _, want := range []int{200, 409} {
+	status := func(s residents.Status) func() {
+		return func() {
+			_, err := w.app.Residents.SetStatus(t.Context(), "test", w.person.ID, s)
+			must(t, err)
+		}
+	}
+	for _, x := range []struct {
+		name string
+		do   func()
+		want int
+	}{
+		{"as it is", func() {}, 200},
+		{"moved", status(residents.Moved), 409},
+		{"died", status(residents.Deceased), 409},
+		{"back", status(residents.Active), 200},
+		{"revoked", func() {
+			w.do("caseworker", "POST", "/api/v1"+at+"/code/revoke", reasonRequest{Reason: residents.WhyOther})
+		}, 409},
+	} {
+		x.do()
 		for _, path := range []string{at + "/card", "/api/v1" + at + "/code.svg", "/api/v1" + at + "/code.png"} {
-			if got := w.do("caseworker", "GET", path, nil); got.status != want {
-				t.Errorf("%s: %d, want %d", path, got.status, want)
+			if got := w.do("caseworker", "GET", path, nil); got.status != x.want {
+				t.Errorf("%s: %s: %d, want %d", x.name, path, got.status, x.want)
 			}
 		}
-		w.do("caseworker", "POST", "/api/v1"+at+"/code/revoke", reasonRequest{Reason: residents.WhyOther})
 	}
 }

@@ -147,7 +147,10 @@ func TestStrangeBodies(t *testing.T) {
 			for name := range fields {
 				bodies = append(bodies, fmt.Sprintf(`{%q:{"$ne":null}}`, name), fmt.Sprintf(`{%q:[{"$gt":""}]}`, name))
 			}
-			bodies = append(bodies, strings.TrimSuffix(string(good), "}")+`,"$or":[]}`, string(good)+string(good), "")
+			bodies = append(bodies, strings.TrimSuffix(string(good), "}")+`,"$or":[]}`, string(good)+string(good))
+			if r.Name != "withdrawNeed" { // its body may be left out
+				bodies = append(bodies, "")
+			}
 		}
 		for _, body := range bodies {
 			headers := []header{{"Content-Type", "application/json"}}

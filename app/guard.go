@@ -38,6 +38,7 @@ const (
 	localToken
 	localDevice
 	localReport
+	localHook
 	localAbout
 	localGuessed // a wrong guess was shown in a form again
 )
@@ -452,6 +453,14 @@ func (a *App) look(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 		division = x.Division
 		may = p.Sees(division)
 		c.Locals(localReport, x)
+	case ScopeWebhook:
+		x, err := a.Webhooks.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		division = x.Division
+		may = p.Sees(division)
+		c.Locals(localHook, x)
 	}
 	if !may {
 		if err := a.denied(c, p, r, id, subject, division); err != nil {

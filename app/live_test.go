@@ -39,7 +39,7 @@ func (w *world) hear(actor, query, last string) (<-chan heard, context.CancelFun
 	if last != "" {
 		req.Header.Set("Last-Event-ID", last)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := http.DefaultClient.Do(req) //nolint:bodyclose // closed by the one who reads it, below
 	must(w.t, err)
 	if res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
 		w.t.Fatalf("%s: %s %s", actor, res.Status, res.Header.Get("Content-Type"))
@@ -79,7 +79,7 @@ func (w *world) hear(actor, query, last string) (<-chan heard, context.CancelFun
 // next1 is the next event of a stream.
 func (w *world) next1(from <-chan heard) heard {
 	w.t.Helper()
-	timer := time.NewTimer(10 * time.Second)
+	timer := time.NewTimer(time.Minute)
 	defer timer.Stop()
 	select {
 	case h, open := <-from:
@@ -176,7 +176,7 @@ func TestLiveIsBounded(t *testing.T) {
 	}
 	w.app.live.close()
 	for _, s := range streams {
-		timer := time.NewTimer(10 * time.Second)
+		timer := time.NewTimer(time.Minute)
 		select {
 		case h, open := <-s:
 			if open {

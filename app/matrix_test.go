@@ -12,6 +12,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/regions"
+	"github.com/xingfuma/happycode/app/webhooks"
 )
 
 // actorsInOrder are the columns of the matrix.
@@ -137,6 +138,7 @@ func matrix(w *world) map[string]row {
 		}),
 		"listOffers":    get(staffAll, api+"/offers"),
 		"getOffer":      get(staffHere, api+"/offers/"+offer),
+		"listMoves":     get(staffHere, api+"/offers/"+offer+"/moves"),
 		"getStock":      get(staffHere, api+"/offers/"+offer+"/stock"),
 		"withdrawOffer": with(givenHere, api+"/offers/"+offer+"/withdraw", nil),
 		"createResident": with(workersHere, api+"/residents", func(w *world) any {
@@ -155,7 +157,7 @@ func matrix(w *world) map[string]row {
 		"setStatus":          with(workersHere, api+person+"/status", func(*world) any { return statusRequest{"active"} }),
 		"listNeeds":          get(selfHere, api+person+"/needs"),
 		"createNeed":         with(selfHere, api+person+"/needs", func(*world) any { return needRequest{Category: "legal", QtyUnits: 1} }),
-		"withdrawNeed":       with(selfHere, api+"/needs/"+need+"/withdraw", nil),
+		"withdrawNeed":       with(selfHere, api+"/needs/"+need+"/withdraw", func(*world) any { return needWithdrawal{Reason: "solved"} }),
 		"listReceived":       get(selfHere, api+person+"/list"),
 		"listLooks":          get(selfHere, api+person+"/views"),
 		"createScan":         with(workersHere, api+"/scans", func(w *world) any { return scanRequest{w.digits(w.person)} }),
@@ -223,6 +225,7 @@ func matrix(w *world) map[string]row {
 		"getMetrics":          get(open, "/metrics"),
 	}
 	maps.Copy(rows, needRows(need))
+	maps.Copy(rows, hookRows(w))
 	maps.Copy(rows, offlineRows(w))
 	maps.Copy(rows, reportRows(w))
 	maps.Copy(rows, screenRows())
@@ -241,6 +244,24 @@ func needRows(need string) map[string]row {
 		"getNeedStory": {selfHere, "/api/v1/needs/" + need + "/story", nil, ""},
 		"showNeed":     {selfHere, "/needs/" + need, nil, ""},
 		"saveNeedEdit": {workersHere, "/needs/" + need + "/edit", func(*world) any { return strings.NewReader("qty=1") }, "application/x-www-form-urlencoded"},
+	}
+}
+
+// hookRows are webhooks; the one in the paths is of the county.
+func hookRows(w *world) map[string]row {
+	h, _, err := w.app.Webhooks.Create(w.t.Context(), "test", webhooks.NewHook{URL: "https://hook.example/x", Division: county})
+	must(w.t, err)
+	const api = "/api/v1/webhooks"
+	form := "application/x-www-form-urlencoded"
+	return map[string]row{
+		"createWebhook":       {adminHere, api, func(*world) any { return hookRequest{URL: "https://hook.example/y", Division: county} }, ""},
+		"listWebhooks":        {adminOnly, api, nil, ""},
+		"switchWebhook":       {adminHere, api + "/" + h.ID, func(*world) any { return hookSwitch{new(true)} }, ""},
+		"listDeliveries":      {adminHere, api + "/" + h.ID + "/deliveries", nil, ""},
+		"showWebhooks":        {adminOnly, "/webhooks", nil, ""},
+		"saveWebhook":         {adminOnly, "/webhooks", func(*world) any { return strings.NewReader("url=x") }, form},
+		"showWebhook":         {adminHere, "/webhooks/" + h.ID, nil, ""},
+		"saveWebhookSwitched": {adminHere, "/webhooks/" + h.ID + "/switch", func(*world) any { return strings.NewReader("active=true") }, form},
 	}
 }
 

@@ -168,3 +168,6 @@ func (w *world) until(what string, ok func() bool) {
 		}
 	}
 }
+
+// adminOfAll acts for the whole city.
+var adminOfAll = accounts.Principal{Account: "test", Role: accounts.Admin, Division: city}

@@ -65,6 +65,7 @@ func otherActs() map[string]words {
 		"add_photo":     {"拍交付照片", "Took a photo of the handover"},
 		"add_need":      {"登记需求", "Recorded a need"},
 		"edit_need":     {"更改需求", "Changed a need"},
+		"send_sms":      {"发送短信", "Sent a text message"},
 		"withdraw_need": {"撤回需求", "Withdrew a need"},
 		press.Act:       {"打印卡片", "Printed the card"},
 
@@ -77,6 +78,9 @@ func otherActs() map[string]words {
 		"offline_conflict": {"离线冲突", "An offline handover in doubt"},
 		"list_conflicts":   {"查看离线冲突", "Looked at offline conflicts"},
 		"settle_conflict":  {"处理离线冲突", "Settled an offline conflict"},
+
+		"move_units_out": {"份额调往其他县区", "Units went to another county"},
+		"move_units_in":  {"其他县区调来份额", "Units came from another county"},
 
 		"create_signing_key": {"新建签名密钥", "Made a signing key"},
 		"retire_signing_key": {"停用签名密钥", "Retired a signing key"},

@@ -256,14 +256,31 @@ func (a *App) showOffer(c *fiber.Ctx) error {
 		v.Kept = append(v.Kept, part)
 	}
 	for _, s := range stock {
+		if s.QtyUnits == 0 && s.MovedOutUnits == 0 {
+			continue // a county whose part was nothing
+		}
 		v.Stock = append(v.Stock, pages.Share{
 			ID: s.Share, Kept: v.KeptPart(s.Kept), Place: a.placeName(s.County), FromMs: s.FromMs, UntilMs: s.UntilMs, Closed: s.ClosedWhy, Money: v.Money,
 			Qty: s.QtyUnits, Free: s.FreeUnits, Held: s.HeldUnits, Promised: s.PromisedUnits, HandedOver: s.HandedOverUnits,
 			Gone: s.ExpiredUnits + s.WithdrawnUnits,
 		})
 	}
+	moves, _, err := a.Care.Moves(c.UserContext(), o.ID, "", movesShown)
+	if err != nil {
+		return err
+	}
+	for _, m := range moves {
+		v.Moves = append(v.Moves, pages.Move{
+			From: a.placeName(m.From), To: a.placeName(m.To), Amount: amount(o.Category, m.QtyUnits, o.Unit),
+			Waited: m.Waited, AtMs: m.BegunMs, Arrived: m.Arrived,
+		})
+	}
 	return a.show(c, fiber.StatusOK, v)
 }
+
+// movesShown is how many moves between counties an offer's page shows: the
+// newest. The API has all.
+const movesShown = 20
 
 func (a *App) saveOfferWithdrawn(c *fiber.Ctx) error {
 	o := offerOf(c)

@@ -16,6 +16,7 @@ import (
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/sheets"
 	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/app/webhooks"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
 	"github.com/xingfuma/happycode/qrcode"
@@ -294,6 +295,7 @@ func faultOfField(err error) *fault {
 		provider providers.FieldError
 		resident *residents.FieldError
 		report   *reports.FieldError
+		hook     *webhooks.FieldError
 		locked   accounts.LockedError
 	)
 	switch {
@@ -308,6 +310,8 @@ func faultOfField(err error) *fault {
 		return faultField.with(fieldFault{resident.Field, words{resident.ZH, resident.EN}})
 	case errors.As(err, &report):
 		return faultField.with(fieldFault{report.Field, words{report.ZH, report.EN}})
+	case errors.As(err, &hook):
+		return faultField.with(fieldFault{hook.Field, words{hook.ZH, hook.EN}})
 	case errors.As(err, &locked):
 		return faultLocked
 	}

@@ -39,6 +39,7 @@ const (
 	ScopeOwnDevice    Scope = "own device"   // deviceOf; its account
 	ScopeConflict     Scope = "conflict"     // division
 	ScopeReport       Scope = "report"       // reportOf; caseworkers: division
+	ScopeWebhook      Scope = "webhook"      // hookOf; administrators: division
 )
 
 // Limit names the rate limit a route counts against; see limiter.go.
@@ -101,7 +102,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), needRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), offlineRoutes(), probeRoutes())
+	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), needRoutes(), hookRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), offlineRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.

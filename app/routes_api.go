@@ -69,6 +69,8 @@ func apiRoutes() []Route {
 			ZH: "资源详情", EN: "One offer", Response: offerView{}},
 		{Method: "GET", Path: "/offers/:id/stock", Name: "getStock", Handler: (*App).getStock, Roles: staff, Scope: ScopeOffer,
 			ZH: "资源余量", EN: "What became of an offer's units", Response: list[care.ShareStock]{}},
+		{Method: "GET", Path: "/offers/:id/moves", Name: "listMoves", Handler: (*App).listMoves, Roles: staff, Scope: ScopeOffer,
+			ZH: "资源在县区之间的调拨，新的在前", EN: "An offer's moves between counties, newest first", Query: pageQuery{}, Response: list[care.MoveView]{}},
 		{Method: "POST", Path: "/offers/:id/withdraw", Name: "withdrawOffer", Handler: (*App).withdrawOffer, Roles: givers, Scope: ScopeOwnOffer, Purpose: "withdraw_offer", Idempotent: true,
 			ZH: "撤回资源，已派发的不受影响", EN: "Withdraw an offer; promises stand", Response: offerView{}},
 

@@ -28,8 +28,10 @@ import (
 	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/settings"
+	"github.com/xingfuma/happycode/app/sms"
 	"github.com/xingfuma/happycode/app/store/sqlite"
 	"github.com/xingfuma/happycode/app/vault"
+	"github.com/xingfuma/happycode/app/webhooks"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
 )
@@ -156,7 +158,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 	t.Cleanup(func() { record.Close() })
 	ctx := t.Context()
 	must(t, record.Ensure(ctx, slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
-		providers.Schemas(), care.Schemas(), keyring.Schemas(), Schemas())...))
+		providers.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), sms.Schemas(), Schemas())...))
 	redis, err := matching.StartEmbedded("")
 	must(t, err)
 	t.Cleanup(redis.Close)
@@ -198,7 +200,9 @@ func newWorld(t *testing.T, environ ...string) *world {
 	t.Cleanup(life.Stop)
 	w.app, err = New(Config{
 		Settings: set, Record: record, Accounts: who, Audit: chain, Residents: people, Reports: told, Providers: givers,
-		Regions: places, Care: life, Vault: keys, Keys: ring, Tree: current.Load, TreeChanged: current.Store,
+		Regions: places, Care: life, Webhooks: webhooks.New(webhooks.Config{
+			Record: record, Vault: keys, Ledger: life, Now: w.now, Logger: log, Networks: set.WebhookNetworks,
+		}), Vault: keys, Keys: ring, Tree: current.Load, TreeChanged: current.Store,
 		PingRedis: engine.Ping, Now: w.now, Logger: log,
 	})
 	must(t, err)

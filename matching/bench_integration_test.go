@@ -198,21 +198,25 @@ func BenchmarkMemory(b *testing.B) {
 			}
 		})
 		var before, after runtime.MemStats
+		cat := matching.NewCatalogue()
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		offers := make([]matching.Offer, many)
-		for i := range offers {
-			offers[i] = offer(id("o", i), nil)
-		}
-		cat := matching.NewCatalogue()
-		cat.Put(offers...)
+		fillCatalogue(cat, many, id)
 		cat.Choice(wuxing, "meal", matching.Person{Division: village}, epoch, nil, 0)
-		offers = nil
 		runtime.GC()
 		runtime.ReadMemStats(&after)
 		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/many, "B/offer-in-process")
 		runtime.KeepAlive(cat)
 	}
+}
+
+// fillCatalogue leaves nothing behind but what the catalogue keeps.
+func fillCatalogue(cat *matching.Catalogue, many int, id func(kind string, i int) string) {
+	offers := make([]matching.Offer, many)
+	for i := range offers {
+		offers[i] = offer(id("o", i), nil)
+	}
+	cat.Put(offers...)
 }
 
 // info reads a section of Redis's own figures.

@@ -47,7 +47,7 @@ func (c *Choice) First(n int) (out []Candidate) {
 // HoldCommand is what Match sends first for a request: EVALSHA and its
 // arguments.
 func (e *Engine) HoldCommand(ctx context.Context, r Request) ([]string, error) {
-	m := &matching{e: e, r: r, out: make([]Outcome, len(r.Asks)), picks: make([]pick, len(r.Asks))}
+	m := &asking{e: e, r: r, out: make([]Outcome, len(r.Asks)), picks: make([]pick, len(r.Asks))}
 	open := make([]int, len(r.Asks))
 	for i := range open {
 		open[i] = i

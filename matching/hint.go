@@ -49,7 +49,7 @@ func (e *Engine) markOf(county, category, gen, count string) *mark {
 
 // learn keeps what a reply says of the lots that were named for an ask: which
 // of them were empty, by their places from 1, and when.
-func (m *matching) learn(i int, gen, count, empty string) {
+func (m *asking) learn(i int, gen, count, empty string) {
 	p := &m.picks[i]
 	if p.count == "" {
 		p.count = count

@@ -15,8 +15,9 @@ import (
 // confirmed yet; what it still wants then is asked for again.
 const inFlight = 8
 
-// Match holds units for everything one resident needs, in one script call.
-// The outcomes come in the order of the asks. Repeating a request returns the
+// Match holds units for everything one resident needs, in one script call; in
+// further ones where the first lots of an ask do not do. Whoever waits was
+// refused by all of them at one moment. The outcomes come in the order of the asks. Repeating a request returns the
 // holds that live, with their first deadlines.
 //
 // Errors: [ErrRequest], [ErrNotReady]; anything else is Redis, and safe to
@@ -28,7 +29,7 @@ func (e *Engine) Match(ctx context.Context, r Request) ([]Outcome, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	m := &matching{e: e, r: r, out: make([]Outcome, len(r.Asks)), picks: make([]pick, len(r.Asks))}
+	m := &asking{e: e, r: r, out: make([]Outcome, len(r.Asks)), picks: make([]pick, len(r.Asks))}
 	open := make([]int, len(r.Asks))
 	for i := range open {
 		open[i] = i
@@ -50,8 +51,8 @@ const (
 	lotsAtMost  = 4096
 )
 
-// matching is one request on its way.
-type matching struct {
+// asking is one request on its way.
+type asking struct {
 	e     *Engine
 	r     Request
 	out   []Outcome
@@ -75,7 +76,7 @@ const (
 )
 
 // command is what hold.lua is called with for the asks that are open.
-func (m *matching) command(open []int, round int) (keys func(shard) []string, args []any, err error) {
+func (m *asking) command(open []int, round int) (keys func(shard) []string, args []any, err error) {
 	args = []any{m.e.now().Add(m.e.lease).UnixMilli(), m.r.Household, inFlight, len(open)}
 	for _, i := range open {
 		a := &m.r.Asks[i]
@@ -95,7 +96,7 @@ func (m *matching) command(open []int, round int) (keys func(shard) []string, ar
 }
 
 // round makes one call and returns the asks that want further lots.
-func (m *matching) round(ctx context.Context, open []int, round int) (more []int, err error) {
+func (m *asking) round(ctx context.Context, open []int, round int) (more []int, err error) {
 	keys, args, err := m.command(open, round)
 	if err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func (m *matching) round(ctx context.Context, open []int, round int) (more []int
 
 // name adds to the arguments which lots of an ask are left out, and those that
 // are named.
-func (m *matching) name(args []any, i, round int) ([]any, error) {
+func (m *asking) name(args []any, i, round int) ([]any, error) {
 	a, p := &m.r.Asks[i], &m.picks[i]
 	most := lotsAtFirst
 	for range round {

@@ -137,3 +137,21 @@ func TestWhoMayHaveWhatIsKept(t *testing.T) {
 		}
 	}
 }
+
+// What an offer keeps for others now says more than what it has later.
+func TestMissOfWhatIsKept(t *testing.T) {
+	t.Parallel()
+	for _, sooner := range []int64{1, -1} {
+		o := offer("o", nil)
+		kept, later := o.Lots[0], o.Lots[0]
+		kept.ID, kept.Kept = "kept", matching.Kept{Group: "child", OpensMs: kept.UntilMs}
+		later.ID, later.FromMs, later.UntilMs = "later", epoch.UnixMilli()+1, later.UntilMs-sooner
+		o.Lots = []matching.Lot{kept, later}
+		catalogue := matching.NewCatalogue()
+		catalogue.Put(o)
+		_, misses := catalogue.Candidates(wuxing, "meal", matching.Person{Division: village}, epoch)
+		if diff := cmp.Diff([]matching.Miss{{Offer: "o", Why: matching.MissKept}}, misses); diff != "" {
+			t.Errorf("ends %d ms sooner (-want +got):\n%s", sooner, diff)
+		}
+	}
+}

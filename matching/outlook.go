@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -40,6 +41,9 @@ type Wish struct {
 const (
 	// maxWishes is how many wishes a county makes known: the heaviest.
 	maxWishes = 200
+	// openToAll ends the name of a lot that is kept for some, where a plan has
+	// opened it: what a county still keeps goes only to those it is kept for.
+	openToAll = "|open"
 	// bandsPerE is how finely weights are told apart, as in the forecast: a band
 	// is 8 % wide.
 	bandsPerE = 12
@@ -95,12 +99,17 @@ func (p *Planner) holdings(open []bool, stock map[string]Stock) (out []Holding) 
 	for i := range p.entries {
 		l := &p.lots[i]
 		units := stock[l.lot.ID].FreeUnits
-		if !(open[i] || l.all > 0 && open[l.all]) || units < 1 {
+		toAll := l.all > 0 && open[l.all]
+		if units < 1 || !open[i] && !toAll {
 			continue
 		}
 		bands := byLot[int32(i)]
 		slices.SortFunc(bands, func(a, b drip.Band) int { return cmp.Compare(a.Weight, b.Weight) })
-		out = append(out, Holding{Lot: l.lot.Whole, Units: units, Kept: bands})
+		name := l.lot.Whole
+		if toAll {
+			name += openToAll
+		}
+		out = append(out, Holding{Lot: name, Units: units, Kept: bands})
 	}
 	return out
 }
@@ -123,7 +132,9 @@ func (p *Planner) wishes(now time.Time, open []bool, room func(string, Cap) (int
 		var lots []string
 		var capped int64 // what the offers' own caps leave
 		for _, l := range d.Fits {
-			if !open[l] || !p.shape[l].Meets(d) {
+			// What other counties keep for some is for the same people here, also
+			// where it is open to all.
+			if !open[l] || p.lots[l].own != l || !p.shape[l].Meets(d) {
 				continue
 			}
 			left := int64(math.MaxInt64)
@@ -137,7 +148,14 @@ func (p *Planner) wishes(now time.Time, open []bool, room func(string, Cap) (int
 				}
 			}
 			capped = max(capped, left)
-			lots = append(lots, p.lots[l].lot.Whole)
+			switch whole := p.lots[l].lot.Whole; {
+			case p.kept(l): // for them, also where it is open to all
+				lots = append(lots, whole, whole+openToAll)
+			case p.lots[l].all > 0:
+				lots = append(lots, whole+openToAll)
+			default:
+				lots = append(lots, whole)
+			}
 		}
 		if len(lots) == 0 {
 			continue
@@ -235,7 +253,7 @@ func Transfers(outlooks map[string]*Outlook) []Transfer {
 	var out []Transfer
 	for _, t := range drip.Transfers(holdings, wishes) {
 		out = append(out, Transfer{
-			Lot: lots[t.Lot], From: counties[t.From], To: counties[t.To], Units: t.Units,
+			Lot: strings.TrimSuffix(lots[t.Lot], openToAll), From: counties[t.From], To: counties[t.To], Units: t.Units,
 			WeightMilli: int64(math.Round(t.Weight * 1000)), Waits: t.Waits,
 		})
 	}

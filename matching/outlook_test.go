@@ -121,6 +121,51 @@ func TestTransfersBetweenCounties(t *testing.T) {
 	}
 }
 
+// What a county still keeps for a group goes to that group in another county,
+// and to others only when it is open to all there as well.
+func TestTransfersOfWhatIsKept(t *testing.T) {
+	t.Parallel()
+	const far = "330523000000"
+	county := func(hour float64, units int64, group string) *matching.Outlook {
+		s := newShelf(t, nil)
+		l := s.lot("a@330502", 0, 20)
+		l.Whole, l.Kept = "a", matching.Kept{Group: "elderly", OpensMs: s.at(19).UnixMilli()}
+		s.put(matching.Offer{ID: "a", Lots: []matching.Lot{l}})
+		s.stock["a@330502"] = matching.Stock{ID: "a@330502", Known: true, FreeUnits: units}
+		if group == "" {
+			return s.outlook(hour, nil)
+		}
+		who := asker("n", 2, 900)
+		who.Person.Groups = []string{group}
+		return s.outlook(hour, nil, who)
+	}
+	for _, c := range []struct {
+		what        string
+		here, there float64 // hours: opened to all from 10:00, where nobody of the group is expected
+		group       string
+		units       int64
+	}{
+		{"kept in both, for the group", 9, 9, "elderly", 2},
+		{"kept in both, for others", 9, 9, "disabled", 0},
+		{"open here alone, for others", 11, 9, "disabled", 0},
+		{"open in both, for others", 11, 11, "disabled", 2},
+		{"open there alone, for the group", 9, 11, "elderly", 2},
+	} {
+		got := matching.Transfers(map[string]*matching.Outlook{
+			plannedCounty: county(c.here, 0, c.group), far: county(c.there, 5, ""),
+		})
+		var units int64
+		for _, m := range got {
+			if units += m.Units; m.Lot != "a" || m.From != far {
+				t.Errorf("%s: %+v", c.what, m)
+			}
+		}
+		if units != c.units {
+			t.Errorf("%s: %d units come, want %d", c.what, units, c.units)
+		}
+	}
+}
+
 // An outlook counts as long as nothing has come or gone since, and as lines do.
 func TestOutlooksReachEveryProcess(t *testing.T) {
 	t.Parallel()
@@ -156,4 +201,34 @@ func TestOutlooksReachEveryProcess(t *testing.T) {
 			t.Errorf("lost: got %v", err)
 		}
 	})
+}
+
+// What is kept for a group comes from other counties for that group only, also
+// where it is open; what a county has of it is made known like any lot.
+func TestOutlookOfWhatIsKept(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, nil)
+	l := s.lot("k@330502", 0, 20)
+	l.Whole, l.Kept = "k", matching.Kept{Group: "elderly", OpensMs: s.at(19.5).UnixMilli()}
+	s.put(matching.Offer{ID: "o", Lots: []matching.Lot{l}})
+	for _, c := range []struct {
+		name    string
+		hour    float64
+		waiting []matching.Asker
+		want    *matching.Outlook
+	}{
+		{"others wait, and it is early", 9, []matching.Asker{asker("n", 4, 900)},
+			&matching.Outlook{Holdings: []matching.Holding{{Lot: "k", Units: 10}}}},
+		{"elders want more than there is", 9, []matching.Asker{elder("e", 12, 900), asker("n", 4, 2000)}, &matching.Outlook{
+			Holdings: []matching.Holding{{Lot: "k", Units: 10, Kept: []drip.Band{{Weight: 0.9, Units: 10, Waits: true}}}},
+			Wishes:   []matching.Wish{{Band: drip.Band{Weight: 0.9, Units: 2, Waits: true}, Lots: []string{"k"}}},
+		}},
+		{"open, and others want more than there is", 11, []matching.Asker{asker("n", 12, 2000)}, &matching.Outlook{
+			Holdings: []matching.Holding{{Lot: "k", Units: 10, Kept: []drip.Band{{Weight: 2, Units: 10, Waits: true}}}},
+		}},
+	} {
+		if diff := cmp.Diff(c.want, s.outlook(c.hour, nil, c.waiting...)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
 }

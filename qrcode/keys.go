@@ -151,12 +151,8 @@ func (k Key) verify(message []byte, signature [64]byte) (bool, error) {
 type rs struct{ R, S *big.Int }
 
 func verifySM2(public *ecdsa.PublicKey, message []byte, signature [64]byte) bool {
-	r, s := new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])
-	order := sm2.P256().Params().N
-	if r.Sign() == 0 || s.Sign() == 0 || r.Cmp(order) >= 0 || s.Cmp(order) >= 0 {
-		return false
-	}
-	der, err := asn1.Marshal(rs{r, s})
+	// The library refuses r and s that are not from 1 to the order less one.
+	der, err := asn1.Marshal(rs{new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])})
 	return err == nil && sm2.VerifyASN1WithSM2(public, nil, message, der)
 }
 

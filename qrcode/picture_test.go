@@ -104,7 +104,10 @@ func TestEveryPictureIsRead(t *testing.T) {
 			missed++
 		}
 	}
-	for i := range 200 {
+	// Two readers read 2,000 in the test of cards; this one is to fail without
+	// anything installed.
+	const tokens = 40
+	for i := range tokens {
 		var code [10]byte
 		for i := range code {
 			code[i] = byte(r.Uint32())
@@ -120,7 +123,7 @@ func TestEveryPictureIsRead(t *testing.T) {
 		}
 		picture, _ := paint(t, content, 3)
 		check("SVG", picture, text)
-		content, err = qrcode.PNG(text, level, 240+i)
+		content, err = qrcode.PNG(text, level, 240+5*i)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,15 +131,15 @@ func TestEveryPictureIsRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := decoded.Bounds().Dx(); got != 240+i {
-			t.Fatalf("PNG is %d pixels wide, want %d", got, 240+i)
+		if got := decoded.Bounds().Dx(); got != 240+5*i {
+			t.Fatalf("PNG is %d pixels wide, want %d", got, 240+5*i)
 		}
 		check("PNG", decoded, text)
 	}
 	// gozxing takes data for a finder pattern in about one still picture of a
 	// hundred, another one at every size; a camera sees many sizes.
-	if missed > 200*4/100 {
-		t.Errorf("%d of 200 pictures were not found", missed)
+	if missed > 3 {
+		t.Errorf("%d of %d pictures were not found", missed, tokens)
 	}
 }
 

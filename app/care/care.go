@@ -189,6 +189,15 @@ func (s *Service) Start(ctx context.Context) error {
 	}
 	s.running.Go(func() { s.worker.Run(run) })
 	s.running.Go(func() { s.watchDeadlines(run) })
+	for what, do := range map[string]func(context.Context) error{
+		"follow offers": s.followOffers, "move units between counties": s.moveUnits,
+	} {
+		s.running.Go(func() {
+			ticker := time.NewTicker(s.tick)
+			defer ticker.Stop()
+			s.onTick(run, ticker.C, what, do)
+		})
+	}
 	return nil
 }
 

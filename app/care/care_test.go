@@ -760,6 +760,22 @@ func TestReplayedScreenCode(t *testing.T) {
 	if _, _, err := c.care.Identify(context.Background(), "another purpose", screen); !errors.Is(err, ErrUnknownCode) {
 		t.Errorf("for another purpose again: %v", err)
 	}
+	// What was used is remembered for longer than the code stands.
+	c.clock.ms.Store(begin.Add(90*time.Second - time.Millisecond).UnixMilli())
+	if err := c.care.forgetRedemptions(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.care.Identify(context.Background(), "another purpose", screen); !errors.Is(err, ErrUnknownCode) {
+		t.Errorf("after old ones were forgotten: %v", err)
+	}
+	c.clock.ms.Store(begin.UnixMilli())
+	next, err := c.residents.ScreenToken(code, begin.Add(qrcode.ScreenStep))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.care.Scan(context.Background(), c.worker, next.Digits()); err != nil {
+		t.Errorf("the code that is shown next: %v", err)
+	}
 }
 
 // Whoever scanned a screen code and got no answer scans it again; nobody else.

@@ -457,7 +457,7 @@ func (s *Service) giveKept(ctx context.Context, c *Conflict, r *offlineRecord) e
 			return errSame
 		}
 		if a.Spare {
-			if need == nil || need.Category != a.Category || need.County != a.County {
+			if !r.serves(a, need) {
 				return errNobody
 			}
 			a.giveSpare(need, r.given(l, s.now()))

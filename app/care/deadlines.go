@@ -28,14 +28,12 @@ func (s *Service) watchDeadlines(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		s.report(ctx, "follow offers", s.followOffers(ctx))
 		s.report(ctx, "write events", s.emitLate(ctx))
 		s.report(ctx, "end leases", s.endLeases(ctx))
 		s.report(ctx, "expire promises", s.expirePromises(ctx))
 		s.report(ctx, "expire needs", s.expireNeeds(ctx))
 		s.report(ctx, "close lots", s.closeLots(ctx))
 		s.report(ctx, "give back units in doubt", s.resolveWatched(ctx))
-		s.report(ctx, "move units between counties", s.moveUnits(ctx))
 		if n%settleEvery == 0 {
 			s.report(ctx, "settle what is unsettled", s.resettle(ctx))
 		}

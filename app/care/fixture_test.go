@@ -27,6 +27,7 @@ import (
 
 const (
 	village = "330502001001" // a village of Wuxing
+	empty   = "330502001099" // a village of Wuxing where nobody lives
 	county  = "330502000000"
 	other   = "330523206204" // a village of Anji
 )
@@ -114,6 +115,7 @@ func smallTree(t *testing.T) *regions.Tree {
 		division(county, "吴兴区", regions.CountyLevel, "330500000000"),
 		division("330502001000", "月河街道", regions.Town, county),
 		division(village, "一村", regions.Village, "330502001000"),
+		division(empty, "二村", regions.Village, "330502001000"),
 		division("330523000000", "安吉县", regions.CountyLevel, "330500000000"),
 		division("330523206000", "山川乡", regions.Town, "330523000000"),
 		division(other, "九亩村", regions.Village, "330523206000"),

@@ -229,6 +229,14 @@ func TestRevokedCodeIsRefusedAtOnce(t *testing.T) {
 	if got, err := c.care.Scan(ctx, c.worker, fresh.CardNo); err != nil || got.Resident.ID != r.ID {
 		t.Errorf("the new card: %v", err)
 	}
+	for _, status := range []residents.Status{residents.Moved, residents.Deceased} {
+		if _, err := c.residents.SetStatus(ctx, "worker", r.ID, status); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.care.Scan(ctx, c.worker, fresh.CardNo); !errors.Is(err, ErrUnknownCode) {
+			t.Errorf("the card of somebody %s: %v", status, err)
+		}
+	}
 }
 
 func TestWorthAboveTheLimitTakesAProof(t *testing.T) {

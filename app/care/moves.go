@@ -198,9 +198,11 @@ func (s *Service) tellOfUnits(ctx context.Context, m *providers.Move) (providers
 	} else if err != nil {
 		return "", err
 	}
-	for _, side := range []struct{ county, kind string }{{m.From, "offer.moved_out"}, {m.To, "offer.moved_in"}} {
+	for _, side := range []struct{ county, kind, act string }{
+		{m.From, "offer.moved_out", "move_units_out"}, {m.To, "offer.moved_in", "move_units_in"},
+	} {
 		if err := s.audit.Write(ctx, audit.Entry{
-			AtMs: s.now().UnixMilli(), Actor: byWorker, Role: byWorker, Act: side.kind, Object: m.ID, Division: side.county, Outcome: "ok",
+			AtMs: s.now().UnixMilli(), Actor: byWorker, Role: byWorker, Act: side.act, Object: m.ID, Division: side.county, Outcome: "ok",
 		}); err != nil {
 			return "", err
 		}
@@ -228,7 +230,7 @@ func (s *Service) moveUnits(ctx context.Context) error {
 	if err != nil || !mine {
 		return err
 	}
-	if err := s.finishMoves(ctx); err != nil {
+	if _, err := s.finishMoves(ctx); err != nil {
 		return err
 	}
 	plans := ""
@@ -295,22 +297,25 @@ func (s *Service) openMoves(ctx context.Context, visit func(*providers.Move) err
 }
 
 // finishMoves carries on what others have left, and drops the marks of what is
-// long done. One that fails holds no other up.
-func (s *Service) finishMoves(ctx context.Context) error {
+// long done. One that fails holds no other up, and neither does a county that
+// refuses. finished counts those that are not open any more.
+func (s *Service) finishMoves(ctx context.Context) (finished int, err error) {
 	var open []*providers.Move
 	if err := s.openMoves(ctx, func(m *providers.Move) error {
 		open = append(open, m)
 		return nil
 	}); err != nil {
-		return err
+		return 0, err
 	}
 	var errs []error
 	for _, m := range open {
-		if _, err := s.carryOn(ctx, m); err != nil && !errors.Is(err, matching.ErrNotReady) {
+		if _, err := s.carryOn(ctx, m); err == nil {
+			finished++
+		} else if !errors.Is(err, matching.ErrNotReady) {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(append(errs, s.dropShifts(ctx))...)
+	return finished, errors.Join(append(errs, s.dropShifts(ctx))...)
 }
 
 // dropShifts drops the marks of moves that ended long ago.
@@ -341,4 +346,21 @@ func (s *Service) dropShifts(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Moves are one page of an offer's moves between counties, newest first;
+// without those that were refused or that nothing came of yet.
+func (s *Service) Moves(ctx context.Context, offer, after string, limit int) (page []MoveView, next string, err error) {
+	moves, next, err := s.moves.Find(ctx, store.Query{Index: "offer", Equal: []any{offer}, After: after, Limit: limit, Desc: true})
+	if err != nil {
+		return nil, "", err
+	}
+	for _, m := range moves {
+		if m.Stage != providers.MoveBegun && m.Stage != providers.MoveRefused {
+			page = append(page, MoveView{
+				ID: m.ID, Lot: m.Lot, From: m.From, To: m.To, QtyUnits: m.QtyUnits, Waited: m.Waits, BegunMs: m.BegunMs, Arrived: !m.OnTheWay(),
+			})
+		}
+	}
+	return page, next, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -121,7 +122,7 @@ func TestUnitsMoveBetweenCounties(t *testing.T) {
 	p.clean(false)
 	// The marks are dropped when nobody can need them any more.
 	p.clock.advance(remembered + time.Minute)
-	if err := p.care.finishMoves(t.Context()); err != nil {
+	if _, err := p.care.finishMoves(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []string{county, farCounty} {
@@ -171,7 +172,7 @@ func TestMovesSurviveCrashes(t *testing.T) {
 				}
 				s := p.again()
 				for range 2 { // the second time changes nothing
-					if err := s.finishMoves(t.Context()); err != nil {
+					if _, err := s.finishMoves(t.Context()); err != nil {
 						t.Fatalf("%s: %v", name, err)
 					}
 				}
@@ -233,7 +234,7 @@ func TestMovesLeftForLong(t *testing.T) {
 			}
 		}
 		s := p.again()
-		if err := s.finishMoves(t.Context()); err != nil {
+		if _, err := s.finishMoves(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range []string{county, farCounty} {
@@ -318,4 +319,92 @@ func TestUnitsGoWhereSomebodyWaits(t *testing.T) {
 	if mine, err := second.engine.Elect(t.Context(), moving, second.token, electedFor); err != nil || mine {
 		t.Fatalf("two processes are elected at once (%v)", err)
 	}
+}
+
+// Whatever happens in whatever order, with processes that die in the middle of
+// it: scans and ends in both counties, moves to and fro, counties rebuilt.
+// Each lot is whole at the end, and the matcher has what the record has.
+func TestMovesAmongEverythingElse(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(330502, 2026))
+	p := newPair(t)
+	near, far := p.worker, p.worker
+	far.Division = farCounty
+	lots := []string{p.lot}
+	p.post()
+	lots = append(lots, p.lot)
+	var promised []string
+	did := map[string]int{}
+	for range 120 {
+		if rng.IntN(4) == 0 {
+			p.record.die(rng.IntN(12), rng.IntN(2) == 0)
+		}
+		var err error
+		ctx := t.Context()
+		what := ""
+		switch n := rng.IntN(10); {
+		case n < 3:
+			what, p.lot = "move", lots[rng.IntN(2)]
+			x := matching.Transfer{Lot: p.lot, From: county, To: farCounty, Units: 1 + rng.Int64N(4)}
+			if rng.IntN(2) == 0 {
+				x.From, x.To = x.To, x.From
+			}
+			_, err = p.care.beginMove(ctx, x)
+		case n < 7 && !p.record.gone():
+			what = "scan"
+			at, who := village, near
+			if rng.IntN(2) == 0 {
+				at, who = other, far
+			}
+			p.record.mu.Lock()
+			dies, after := p.record.writes, p.record.after
+			p.record.mu.Unlock()
+			p.record.die(-1, false)
+			r, _ := p.resident(at, "meal", 1, 2)
+			code := p.code(r)
+			p.record.die(dies, after)
+			var got *ScanResult
+			if got, err = p.care.Scan(ctx, who, code); err == nil && len(got.Offered) > 0 {
+				promised = append(promised, got.Offered[0].ID)
+			}
+		case n == 7 && len(promised) > 0:
+			what = "decline"
+			_, err = p.care.end(ctx, promised[0], ending{by: "test", to: Declined, reason: matching.ReasonDeclined()})
+			promised = promised[1:]
+		case n == 8:
+			what = "rebuild"
+			err = p.care.rebuildCounty(ctx, []string{county, farCounty}[rng.IntN(2)])
+		default:
+			what = "finish"
+			_, err = p.care.finishMoves(ctx)
+		}
+		died := p.record.gone()
+		p.record.die(-1, false)
+		if err != nil && !died {
+			t.Fatalf("%s: %v", what, err)
+		}
+		did[what]++
+		if died {
+			did["died"]++
+			p.again()
+		}
+	}
+	if did["died"] < 10 || did["move"] < 10 || did["scan"] < 10 {
+		t.Fatalf("too little happened: %v", did)
+	}
+	p.again()
+	if _, err := p.care.finishMoves(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.clock.advance(2 * time.Minute) // what a dead process held is looked into
+	for _, c := range []string{county, farCounty} {
+		if err := p.care.worker.Tick(t.Context(), c); err != nil && !errors.Is(err, matching.ErrNotReady) {
+			t.Fatal(err)
+		}
+	}
+	report := p.clean(true)
+	if report.QtyUnits != 20 || report.OnTheWay != 0 {
+		t.Fatalf("the shares have %d of 20 units, %d on the way", report.QtyUnits, report.OnTheWay)
+	}
+	p.clean(false)
 }

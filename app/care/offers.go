@@ -176,6 +176,19 @@ func lastUntil(o *providers.Offer) int64 {
 // write may take, for one to follow the other's offers.
 const followMargin = time.Minute
 
+// onTick does a thing at every tick until the context ends. What must not wait
+// for anything else has a loop of its own.
+func (s *Service) onTick(ctx context.Context, ticks <-chan time.Time, what string, do func(context.Context) error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks:
+		}
+		s.report(ctx, what, do(ctx))
+	}
+}
+
 // followOffers learns what other processes have posted and withdrawn since the
 // last time that it could.
 func (s *Service) followOffers(ctx context.Context) error {

@@ -107,6 +107,32 @@ func TestGivenConflictWeighsNeedAndCap(t *testing.T) {
 	}
 }
 
+// A spare that is found to have been given, but to no need of that person that
+// asks for it, is gone: it becomes nobody's and goes to nobody else.
+func TestGivenConflictWithoutANeed(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	o := c.offer("meal", 10, 0, county)
+	r, neighbour := c.person(village, ""), c.person(village, "")
+	f := c.phone("电话", c.worker)
+	f.take(8, SpareOrder{o.ID, 3})
+	clothing, theirs := c.need(r, "clothing", 1, 3), c.need(neighbour, "meal", 1, 3)
+	for i, need := range []string{"", clothing.ID, theirs.ID} {
+		x := f.gives(r, f.bundle.Spares[i], need)
+		x.GivenMs -= time.Hour.Milliseconds() // what is doubted first
+		f.sign(&x)
+		wants(t, f.sync(x), Flagged)
+		c.settle(DecideGiven)
+		if a := c.allocation(x.Allocation); a.State != Expired || !a.Lost || a.Resident != "" {
+			t.Errorf("spare %d, for need %q: %+v", i, need, a)
+		}
+		if st := c.stock(c.share(o)); st.FreeUnits != 7 {
+			t.Errorf("spare %d: %d units are free, want 7", i, st.FreeUnits)
+		}
+	}
+	c.untilClean()
+}
+
 // What is promised beyond the need goes back when a spare is found to be given.
 func TestGivenConflictTrimsPromises(t *testing.T) {
 	t.Parallel()

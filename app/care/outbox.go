@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/matching"
 )
 
 // tellWithin is how long the write of an event may take for those who follow
@@ -88,6 +89,24 @@ func (s *Service) tellAgain(ctx context.Context, id string) error {
 func (s *Service) Told(ctx context.Context, fromMs, toMs int64, after string, limit int) ([]*Event, string, error) {
 	return s.events.Find(ctx, store.Query{Index: "told", From: max(fromMs, 1), To: toMs, After: after, Limit: limit})
 }
+
+// Promise reads an allocation for what tells people of it, which audits that.
+// Errors: [store.ErrNotFound].
+func (s *Service) Promise(ctx context.Context, id string) (*Allocation, error) {
+	return s.allocations.Get(ctx, id)
+}
+
+// Expiring are the promises to people that end between two times and that no
+// device has, the soonest first; a thousand at most.
+func (s *Service) Expiring(ctx context.Context, from, to time.Time) ([]*Allocation, error) {
+	page, _, err := s.allocations.Find(ctx, store.Query{
+		Index: "due", Equal: []any{string(Promised)}, From: from.UnixMilli(), To: to.UnixMilli(), Limit: store.MaxPage,
+	})
+	return slices.DeleteFunc(page, func(a *Allocation) bool { return a.Resident == "" || a.heard() }), err
+}
+
+// CategoryText names a kind of aid in both languages.
+func CategoryText(id string) matching.Text { return categoryText(id) }
 
 // Listen has a function called with every event that this process writes, at
 // once; it must not wait. Stop ends it.

@@ -318,6 +318,9 @@ func (p *past) lots(ctx context.Context, o *providers.Offer) ([]simulate.Lot, er
 		x.Until = max(x.Until, x.From)
 		if k := o.KeptFor(l); k != nil {
 			x.Kept = &simulate.Kept{Group: k.Group, Regions: p.within(k.Division)}
+			if k.Division != "" && len(x.Kept.Regions) == 0 { // nobody of the scenario lives there
+				x.Kept.Regions = []string{p.region(k.Division)}
+			}
 		}
 		out = append(out, x)
 	}

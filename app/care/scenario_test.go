@@ -64,7 +64,7 @@ func TestScenarioOfTheLastDays(t *testing.T) {
 	rich := c.person(village, "")
 	changed := c.need(rich, "cash", 50_000, 1)
 	c.resident(other, "meal", 1, 1)
-	grants := c.keeping([]providers.Kept{{Group: "elderly", Division: village, PerMille: 300}}, "cash", 500_000, 400, county)
+	grants := c.keeping([]providers.Kept{{Group: "elderly", Division: village, PerMille: 300}, {Division: empty, PerMille: 100}}, "cash", 500_000, 400, county)
 	c.lasting("meal", 9, 0, other)
 	c.clock.advance(90 * time.Minute)
 	if _, err := c.care.WithdrawNeed(ctx, c.worker, changed.ID, ""); err != nil {
@@ -116,8 +116,9 @@ func TestScenarioOfTheLastDays(t *testing.T) {
 		t.Errorf("the meals that were left in the morning:\n%s", diff)
 	}
 	if diff := cmp.Diff([]simulate.Lot{
-		{Qty: 7, From: 600, Until: 600 + 72*60, Announced: 600},
+		{Qty: 6, From: 600, Until: 600 + 72*60, Announced: 600},
 		{Qty: 3, From: 600, Until: 600 + 72*60, Announced: 600, Kept: &simulate.Kept{Group: "elderly", Regions: []string{"r00001"}}},
+		{Qty: 1, From: 600, Until: 600 + 72*60, Announced: 600, Kept: &simulate.Kept{Regions: []string{"r00002"}}},
 	}, stock["cash"].Lots); diff != "" || stock["cash"].MinMPI != 0.4 {
 		t.Errorf("the grants, for a score of %v and more:\n%s", stock["cash"].MinMPI, diff)
 	}

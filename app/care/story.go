@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -286,9 +287,8 @@ func (s *Service) begins(c Considered, county string) (fromMs int64) {
 // KindOpened is the kind of the event that begins a need.
 const KindOpened = "need.opened"
 
-// KindText names a kind of event in words.
-func KindText(kind string) matching.Text {
-	t, ok := map[string]matching.Text{
+func kinds() map[string]matching.Text {
+	return map[string]matching.Text{
 		KindOpened:               {ZH: "登记需求", EN: "Recorded"},
 		"need.open":              {ZH: "重新待匹配", EN: "Open again"},
 		"need.held":              {ZH: "预占中", EN: "Being matched"},
@@ -309,7 +309,18 @@ func KindText(kind string) matching.Text {
 		"allocation.withdrawn":   {ZH: "份额退回", EN: "Taken back"},
 		"offer.posted":           {ZH: "发布资源", EN: "Offer posted"},
 		"offer.withdrawn":        {ZH: "撤回资源", EN: "Offer withdrawn"},
-	}[kind]
+	}
+}
+
+// Kinds are the kinds of events, in order.
+func Kinds() []string {
+	// What a story tells that is no event of its own is left out.
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(kinds())), func(k string) bool { return k == "need.rest" })
+}
+
+// KindText names a kind of event in words.
+func KindText(kind string) matching.Text {
+	t, ok := kinds()[kind]
 	if !ok {
 		return matching.Text{ZH: kind, EN: kind}
 	}

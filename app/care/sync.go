@@ -514,12 +514,16 @@ func (r *offlineRecord) after(n *residents.Need) bool {
 	return !n.State.Live() && n.State != residents.NeedHandedOver && n.UpdatedMs < r.GivenMs-clockSkew.Milliseconds()
 }
 
+// serves says whether a spare is what the resident's need asks for.
+func (r *offlineRecord) serves(a *Allocation, need *residents.Need) bool {
+	return need != nil && need.Resident == r.Resident && need.Category == a.Category && need.County == a.County
+}
+
 // doubtOf is what speaks against the record where this allocation is meant.
 func (r *offlineRecord) doubtOf(a *Allocation, need *residents.Need) string {
 	fits := a.Resident == r.Resident && r.Need == ""
 	if a.Spare {
-		fits = need != nil && need.Resident == r.Resident && need.Category == a.Category && need.County == a.County &&
-			!r.after(need)
+		fits = r.serves(a, need) && !r.after(need)
 	}
 	switch {
 	case r.Doubt != "":

@@ -49,7 +49,9 @@ const (
 	Void State = "void"
 )
 
-// Allocation is a hold that the record has confirmed: a promise.
+// Allocation is a hold that the record has confirmed: a promise. Most of its
+// fields are empty for most of its life; those that no index has are not stored
+// then.
 type Allocation struct {
 	store.Meta   `bson:",inline"`
 	Need         string `json:"need"`
@@ -74,53 +76,53 @@ type Allocation struct {
 
 	PromisedMs int64  `json:"promised_ms"`
 	PromisedBy string `json:"promised_by"`
-	AcceptedMs int64  `json:"accepted_ms"`
-	AcceptedBy string `json:"accepted_by"`
+	AcceptedMs int64  `json:"accepted_ms,omitempty"`
+	AcceptedBy string `json:"accepted_by,omitempty"`
 	ExpiresMs  int64  `json:"expires_ms"`
 	UntilMs    int64  `json:"until_ms"` // end of the lot
 	EndedMs    int64  `json:"ended_ms"`
-	EndedBy    string `json:"ended_by"`
+	EndedBy    string `json:"ended_by,omitempty"`
 	// Proof is what the handover rests on: "pin", "photo", "scan", "card_no",
 	// "carer" or "word"; with "offline_" before it when a device reported it.
-	Proof string `json:"proof"`
-	Carer string `json:"carer"` // id of the carer whose code was shown at the handover; "": the resident's own
+	Proof string `json:"proof,omitempty"`
+	Carer string `json:"carer,omitempty"` // id of the carer whose code was shown at the handover; "": the resident's own
 	// Scan is the scan that the handover rests on, if any: who else scanned the
 	// person at the same moment finds that it was not theirs that gave.
-	Scan string `json:"scan"`
+	Scan string `json:"scan,omitempty"`
 	// Photo is the id of the photo taken at the handover, PhotoMs when. A photo
 	// counts only while its allocation names it.
-	Photo   string `json:"photo"`
-	PhotoMs int64  `json:"photo_ms"`
-	Lost    bool   `json:"lost"` // ended, and its units with it
+	Photo   string `json:"photo,omitempty"`
+	PhotoMs int64  `json:"photo_ms,omitempty"`
+	Lost    bool   `json:"lost,omitempty"` // ended, and its units with it
 
 	// While Lease is set, only the device may hand it over; see DESIGN.md, "Leases".
 	Lease        string   `json:"lease"`
-	LeaseDevice  string   `json:"lease_device"`
-	LeaseName    string   `json:"lease_name"`     // what its owner calls the device
-	LeaseUntilMs int64    `json:"lease_until_ms"` // reports are waited for until then
+	LeaseDevice  string   `json:"lease_device,omitempty"`
+	LeaseName    string   `json:"lease_name,omitempty"`     // what its owner calls the device
+	LeaseUntilMs int64    `json:"lease_until_ms,omitempty"` // reports are waited for until then
 	Leases       []string `json:"leases,omitempty"`
 	// Spare: promised to a device, not to a person; SparePeriod and SpareSeq
 	// are its claim as the matcher knows it until the handover, CapUnits and
 	// CapPeriod the offer's own cap, which may be forgotten by then.
-	Spare         bool            `json:"spare"`
-	SparePeriod   string          `json:"spare_period"`
-	SpareSeq      int64           `json:"spare_seq"`
-	CapUnits      int64           `json:"cap_units"`
-	CapPeriod     matching.Period `json:"cap_period"`
-	OfflineRecord string          `json:"offline_record"` // that reported the handover
-	GivenMs       int64           `json:"given_ms"`       // when, by the device's clock; 0: handed over online
-	Disputed      string          `json:"disputed"`       // the conflict that decides
-	OverCap       bool            `json:"over_cap"`       // given without a network beyond a cap; a conflict names it
+	Spare         bool            `json:"spare,omitempty"`
+	SparePeriod   string          `json:"spare_period,omitempty"`
+	SpareSeq      int64           `json:"spare_seq,omitempty"`
+	CapUnits      int64           `json:"cap_units,omitempty"`
+	CapPeriod     matching.Period `json:"cap_period,omitempty"`
+	OfflineRecord string          `json:"offline_record,omitempty"` // that reported the handover
+	GivenMs       int64           `json:"given_ms,omitempty"`       // when, by the device's clock; 0: handed over online
+	Disputed      string          `json:"disputed,omitempty"`       // the conflict that decides
+	OverCap       bool            `json:"over_cap,omitempty"`       // given without a network beyond a cap; a conflict names it
 
 	Reason     matching.Reason `json:"reason"`
 	EndReason  matching.Reason `json:"end_reason"`
-	NoteSealed string          `json:"note_sealed"` // what was said at a refusal
+	NoteSealed string          `json:"note_sealed,omitempty"` // what was said at a refusal
 
 	// What the offer said when it was promised.
 	TitleZH      string             `json:"title_zh"`
 	TitleEN      string             `json:"title_en"`
 	Unit         string             `json:"unit"`
-	ValueFen     int64              `json:"value_fen"` // per unit; 0: not stated
+	ValueFen     int64              `json:"value_fen,omitempty"` // per unit; 0: not stated
 	ProviderName string             `json:"provider_name"`
 	ProviderKind providers.Kind     `json:"provider_kind"`
 	Handover     providers.Handover `json:"handover"`
@@ -299,6 +301,18 @@ type ShownBy struct {
 	Name     string `json:"name"`
 	Relation string `json:"relation"` // of [residents.Relations]
 	UntilMs  int64  `json:"until_ms"` // until when they may
+}
+
+// MoveView is units of a lot that went from one county's share to another's.
+type MoveView struct {
+	ID       string `json:"id"`
+	Lot      string `json:"lot"`
+	From     string `json:"from_county"` // 12-digit codes
+	To       string `json:"to_county"`
+	QtyUnits int64  `json:"qty_units"`
+	Waited   bool   `json:"waited"` // somebody waited there; otherwise somebody was expected
+	BegunMs  int64  `json:"begun_ms"`
+	Arrived  bool   `json:"arrived"` // false: on the way, nobody's for the moment
 }
 
 // ShareStock is one county's share of a lot, as the record and the matcher

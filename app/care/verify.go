@@ -106,7 +106,12 @@ func (s *Service) Verify(ctx context.Context, repair bool, progress func(done, t
 // repair finishes what is half done.
 func (s *Service) repair(ctx context.Context, r *Report) error {
 	for _, step := range []func(context.Context) error{
-		s.loadOffers, s.tellHolds, s.finishOffline, s.endLeases, s.finishLeases, s.resettle, s.expirePromises, s.closeLots, s.closeAgain, s.finishWithdrawals, s.finishMoves, s.expireNeeds,
+		s.loadOffers, s.tellHolds, s.finishOffline, s.endLeases, s.finishLeases, s.resettle, s.expirePromises, s.closeLots, s.closeAgain, s.finishWithdrawals,
+		func(ctx context.Context) error {
+			finished, err := s.finishMoves(ctx)
+			r.Repaired += finished
+			return err
+		}, s.expireNeeds,
 		func(ctx context.Context) error { return s.resolveMarks(ctx, 0) },
 		func(ctx context.Context) error { return s.retell(ctx, r) }, s.relist,
 	} {

@@ -49,6 +49,7 @@ func (h Home) Tiles() []Tile {
 			{"/organisations", "house", "home.organisations", "home.organisations_text"},
 			{"/accounts", "person", "home.accounts", "home.accounts_text"},
 			{"/tokens", "key", "home.tokens", "home.tokens_text"},
+			{"/webhooks", "bell", "home.webhooks", "home.webhooks_text"},
 			{"/divisions", "map", "home.divisions", "home.divisions_text"},
 			{"/audit", "eye", "home.audit", "home.audit_text"},
 		}

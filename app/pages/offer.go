@@ -21,6 +21,7 @@ type Offer struct {
 	Live                            bool // stock is asked for again and again
 	Kept                            []Kept
 	Stock                           []Share
+	Moves                           []Move // between counties, newest first
 	MayWithdraw                     bool
 }
 
@@ -86,6 +87,15 @@ type Share struct {
 	Closed                                      string // "", over, withdrawn
 	Qty, Free, Held, Promised, HandedOver, Gone int64
 	Money                                       bool
+}
+
+// Move is units that went from one county to another.
+type Move struct {
+	From, To string
+	Amount   Amount
+	Waited   bool // somebody waited there
+	AtMs     int64
+	Arrived  bool
 }
 
 // Bar is a stretch of the bar, of a width of 100.

@@ -43,5 +43,23 @@ func needSamples(s *Site, lang string) []sample {
 	nobody := Waiting{Form: sampleForm(samplePage(s, lang, "admin", "/waiting"), nil), Place: "吴兴区", Ready: true, Counties: []Choice{{Value: "330502000000", Text: Text{"吴兴区", ""}}}, Categories: waiting.Categories}
 	restoring := nobody
 	restoring.Ready = false
-	return []sample{{"waiting", waiting}, {"waiting_none", nobody}, {"waiting_restoring", restoring}, {"need", edited}, {"need_own", own}, {"need_ended", ended}, {"need_unready", unready}}
+	hook := HookRow{ID: "h1", URL: "https://5069.12/hook", Label: "民政平台", Place: "湖州市", Kinds: []Text{{"派发", "Given"}, {"交付", "Handed over"}}, Active: true, LastMs: sampleNow}
+	failing := hook
+	failing.ID, failing.Label, failing.Kinds, failing.FailingMs = "h2", "", nil, sampleNow-sampleDay
+	shut := failing
+	shut.ID, shut.Active, shut.Why = "h3", false, "failing"
+	hooks := Webhooks{
+		Form: sampleForm(samplePage(s, lang, "admin", "/webhooks"), map[string][]string{"kinds": {"allocation.promised"}}), Fresh: "019ab3f2", Rows: []HookRow{hook, failing, shut},
+		Divisions: []ChoiceGroup{{"湖州市", []Choice{{Value: "330500000000", Text: Text{"湖州市", ""}}}}},
+		Kinds:     []Choice{{Value: "allocation.promised", Text: Text{"派发", "Given"}}, {Value: "need.waiting", Text: Text{"列入候补", "Waiting"}}},
+	}
+	hooks.Failure, hooks.Errors["url"] = hooks.T("form.check"), Page{Lang: lang}.Say(Text{"不能发往内网地址", "it is not sent to private addresses"})
+	none := Webhooks{Form: sampleForm(samplePage(s, lang, "admin", "/webhooks"), nil), Divisions: hooks.Divisions, Kinds: hooks.Kinds}
+	sent := Webhook{Form: sampleForm(samplePage(s, lang, "admin", "/webhooks/h3"), nil), HookRow: shut, Deliveries: []DeliveryRow{
+		{ID: "019ab3f2-0", Kind: Text{"派发", "Given"}, State: "pending", AtMs: sampleNow, NextMs: sampleNow + sampleHour, Tries: 3, Fault: "timeout"},
+		{ID: "019ab3f2-1", Kind: Text{"交付", "Handed over"}, State: "failed", AtMs: sampleNow - sampleDay, Tries: 9, Status: 500},
+		{ID: "019ab3f2-2", Kind: Text{"交付", "Handed over"}, State: "taken", AtMs: sampleNow - sampleDay, Tries: 1, Status: 204},
+	}}
+	quiet := Webhook{Form: sampleForm(samplePage(s, lang, "admin", "/webhooks/h1"), nil), HookRow: hook}
+	return []sample{{"webhooks", hooks}, {"webhooks_none", none}, {"webhook", sent}, {"webhook_quiet", quiet}, {"waiting", waiting}, {"waiting_none", nobody}, {"waiting_restoring", restoring}, {"need", edited}, {"need_own", own}, {"need_ended", ended}, {"need_unready", unready}}
 }

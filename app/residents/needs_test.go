@@ -153,6 +153,35 @@ func TestChangeNeed(t *testing.T) {
 	}
 }
 
+// A need that was read earlier is changed as it stands now.
+func TestChangeNeedFromAnEarlierLook(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	early, err := b.AddNeed(b.ctx(), "worker", newNeed(b.register(1).ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := func(to residents.NeedState) (*residents.Need, error) {
+		return b.ChangeNeedFrom(b.ctx(), early, "matcher", residents.Standing{State: to, Reason: reason("stock")}, b.clock.now())
+	}
+	got, err := from(residents.NeedWaiting)
+	if err != nil || got.V != early.V+1 || len(got.Changes) != 1 || early.State != residents.NeedOpen || len(early.Changes) != 0 {
+		t.Fatalf("nobody wrote in between: %+v, %v; what was read: %+v", got, err, early)
+	}
+	if got, err = from(residents.NeedPromised); err != nil || len(got.Changes) != 2 || got.Changes[1].From != residents.NeedWaiting {
+		t.Errorf("somebody wrote in between: %+v, %v", got, err)
+	}
+	if got, err = from(residents.NeedPromised); err != nil || len(got.Changes) != 2 {
+		t.Errorf("the same again: %+v, %v", got, err)
+	}
+	if _, err = b.ChangeNeed(b.ctx(), early.ID, "worker", residents.Standing{State: residents.NeedWithdrawn, Reason: reason("withdrawn")}, b.clock.now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = from(residents.NeedPromised); !errors.Is(err, residents.ErrTransition) {
+		t.Errorf("somebody ended it in between: %v", err)
+	}
+}
+
 func TestChangeNeedAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -161,7 +161,7 @@ func cleanGroups(ids []string) ([]string, error) {
 
 func cleanScope(scope []string) ([]string, error) {
 	for _, s := range scope {
-		if s != ConsentMatching && s != ConsentHandover {
+		if s != ConsentMatching && s != ConsentHandover && s != ConsentSMS {
 			return nil, &FieldError{"consent", "没有这个同意范围", "there is no such scope of consent"}
 		}
 	}

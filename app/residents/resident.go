@@ -29,13 +29,14 @@ type Household struct {
 const (
 	ConsentMatching = "matching"          // needs are matched with offers
 	ConsentHandover = "provider_handover" // a provider learns what the handover needs
+	ConsentSMS      = "sms"               // text messages say what became of needs that wait
 )
 
 // Consent is what a resident agreed to, when, and who wrote it down.
 type Consent struct {
 	AtMs  int64    `json:"at_ms"`
 	By    string   `json:"by"`
-	Scope []string `json:"scope,omitempty"` // of ConsentMatching, ConsentHandover
+	Scope []string `json:"scope,omitempty"` // of ConsentMatching, ConsentHandover, ConsentSMS
 }
 
 // Allows says whether the consent covers scope.
@@ -157,7 +158,7 @@ type Registration struct {
 	// first to use it creates. Empty: a household of one's own.
 	Household string
 	PIN       string   // 6..12 digits; "": none yet
-	Consent   []string // of ConsentMatching, ConsentHandover
+	Consent   []string // of ConsentMatching, ConsentHandover, ConsentSMS
 }
 
 // Group is a circumstance that offers may ask for.

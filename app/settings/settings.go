@@ -40,18 +40,22 @@ type Settings struct {
 	CardDays       int64          // how long cards are valid, 1 to 36,500
 	TrustedProxies []netip.Prefix // whose X-Forwarded-… headers count
 	MetricsFrom    []netip.Prefix // who may read /metrics
-	Lang           string         // "zh" or "en", where nothing else says
-	Hold           time.Duration  // how long an unaccepted promise stands, 1 min to 72 h
-	OfflineGrace   time.Duration  // how long after its end a lease waits for its device, 1 h to 72 h
-	Lease          time.Duration  // how long a hold waits for the record, 5 s to 10 min
-	SessionTTL     time.Duration  // how long a sign-in lasts, 5 min to 720 h
-	BodyLimit      int64          // bytes of a request's body, 1 kB to 16 MB
-	UploadLimit    int64          // bytes of an imported file, 1 kB to 256 MB
-	PINAboveFen    *int64         // worth above which a handover takes a PIN or a photo; nil: never
-	LogLevel       slog.Level
-	SecureCookies  Cookies
-	AccessLog      bool // one line per request
-	TestMongoURI   string
+	SMSURL         string         // the operator's SMS gateway; "" means that no text messages are sent
+	SMSSecret      string         // sent to it as a bearer token
+	// WebhookNetworks may be sent to although they are not public.
+	WebhookNetworks []netip.Prefix
+	Lang            string        // "zh" or "en", where nothing else says
+	Hold            time.Duration // how long an unaccepted promise stands, 1 min to 72 h
+	OfflineGrace    time.Duration // how long after its end a lease waits for its device, 1 h to 72 h
+	Lease           time.Duration // how long a hold waits for the record, 5 s to 10 min
+	SessionTTL      time.Duration // how long a sign-in lasts, 5 min to 720 h
+	BodyLimit       int64         // bytes of a request's body, 1 kB to 16 MB
+	UploadLimit     int64         // bytes of an imported file, 1 kB to 256 MB
+	PINAboveFen     *int64        // worth above which a handover takes a PIN or a photo; nil: never
+	LogLevel        slog.Level
+	SecureCookies   Cookies
+	AccessLog       bool // one line per request
+	TestMongoURI    string
 
 	values []value
 }
@@ -157,6 +161,15 @@ func rows() []row {
 		}},
 		{"TRUSTED_PROXIES", "", false, "受信任的反向代理（IP 或网段，逗号分隔）", "reverse proxies whose X-Forwarded-… headers count (addresses or networks, with commas)", networks(func(s *Settings) *[]netip.Prefix { return &s.TrustedProxies })},
 		{"METRICS_FROM", "127.0.0.0/8,::1", false, "可读取 /metrics 的地址（IP 或网段，逗号分隔）", "who may read /metrics (addresses or networks, with commas)", networks(func(s *Settings) *[]netip.Prefix { return &s.MetricsFrom })},
+		{"SMS_URL", "", true, "短信网关地址，接收 JSON；留空则不发短信", "SMS gateway, which takes JSON; empty: no text messages", func(s *Settings, v string) error {
+			s.SMSURL = v
+			return scheme(v, "https://sms.example.cn/send", "https", "http")
+		}},
+		{"SMS_SECRET", "", true, "短信网关的令牌（Authorization: Bearer）", "token for the SMS gateway (Authorization: Bearer)", func(s *Settings, v string) error {
+			s.SMSSecret = v
+			return nil
+		}},
+		{"WEBHOOK_NETWORKS", "", false, "允许事件推送（webhook）发往的内网（IP 或网段，逗号分隔）；留空则只发往公网", "private networks that webhooks may be sent to (addresses or networks, with commas); empty: public addresses only", networks(func(s *Settings) *[]netip.Prefix { return &s.WebhookNetworks })},
 		{"LANG", "zh", false, "默认语言：zh 或 en", "language where nothing else says: zh or en", func(s *Settings, v string) error {
 			if v != "zh" && v != "en" {
 				return want{"应为 zh 或 en", "write zh or en"}

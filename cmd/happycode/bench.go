@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -279,20 +278,23 @@ func (p *program) measureYardstick(ctx context.Context, l load, f *figures) erro
 	if !l.yardstick || ctx.Err() != nil {
 		return nil
 	}
-	c, err := p.startSelf(nil, io.Discard, "bench", "yardstick")
+	address, err := freeListen()
+	if err != nil {
+		return err
+	}
+	c, err := startSelf(nil, io.Discard, "bench", "yardstick", "--listen", address)
 	if err != nil {
 		return err
 	}
 	defer c.end()
-	address, err := c.firstLine(ctx)
-	if err != nil {
-		return err
+	if err := c.answers(ctx, address, childStart); err != nil {
+		return say("标尺没有启动", "the yardstick did not start", err)
 	}
 	bar := p.progress("空 POST / empty POST")
 	defer bar.end()
 	closed := l.with(p, bar.set)
 	closed.Rate = 0 // what the machine can do, not what it is asked for
-	if f.EmptyPost, err = bench.Yardstick(ctx, address, closed); err == nil {
+	if f.EmptyPost, err = bench.Yardstick(ctx, "http://"+address, closed); err == nil {
 		f.CPU.EmptyPost = each(c.cpu(), f.EmptyPost.Answers+f.EmptyPost.WarmedUp)
 	}
 	return err
@@ -448,10 +450,10 @@ func (p *program) benchYardstick() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "yardstick",
 		Short: "只应答空 POST 的 Fiber，作为标尺 / a Fiber that answers an empty POST, as a yardstick",
-		Long: `在独立进程中运行 Fiber，对 POST / 应答空 JSON，直到收到 SIGINT；第一行打印地址。bench run 会自动启动它。
+		Long: `在独立进程中运行 Fiber，对 POST / 应答空 JSON，直到收到 SIGINT，并打印地址。bench run 会自动启动它。
 
 Runs Fiber in a process of its own and answers POST / with an empty JSON object
-until SIGINT; its first line is its address. bench run starts it by itself.`,
+until SIGINT; it prints its address. bench run starts it by itself.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := listenOn(address)
@@ -464,13 +466,4 @@ until SIGINT; its first line is its address. bench run starts it by itself.`,
 	}
 	c.Flags().StringVar(&address, "listen", "127.0.0.1:0", "监听地址 / address to serve on")
 	return c
-}
-
-// startSelf starts this program again with a command.
-func (p *program) startSelf(environ []string, errOut io.Writer, args ...string) (*child, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	return startChild(environ, errOut, self, args...)
 }

@@ -14,11 +14,14 @@ import (
 
 	"github.com/xingfuma/happycode/app/settings"
 	"github.com/xingfuma/happycode/bench"
+	"github.com/xingfuma/happycode/matching"
 )
 
 const (
-	// benchStart is how long Redis, and the server, may take to answer.
-	benchRedisStart  = 20 * time.Second
+	// redisLoad is how long Redis may take to read its file.
+	redisLoad = 2 * time.Minute
+	// benchServerStart is how long the server may take to be ready: the matcher
+	// of each county is rebuilt from the record first.
 	benchServerStart = 5 * time.Minute
 )
 
@@ -29,13 +32,14 @@ func (p *program) benchAll() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "all",
 		Short: "一条命令完成全部测量 / one command that measures everything",
-		Long: `在空闲的机器上依次：启动 redis-server（AOF everysec），建合成城市，测量匹配引擎、redis-benchmark 与空 POST，启动服务并施压，执行 verify，最后结束自己启动的进程。档案为内置 SQLite；已设置 HAPPYCODE_REDIS_URL 或 HAPPYCODE_MONGO_URI 时用它们。服务运行于 HAPPYCODE_ACCESS_LOG=off、HAPPYCODE_TRUSTED_PROXIES=127.0.0.0/8，其余设置照旧。
+		Long: `在空闲的机器上依次：启动 redis-server（AOF everysec），建合成城市，测量匹配引擎、redis-benchmark 与空 POST，启动服务并施压，执行 verify，最后结束自己启动的进程。档案为内置 SQLite，已设置 HAPPYCODE_MONGO_URI 时用该 MongoDB；HAPPYCODE_REDIS_URL 不使用，以免动到正在服务的 Redis。服务运行于 HAPPYCODE_ACCESS_LOG=off、HAPPYCODE_TRUSTED_PROXIES=127.0.0.0/8，其余设置照旧。
 
 On a quiet machine, one after the other: starts a redis-server (AOF everysec),
 prepares a city, measures the matcher alone, redis-benchmark and the empty POST,
 starts the server and puts load on it, verifies, and ends what it started. The
-record is the embedded SQLite; HAPPYCODE_REDIS_URL and HAPPYCODE_MONGO_URI are
-used where they are set. The server runs with HAPPYCODE_ACCESS_LOG=off and
+record is the embedded SQLite, or the MongoDB of HAPPYCODE_MONGO_URI where that is
+set; HAPPYCODE_REDIS_URL is left alone, as a Redis that serves people may be there.
+The server runs with HAPPYCODE_ACCESS_LOG=off and
 HAPPYCODE_TRUSTED_PROXIES=127.0.0.0/8, and otherwise as it is set.`,
 		Example: `  happycode bench all --json out.json
   happycode bench all --residents 20000 --offers 1000 --duration 10s --dir /tmp/city`,
@@ -44,6 +48,7 @@ HAPPYCODE_TRUSTED_PROXIES=127.0.0.0/8, and otherwise as it is set.`,
 	}
 	l.flags(c)
 	o.flags(c)
+	c.Flags().StringVar(&l.redis, "redis", "", "改用此空 Redis，其中内容会被覆盖 / an empty Redis to use instead; what is in it is overwritten")
 	c.Flags().StringVar(&dir, "dir", "", "数据目录，可再次使用；默认为临时目录，用后删除 / folder of the data, for use again; by default a temporary one that is removed")
 	return c
 }
@@ -60,32 +65,23 @@ func (p *program) everything(ctx context.Context, l load, o cityOrder, dir strin
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return say("无法建立目录 "+dir+"；请用 --dir 另指定", "the folder cannot be made; name another with --dir", err)
 	}
-	set, err := p.load()
-	if err != nil {
-		return err
-	}
 	own := *p // with the settings of what is measured
 	given := map[string]string{
 		"DATA": filepath.Join(dir, "data"), "ACCESS_LOG": "off", "TRUSTED_PROXIES": "127.0.0.0/8", "KEY_FILE": "", "PUBLIC_HOST": "",
 	}
-	l.city, l.redis = filepath.Join(dir, "data", benchFolder), set.RedisURL
+	l.city = filepath.Join(dir, "data", benchFolder)
 	var redis *child // nil: somebody else's
 	if l.redis == "" {
-		server, url, err := p.startRedis(ctx, filepath.Join(dir, "redis"))
-		if err != nil {
+		if redis, l.redis, err = p.startRedis(ctx, filepath.Join(dir, "redis")); err != nil {
 			return err
 		}
-		defer server.end()
-		redis, l.redis = server, url
-		given["REDIS_URL"] = url
+		defer redis.end()
 	}
-	listener, err := listenOn("127.0.0.1:0")
-	if err != nil {
+	given["REDIS_URL"] = l.redis
+	if given["LISTEN"], err = freeListen(); err != nil {
 		return err
 	}
-	given["LISTEN"] = listener.Addr().String()
 	l.url = "http://" + given["LISTEN"]
-	listener.Close() // a free port, for the server to take
 	own.environ = override(p.environ, given)
 
 	if err := own.prepareCity(ctx, o); err != nil {
@@ -119,7 +115,7 @@ func (p *program) underLoad(ctx context.Context, l load, city *bench.City, f *fi
 		return err
 	}
 	defer log.Close()
-	server, err := p.startSelf(p.environ, log, "serve")
+	server, err := startSelf(p.environ, log, "serve")
 	if err != nil {
 		return err
 	}
@@ -159,36 +155,42 @@ func lastLines(text string, n int) string {
 func (p *program) startRedis(ctx context.Context, dir string) (*child, string, error) {
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
-		return nil, "", say("未找到 redis-server；请安装，或用 HAPPYCODE_REDIS_URL 指定一个 Redis",
-			"redis-server is not on PATH; install it, or name a Redis in HAPPYCODE_REDIS_URL", nil)
+		return nil, "", say("未找到 redis-server；请安装，或用 --redis 指定一个空的 Redis",
+			"redis-server is not on PATH; install it, or name an empty Redis with --redis", nil)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", err
 	}
-	l, err := listenOn("127.0.0.1:0")
+	address, err := freeListen()
 	if err != nil {
 		return nil, "", err
 	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, "", err
+	}
 	log, err := os.Create(filepath.Join(dir, "redis.log"))
 	if err != nil {
 		return nil, "", err
 	}
 	defer log.Close()
-	c, err := startChild(nil, log, program, "--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "",
+	c, err := startChild(nil, log, program, "--bind", host, "--port", port, "--dir", dir, "--save", "",
 		"--appendonly", "yes", "--appendfsync", "everysec", "--logfile", log.Name())
 	if err != nil {
 		return nil, "", err
 	}
-	url := "redis://127.0.0.1:" + port
-	if err := c.await(ctx, benchRedisStart, func() error {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			err = conn.Close()
-		}
-		return err
-	}); err != nil {
+	url := "redis://" + address
+	err = c.answers(ctx, address, childStart)
+	if err == nil { // one that was used before reads its file first
+		err = c.await(ctx, redisLoad, func() error {
+			client, err := matching.Connect(ctx, url)
+			if err == nil {
+				err = client.Close()
+			}
+			return err
+		})
+	}
+	if err != nil {
 		c.end()
 		return nil, "", say("redis-server 没有启动", "redis-server did not start", err)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -15,31 +14,27 @@ import (
 	"time"
 )
 
-// childEnd is how long a process may take to end in order.
-const childEnd = 40 * time.Second
+const (
+	// childStart is how long a process may take to listen.
+	childStart = 20 * time.Second
+	// childEnd is how long it may take to end in order.
+	childEnd = 40 * time.Second
+)
 
 // child is a process that this one started, and ends.
 type child struct {
 	cmd   *exec.Cmd
-	out   io.Reader
 	ended chan struct{}
 }
 
-// startChild starts a process. An empty environ is this process's own; what it
-// prints goes to errOut, but for its first line.
-func startChild(environ []string, errOut io.Writer, program string, args ...string) (*child, error) {
+// startChild starts a process that prints to out. A nil environ is this
+// process's own.
+func startChild(environ []string, out io.Writer, program string, args ...string) (*child, error) {
 	c := &child{cmd: exec.Command(program, args...), ended: make(chan struct{})}
-	c.cmd.Env, c.cmd.Stderr = environ, errOut
-	// Of a pipe of os/exec, Wait would close the end that is being read.
-	r, w, err := os.Pipe()
-	if err != nil {
+	c.cmd.Env, c.cmd.Stdout, c.cmd.Stderr = environ, out, out
+	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
-	c.cmd.Stdout, c.out = w, r
-	if err := c.cmd.Start(); err != nil {
-		return nil, errors.Join(err, r.Close(), w.Close())
-	}
-	w.Close()
 	go func() {
 		_ = c.cmd.Wait() // how it ended does not matter to whoever ends it
 		close(c.ended)
@@ -47,26 +42,13 @@ func startChild(environ []string, errOut io.Writer, program string, args ...stri
 	return c, nil
 }
 
-// firstLine reads the first line that the process prints, and lets the rest go.
-func (c *child) firstLine(ctx context.Context) (string, error) {
-	line := make(chan string, 1)
-	go func() {
-		s := bufio.NewScanner(c.out)
-		if s.Scan() {
-			line <- s.Text()
-		}
-		close(line)
-		_, _ = io.Copy(io.Discard, c.out)
-	}()
-	select {
-	case text, ok := <-line:
-		if !ok {
-			return "", fmt.Errorf("%s ended at its start", c.cmd.Path)
-		}
-		return text, nil
-	case <-ctx.Done():
-		return "", ctx.Err()
+// startSelf starts this program again with a command.
+func startSelf(environ []string, out io.Writer, args ...string) (*child, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
 	}
+	return startChild(environ, out, self, args...)
 }
 
 // clockTick is the unit of /proc/PID/stat, the same on every Linux.
@@ -88,15 +70,15 @@ func (c *child) cpu() time.Duration {
 	if len(fields) < 13 {
 		return 0
 	}
-	var ticks time.Duration
+	var ticks int64
 	for _, f := range fields[11:13] {
 		n, err := strconv.ParseInt(f, 10, 64)
 		if err != nil {
 			return 0
 		}
-		ticks += time.Duration(n)
+		ticks += n
 	}
-	return ticks * clockTick
+	return time.Duration(ticks) * clockTick
 }
 
 // await asks until check is content.
@@ -131,6 +113,27 @@ func (c *child) end() {
 		_ = c.cmd.Process.Kill()
 		<-c.ended
 	}
+}
+
+// freeListen finds an address for a child to listen on.
+func freeListen() (string, error) {
+	l, err := listenOn("127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// answers waits until somebody listens at the address.
+func (c *child) answers(ctx context.Context, address string, within time.Duration) error {
+	return c.await(ctx, within, func() error {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			err = conn.Close()
+		}
+		return err
+	})
 }
 
 func listenOn(address string) (net.Listener, error) {

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,6 +26,10 @@ const (
 	divisionsEvery = 5 * time.Second
 	// keysEvery is the same for signing keys.
 	keysEvery = 3 * time.Second
+	// webhooksEvery is how often what webhooks are to be told is looked for.
+	webhooksEvery = time.Second
+	// smsEvery is the same for text messages.
+	smsEvery = 5 * time.Second
 	// forgetEvery is how often the words of reports long closed are deleted.
 	forgetEvery = 6 * time.Hour
 )
@@ -50,6 +56,11 @@ func (p *program) runServer(ctx context.Context, demo bool) (err error) {
 		return err
 	}
 	log := p.logger(set.LogLevel)
+	if !slices.ContainsFunc(p.environ, func(v string) bool { return strings.HasPrefix(v, "GOGC=") }) {
+		// What lives long is small beside what each request makes anew: collecting
+		// half as often costs some ten megabytes.
+		debug.SetGCPercent(200)
+	}
 	listener, err := listen(&set)
 	if err != nil {
 		return err
@@ -120,6 +131,8 @@ func (s *system) background(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.watchDivisions(ctx, divisionsEvery) })
 	running.Go(func() { s.keys.Watch(ctx, keysEvery) })
+	running.Go(func() { s.webhooks.Run(ctx, webhooksEvery) })
+	running.Go(func() { s.sms.Run(ctx, smsEvery) })
 	running.Go(func() { s.forgetReports(ctx, forgetEvery) })
 	if killed {
 		running.Go(func() { s.mend(ctx) })

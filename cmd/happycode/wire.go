@@ -23,10 +23,12 @@ import (
 	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/settings"
+	"github.com/xingfuma/happycode/app/sms"
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/app/store/mongo"
 	"github.com/xingfuma/happycode/app/store/sqlite"
 	"github.com/xingfuma/happycode/app/vault"
+	"github.com/xingfuma/happycode/app/webhooks"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
 	"github.com/xingfuma/happycode/qrcode"
@@ -59,6 +61,8 @@ type system struct {
 	reports   *reports.Service
 	providers *providers.Service
 	care      *care.Service
+	webhooks  *webhooks.Service
+	sms       *sms.Service
 	notes     store.Collection[note, *note]
 
 	closers []closer
@@ -190,7 +194,7 @@ func (s *system) openRecord(ctx context.Context) error {
 	}
 	s.onClose("the record", s.record.Close)
 	schemas := slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
-		providers.Schemas(), care.Schemas(), keyring.Schemas(), app.Schemas(), []store.Schema{noteSchema})
+		providers.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), sms.Schemas(), app.Schemas(), []store.Schema{noteSchema})
 	if err := s.record.Ensure(ctx, schemas...); err != nil {
 		return fmt.Errorf("prepare the record: %w", err)
 	}
@@ -303,7 +307,16 @@ func (s *system) openServices(ctx context.Context) error {
 		Now: s.now, Logger: s.log, Hold: s.settings.Hold, Grace: s.settings.OfflineGrace, Lease: s.settings.Lease,
 		PINAboveFen: s.settings.PINAboveFen,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	s.webhooks = webhooks.New(webhooks.Config{
+		Record: s.record, Vault: s.vault, Ledger: s.care, Now: s.now, Logger: s.log, Networks: s.settings.WebhookNetworks,
+	})
+	s.sms = sms.New(sms.Config{
+		Record: s.record, Care: s.care, Residents: s.residents, Audit: s.audit, Now: s.now, Logger: s.log, URL: s.settings.SMSURL, Secret: s.settings.SMSSecret,
+	})
+	return nil
 }
 
 // startCare begins the background work; it ends with Close.
@@ -420,7 +433,7 @@ func knownGroup(id string) bool {
 func (s *system) application() (*app.App, error) {
 	return app.New(app.Config{
 		Settings: s.settings, Record: s.record, Accounts: s.accounts, Audit: s.audit,
-		Residents: s.residents, Reports: s.reports, Providers: s.providers, Regions: s.regions, Care: s.care, Vault: s.vault, Keys: s.keys,
+		Residents: s.residents, Reports: s.reports, Providers: s.providers, Regions: s.regions, Care: s.care, Webhooks: s.webhooks, Vault: s.vault, Keys: s.keys,
 		Tree: s.tree.Load,
 		TreeChanged: func(t *regions.Tree) {
 			s.tree.Store(t)

@@ -8,7 +8,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"image"
-	"image/color"
 	"image/draw"
 	"image/png"
 	"maps"
@@ -199,62 +198,160 @@ func TestTwoReadersReadEveryCode(t *testing.T) {
 	}
 }
 
-// stains is how a card is soiled: blots of together a share of the symbol's
-// area, each an ellipse up to 1.7 times as long as wide, turned at random, all
-// of it within the symbol, of black, white or grey in turn. Clear ones leave
-// the three finder patterns alone, others fall where they fall.
+// stains is how cards are soiled, and what is to be read of them.
 type stains struct {
 	name  string
-	blots int
-	clear bool
 	cards int
+	scale int            // pixels a module
 	least map[string]int // of 100 cards read, by reader
+	soil  func(r *rand.Rand, p *print, nth int)
 }
 
-// At 15 % a blot spoils a fifth of the codewords, since it spoils each one it
-// touches; level Q repairs up to 27 % in each block. Several blots of the same
-// area touch more, and without all three finder patterns no reader finds the
-// code: there the number to type is what helps. See DESIGN.md.
+// Level Q repairs up to 27 % of the codewords of a block. An opaque blot spoils
+// every codeword it touches: 15 % of the area in one piece is a fifth of them,
+// in several pieces a quarter and more, and without all three finder patterns
+// no reader finds the code: there the number to type is what helps. What lets
+// light through spoils none: readers compare a module with its neighbours. See
+// DESIGN.md.
+//
+// The seeds are fixed, so that a run says the same each time. Of 240 cards, a
+// reader that reads 97 of a hundred reads less than 95 % once in 15 draws; one
+// that reads 92 % reaches it once in 25.
 var soiled = []stains{ // read only
-	{"one blot, not on a finder pattern", 1, true, 600, map[string]int{"zxing-wasm": 95, "zbarimg": 90}},
-	{"one blot, anywhere", 1, false, 300, map[string]int{"zxing-wasm": 95, "zbarimg": 90}},
-	{"three blots, anywhere", 3, false, 300, map[string]int{"zxing-wasm": 60, "zbarimg": 50}},
+	{"one blot, not on a finder pattern", 240, 5, map[string]int{"zxing-wasm": 95, "zbarimg": 90}, opaque(1, true)},
+	{"one blot, anywhere", 200, 5, map[string]int{"zxing-wasm": 95, "zbarimg": 90}, opaque(1, false)},
+	{"three blots, anywhere", 120, 5, map[string]int{"zxing-wasm": 60, "zbarimg": 50}, opaque(3, false)},
+	{"many that let light through, anywhere", 240, 7, map[string]int{"zxing-wasm": 95, "zbarimg": 95}, tea},
 }
 
 const (
 	stainShare  = .15
-	stainScale  = 5 // pixels a module
 	stainMargin = 4 // modules
 	finder      = 7 // modules
 )
 
-// blot soils a symbol of some modules' width and returns how much of it.
-func (s stains) blot(r *rand.Rand, picture *image.Gray, modules, nth int) float64 {
-	side := float64(modules)
-	area := stainShare / float64(s.blots) * side * side
-	covered := map[image.Point]bool{}
-	for range s.blots {
-		narrow := .6 + .4*r.Float64()
-		a := math.Sqrt(area / math.Pi / narrow)
-		b := a * narrow
-		x, y := a+(side-2*a)*r.Float64(), a+(side-2*a)*r.Float64()
-		for s.clear && onFinder(x, y, a, side) {
-			x, y = a+(side-2*a)*r.Float64(), a+(side-2*a)*r.Float64()
-		}
-		sin, cos := math.Sincos(r.Float64() * math.Pi)
-		shade := color.Gray{Y: []uint8{0, 255, 128}[nth%3]}
-		for py := range modules * stainScale {
-			for px := range modules * stainScale {
-				dx, dy := float64(px)/stainScale-x, float64(py)/stainScale-y
-				if u, v := (dx*cos+dy*sin)/a, (dy*cos-dx*sin)/b; u*u+v*v < 1 {
-					covered[image.Pt(px, py)] = true
-					picture.SetGray(stainMargin*stainScale+px, stainMargin*stainScale+py, shade)
+// print is a card's symbol as it was printed, and what of it is covered.
+type print struct {
+	picture *image.Gray
+	covered []bool // pixels of the symbol, without the margin
+	n       int    // of them
+	modules int
+	scale   int // pixels a module
+}
+
+func newPrint(symbol qrcode.Symbol, scale int) *print {
+	side := symbol.Side()
+	p := &print{
+		picture: image.NewGray(image.Rect(0, 0, (side+2*stainMargin)*scale, (side+2*stainMargin)*scale)),
+		covered: make([]bool, side*scale*side*scale), modules: side, scale: scale,
+	}
+	draw.Draw(p.picture, p.picture.Rect, image.White, image.Point{}, draw.Src)
+	symbol.Bars(func(x, y, run int) {
+		bar := image.Rect(x, y, x+run, y+1).Add(image.Pt(stainMargin, stainMargin))
+		draw.Draw(p.picture, image.Rectangle{bar.Min.Mul(scale), bar.Max.Mul(scale)}, image.Black, image.Point{}, draw.Src)
+	})
+	return p
+}
+
+// share is how much of the symbol is covered.
+func (p *print) share() float64 { return float64(p.n) / float64(len(p.covered)) }
+
+// ellipse lies within a symbol; lengths are in modules.
+type ellipse struct {
+	x, y, a, b float64 // its middle, its longer and its shorter half axis
+	sin, cos   float64 // how it is turned
+}
+
+// somewhere puts an ellipse of an area, up to 1.7 times as long as wide, at any
+// place within the symbol.
+func somewhere(r *rand.Rand, area, side float64) ellipse {
+	narrow := .6 + .4*r.Float64()
+	e := ellipse{a: math.Sqrt(area / math.Pi / narrow)}
+	e.b = e.a * narrow
+	e.x, e.y = e.a+(side-2*e.a)*r.Float64(), e.a+(side-2*e.a)*r.Float64()
+	e.sin, e.cos = math.Sincos(r.Float64() * math.Pi)
+	return e
+}
+
+// each visits the pixels in the ellipse: their place in the picture, and how
+// far out they are, 0 in its middle and 1 at its edge. They count as covered.
+func (p *print) each(e ellipse, visit func(at int, out float64)) {
+	scale, width := float64(p.scale), p.modules*p.scale
+	from := func(v float64) int { return max(0, int((v-e.a)*scale)) }
+	to := func(v float64) int { return min(width, int((v+e.a)*scale)+1) }
+	for y := from(e.y); y < to(e.y); y++ {
+		for x := from(e.x); x < to(e.x); x++ {
+			dx, dy := float64(x)/scale-e.x, float64(y)/scale-e.y
+			u, v := (dx*e.cos+dy*e.sin)/e.a, (dy*e.cos-dx*e.sin)/e.b
+			if out := u*u + v*v; out < 1 {
+				if at := y*width + x; !p.covered[at] {
+					p.covered[at] = true
+					p.n++
 				}
+				visit((y+stainMargin*p.scale)*p.picture.Stride+x+stainMargin*p.scale, math.Sqrt(out))
 			}
 		}
-		nth++
 	}
-	return float64(len(covered)) / (side * side * stainScale * stainScale)
+}
+
+// opaque are blots of one size, of black, white and grey in turn, through which
+// nothing is seen. Clear ones leave the three finder patterns alone.
+func opaque(blots int, clear bool) func(*rand.Rand, *print, int) {
+	return func(r *rand.Rand, p *print, nth int) {
+		side := float64(p.modules)
+		for i := range blots {
+			area := stainShare / float64(blots) * side * side
+			e := somewhere(r, area, side)
+			for clear && onFinder(e.x, e.y, e.a, side) {
+				e = somewhere(r, area, side)
+			}
+			shade := []uint8{0, 255, 128}[(nth+i)%3]
+			p.each(e, func(at int, _ float64) { p.picture.Pix[at] = shade })
+		}
+	}
+}
+
+// tea is what a card in use gets: tea, mud, grease and fingers. Blots from 6 to
+// 24 % of the symbol's width, anywhere, each letting through 45 to 75 % of the
+// light (where two lie on each other, both take their part), fading out over
+// the last quarter of their radius, until 15 % is covered. A reader looks at
+// brightness only, so that a brown blot is a grey one. It is seen by a camera:
+// a little out of focus, and with some noise.
+func tea(r *rand.Rand, p *print, _ int) {
+	side := float64(p.modules)
+	for p.share() < stainShare {
+		wide := side * (.06 + .18*r.Float64())
+		through := .45 + .3*r.Float64()
+		p.each(somewhere(r, math.Pi/4*wide*wide, side), func(at int, out float64) {
+			part := min(1, (1-out)/.25)
+			p.picture.Pix[at] = uint8(float64(p.picture.Pix[at]) * (1 - part*(1-through)))
+		})
+	}
+	soften(p.picture)
+	for i, v := range p.picture.Pix {
+		p.picture.Pix[i] = uint8(min(255, max(0, int(v)-6+r.IntN(13))))
+	}
+}
+
+// soften takes the mean of each pixel and its neighbours, once in each
+// direction: 1, 2, 3, 2, 1 of 9, as a lens that is a little out of focus.
+func soften(picture *image.Gray) {
+	w, h := picture.Rect.Dx(), picture.Rect.Dy()
+	before := make([]int, max(w, h))
+	line := func(start, step, n int) {
+		for i := range n {
+			before[i] = int(picture.Pix[start+i*step])
+		}
+		for i := 2; i < n-2; i++ {
+			picture.Pix[start+i*step] = uint8((before[i-2] + 2*before[i-1] + 3*before[i] + 2*before[i+1] + before[i+2]) / 9)
+		}
+	}
+	for y := range h {
+		line(y*picture.Stride, 1, w)
+	}
+	for x := range w {
+		line(x, picture.Stride, h)
+	}
 }
 
 // onFinder says whether a circle touches one of the three finder patterns.
@@ -272,6 +369,7 @@ func TestStainedCards(t *testing.T) {
 	t.Parallel()
 	for _, s := range soiled {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			r := rand.New(rand.NewPCG(15, 95))
 			all := make([]ticket, s.cards)
@@ -282,14 +380,10 @@ func TestStainedCards(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				picture := image.NewGray(image.Rect(0, 0, (symbol.Side()+2*stainMargin)*stainScale, (symbol.Side()+2*stainMargin)*stainScale))
-				draw.Draw(picture, picture.Rect, image.White, image.Point{}, draw.Src)
-				symbol.Bars(func(x, y, run int) {
-					bar := image.Rect(x, y, x+run, y+1).Add(image.Pt(stainMargin, stainMargin))
-					draw.Draw(picture, image.Rectangle{bar.Min.Mul(stainScale), bar.Max.Mul(stainScale)}, image.Black, image.Point{}, draw.Src)
-				})
-				share += s.blot(r, picture, symbol.Side(), i) / float64(len(all))
-				write(t, all[i].path, picture)
+				p := newPrint(symbol, s.scale)
+				s.soil(r, p, i)
+				share += p.share() / float64(len(all))
+				write(t, all[i].path, p.picture)
 			}
 			if share < stainShare*.9 {
 				t.Errorf("%.1f %% of the symbols are covered on average", 100*share)

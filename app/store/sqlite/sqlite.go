@@ -87,7 +87,7 @@ func Open(path string) (*Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open record %s: %w", path, err)
 	}
-	connector, err := connect(path, "query_only(1)", "cache_size(-16384)", "mmap_size(1073741824)")
+	connector, err := connect(path, "query_only(1)", "cache_size(-16384)")
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open record %s: %w", path, err), w.close())
 	}

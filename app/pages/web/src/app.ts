@@ -195,6 +195,7 @@ interface ShareStock {
   expired_units: number;
   withdrawn_units: number;
   kept: number;
+  moved_out_units: number;
 }
 
 /** Asks for the stock of an offer every three seconds while it is looked at. */
@@ -206,7 +207,8 @@ function liveStock(): void {
   const say = box.dataset["money"] === "true" ? yuan : number;
   const show = (share: ShareStock): boolean => {
     const place = box.querySelector<HTMLElement>(`[data-share="${CSS.escape(share.share)}"]`);
-    if (!place) return false;
+    // A county whose part is nothing is not shown until something comes.
+    if (!place) return share.qty_units === 0 && share.moved_out_units === 0;
     const parts: [string, number][] = [
       ["free", share.free_units],
       ["held", share.held_units],
