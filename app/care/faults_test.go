@@ -679,3 +679,29 @@ func TestScanWhileRedisIsAway(t *testing.T) {
 	})
 	c.untilClean()
 }
+
+// A repair that has read a need before it was declined does not take it up again.
+func TestRepairDoesNotReopenWhatWasDeclined(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	c.offer("meal", 10, 0, county)
+	r, n := c.resident(village, "meal", 1, 3)
+	got := c.scan(r)
+	if len(got.Offered) != 1 {
+		t.Fatalf("offered %+v, want one", got.Offered)
+	}
+	read, err := c.care.needs.Get(ctx, n.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.care.Decline(ctx, c.worker, got.Offered[0].ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := c.care.realign(ctx, read); err != nil || changed {
+		t.Errorf("realign: got %v, %v", changed, err)
+	}
+	if now, err := c.care.needs.Get(ctx, n.ID); err != nil || now.State != residents.NeedDeclined {
+		t.Errorf("the need is %q, %v; want it declined", now.State, err)
+	}
+}

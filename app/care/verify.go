@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -172,6 +173,14 @@ func (s *Service) realign(ctx context.Context, n *residents.Need) (bool, error) 
 		if past, err = s.pastOf(ctx, n.ID); err != nil {
 			return false, err
 		}
+	}
+	// Read after its allocations: what has ended meanwhile is not taken up again,
+	// and what is just ending is finished by whoever ends it.
+	if n, err = s.needs.Get(ctx, n.ID); err != nil {
+		return false, err
+	}
+	if !n.State.Live() || slices.ContainsFunc(past, func(a *Allocation) bool { return a.Unsettled }) {
+		return false, nil
 	}
 	want, reason := expectedState(n, past)
 	if want == n.State {
