@@ -87,13 +87,13 @@ func (e *Engine) Ready(ctx context.Context, county string) (bool, error) {
 	if err := checkCounty(county); err != nil {
 		return false, err
 	}
-	var n int64
+	var gen string
 	err := e.ask(ctx, county, func() (err error) {
-		n, err = e.redis.Exists(ctx, shardKey(county, "gen")).Result()
+		gen, err = e.redis.Get(ctx, shardKey(county, "gen")).Result()
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return false, fmt.Errorf("county %s: %w", county, err)
 	}
-	return n == 1, nil
+	return ours(gen) != "", nil
 }

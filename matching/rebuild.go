@@ -56,7 +56,7 @@ func (e *Engine) rebuildIf(ctx context.Context, county string, needs func(contex
 		defer close(done)
 		lock.hold(ctx, rebuildLock, cancel)
 	}()
-	s := shard{county, rand.Text()}
+	s := shard{county, layout + rand.Text()}
 	old, server, err := e.rebuild(ctx, s, lock.token, load)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause

@@ -313,6 +313,36 @@ func TestBacklogHasAnEnd(t *testing.T) {
 	r.ok(r.Promise(r.ctx(), r.county, h))
 }
 
+// What an older version of the program has left in Redis, in another form, is
+// not read: the county refuses until it is rebuilt, and then it is cleared.
+func TestAnotherVersionsGenerationIsRebuilt(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, r *rig) {
+		client, err := matching.Connect(r.ctx(), r.url)
+		r.ok(err)
+		defer client.Close()
+		r.lose()
+		r.ok(client.Set(r.ctx(), matching.ShardKey(r.county, "gen"), "OLD", 0).Err())
+		r.ok(client.SAdd(r.ctx(), matching.ShardKey(r.county, "gens"), "OLD").Err())
+		r.ok(client.HSet(r.ctx(), matching.ShardKey(r.county, "OLD:lots"), "l:f", 9).Err())
+		fresh := connectRig(t, r.url, r.county, r.clock)
+		for _, x := range []*rig{r, fresh} {
+			if _, err := x.Match(r.ctx(), matching.Request{County: r.county, Household: "h", Asks: []matching.Ask{meals("n", 1, 1)}}); !errors.Is(err, matching.ErrNotReady) {
+				t.Errorf("an older version's stock was read: %v", err)
+			}
+		}
+		ready, err := fresh.Ready(r.ctx(), r.county)
+		r.ok(err)
+		if ready {
+			t.Error("an older version's county is ready")
+		}
+		r.rebuild(matching.Snapshot{})
+		left, err := client.Exists(r.ctx(), matching.ShardKey(r.county, "OLD:lots")).Result()
+		r.ok(err)
+		r.same("keys of the older version", left, int64(0))
+	})
+}
+
 func (r *rig) generation() string {
 	r.t.Helper()
 	client, err := matching.Connect(r.ctx(), r.url)

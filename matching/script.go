@@ -32,6 +32,19 @@ func loadScripts() (scripts, error) {
 	return out, nil
 }
 
+// layout begins the name of every generation. It changes with the form in which
+// Redis keeps things: what another version of the program has written is none
+// of ours, and the county is rebuilt.
+const layout = "2-"
+
+// ours is the generation, or "" where another version wrote it.
+func ours(gen string) string {
+	if !strings.HasPrefix(gen, layout) {
+		return ""
+	}
+	return gen
+}
+
 // Gen returns the county's generation, from memory when it is known there.
 func (e *Engine) generation(ctx context.Context, county string) (string, error) {
 	if gen, ok := e.gens.Load(county); ok {
@@ -42,19 +55,20 @@ func (e *Engine) generation(ctx context.Context, county string) (string, error) 
 		gen, err = e.redis.Get(ctx, shardKey(county, "gen")).Result()
 		return err
 	})
-	if errors.Is(err, redis.Nil) {
-		return "", fmt.Errorf("county %s: %w", county, ErrNotReady)
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return "", fmt.Errorf("county %s: %w", county, err)
+	}
+	if ours(gen) == "" {
+		return "", fmt.Errorf("county %s: %w", county, ErrNotReady)
 	}
 	e.gens.Store(county, gen)
 	return gen, nil
 }
 
-// learn takes the generation that a reply named; "" means none.
+// learn takes the generation that a reply named; "", or one that is not ours,
+// means none.
 func (e *Engine) learn(county, gen string) error {
-	if gen == "" {
+	if ours(gen) == "" {
 		e.gens.Delete(county)
 		return fmt.Errorf("county %s: %w", county, ErrNotReady)
 	}
