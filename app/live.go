@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -28,6 +29,8 @@ const (
 	// looked for again.
 	liveBack = 3 * time.Second
 	// liveEach and liveAll bound the streams of one account and of the process.
+	// One more of an account ends its oldest: most often a page that was left,
+	// which shows only at the next beat; else that page asks again by itself.
 	liveEach = 8
 	liveAll  = 5000
 	// liveQueue is how many events a slow stream may be behind; then it is told
@@ -89,8 +92,8 @@ type hub struct {
 
 	mu       sync.Mutex
 	streams  map[*stream]bool
-	accounts map[string]int
-	stop     context.CancelFunc // of the work that runs while there is a stream
+	accounts map[string][]*stream // oldest first
+	stop     context.CancelFunc   // of the work that runs while there is a stream
 	running  sync.WaitGroup
 	closed   bool
 	end      chan struct{}
@@ -103,10 +106,11 @@ type stream struct {
 	wants   func(care.Event) (liveEvent, bool)
 	events  chan liveEvent
 	behind  chan struct{} // has one in it when events were dropped
+	over    chan struct{} // closed when another takes its place
 }
 
 func newHub(c *care.Service, now func() time.Time) *hub {
-	return &hub{care: c, now: now, streams: map[*stream]bool{}, accounts: map[string]int{}, end: make(chan struct{}), seen: map[string]int64{}}
+	return &hub{care: c, now: now, streams: map[*stream]bool{}, accounts: map[string][]*stream{}, end: make(chan struct{}), seen: map[string]int64{}}
 }
 
 // join begins a stream. Errors: faultRate, faultNotReady.
@@ -116,12 +120,19 @@ func (h *hub) join(account string, wants func(care.Event) (liveEvent, bool)) (*s
 	switch {
 	case h.closed:
 		return nil, faultNotReady
-	case h.accounts[account] >= liveEach || len(h.streams) >= liveAll:
+	case len(h.streams) >= liveAll:
 		return nil, faultRate
 	}
-	s := &stream{account: account, wants: wants, events: make(chan liveEvent, liveQueue), behind: make(chan struct{}, 1)}
+	s := &stream{
+		account: account, wants: wants, events: make(chan liveEvent, liveQueue), behind: make(chan struct{}, 1), over: make(chan struct{}),
+	}
+	own := h.accounts[account]
+	if len(own) >= liveEach {
+		close(own[0].over)
+		own = own[1:]
+	}
 	h.streams[s] = true
-	h.accounts[account]++
+	h.accounts[account] = append(own, s)
 	if h.stop == nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		unlisten := h.care.Listen(h.tell)
@@ -135,7 +146,8 @@ func (h *hub) leave(s *stream) {
 	h.mu.Lock()
 	stop := context.CancelFunc(nil)
 	delete(h.streams, s)
-	if h.accounts[s.account]--; h.accounts[s.account] == 0 {
+	own := slices.DeleteFunc(h.accounts[s.account], func(x *stream) bool { return x == s })
+	if h.accounts[s.account] = own; len(own) == 0 {
 		delete(h.accounts, s.account)
 	}
 	if len(h.streams) == 0 {
@@ -348,6 +360,8 @@ func (a *App) write(ctx context.Context, w *bufio.Writer, s *stream, missed []li
 		case <-ctx.Done():
 			return
 		case <-a.live.end:
+			return
+		case <-s.over:
 			return
 		case x := <-s.events:
 			err = send(x)
