@@ -83,6 +83,7 @@ type App struct {
 	press   *press.Press
 	prints  prints
 	live    *hub
+	watched looks
 	// dummyPIN is a hash that no PIN is of, checked where there is none.
 	dummyPIN string
 	// hashing has room for as many PIN checks as may run at once: each takes
@@ -125,6 +126,7 @@ func New(c Config) (*App, error) {
 		Residents: c.Residents, Audit: c.Audit, Tree: c.Tree, Keys: c.Keys, Host: c.Settings.PublicHost, FontFile: c.Settings.Font,
 	})
 	a.live = newHub(c.Care, c.Now)
+	a.watched.at = map[look]int64{}
 	a.routes = table()
 	a.metrics = newMetrics(a)
 	a.replays = store.Of[replay](c.Record, replaySchema)
