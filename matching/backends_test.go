@@ -97,6 +97,14 @@ func (r *rig) dump() []string {
 }
 
 // open opens lots of the category meal.
+// publish publishes lines that are drawn by what is there now.
+func (r *rig) publish(l *matching.Lines, o *matching.Outlook) {
+	r.t.Helper()
+	drawn, err := r.Standing(r.ctx(), r.county)
+	r.ok(err)
+	r.ok(r.PublishLines(r.ctx(), r.county, l, o, drawn))
+}
+
 func (r *rig) open(units int64, lots ...string) {
 	r.t.Helper()
 	states := make([]matching.LotState, len(lots))

@@ -110,6 +110,25 @@ func (e *Engine) Doubt(county string) {
 	e.doubts[county] = true
 }
 
+// Drop has the county refuse until some process's worker has rebuilt it. Unlike
+// [Engine.Doubt] it outlives this process.
+//
+// Errors: [ErrRequest], [ErrUnavailable]; anything else is Redis, and safe to
+// retry.
+func (e *Engine) Drop(ctx context.Context, county string) error {
+	if err := checkCounty(county); err != nil {
+		return err
+	}
+	err := e.ask(ctx, county, func() error {
+		return e.guarded(ctx, "drop", []string{shardKey(county, "gen"), shardKey(county, "rebuilding")}, rebuildLock.Milliseconds())
+	})
+	if err != nil {
+		return fmt.Errorf("drop county %s: %w", county, err)
+	}
+	e.gens.Delete(county)
+	return nil
+}
+
 func (e *Engine) doubted(county string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -134,6 +134,25 @@ func TestLongShelf(t *testing.T) {
 	})
 }
 
+// What was empty before a rebuild is looked at after it, also where the new
+// generation has counted as far as the old one had.
+func TestLongShelfAfterARebuild(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, r *rig) {
+		cat, lots := r.shelfOf(0, 0, 0)
+		r.got("nothing", r.choose(cat, "a", "h1", 1), 1, matching.ShortStock)
+		var states []matching.LotState
+		for _, l := range lots {
+			states = append(states, matching.LotState{ID: l, Category: "meal"})
+		}
+		r.rebuild(matching.Snapshot{Lots: states})
+		for i := range lots { // as often as lots were opened before
+			r.ok(r.Came(r.ctx(), r.county, matching.Shift{Move: fmt.Sprint(i), Lot: lots[1], Category: "meal", QtyUnits: 1}))
+		}
+		r.got("what came", r.choose(cat, "b", "h2", 1), 0, "", lots[1])
+	})
+}
+
 // The reason says what all the lots together say.
 func TestLongShelfOfCappedOffers(t *testing.T) {
 	t.Parallel()

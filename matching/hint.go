@@ -10,7 +10,7 @@ import (
 // county. As long as it is the newest, what was found empty after it is empty.
 type mark struct {
 	gen   string
-	count string // as hold.lua says it
+	count string // as [counted] writes it
 	n     int64
 }
 
@@ -29,6 +29,10 @@ func (e *Engine) mark(county, category string) *mark {
 	return m.(*mark)
 }
 
+// counted is a count of hold.lua's as it wants it back: those of two generations
+// say nothing of each other, though they may be the same figure.
+func counted(gen, count string) string { return gen + ":" + count }
+
 // markOf is the mark of a reply; nil when a newer one is known.
 func (e *Engine) markOf(county, category, gen, count string) *mark {
 	n, err := strconv.ParseInt(count, 10, 64)
@@ -42,7 +46,7 @@ func (e *Engine) markOf(county, category, gen, count string) *mark {
 	case known != nil && known.gen == gen && known.n == n:
 		return known
 	}
-	fresh := &mark{gen, count, n}
+	fresh := &mark{gen, counted(gen, count), n}
 	e.marks.Store(shelf{county, category}, fresh)
 	return fresh
 }
@@ -52,7 +56,7 @@ func (e *Engine) markOf(county, category, gen, count string) *mark {
 func (m *asking) learn(i int, gen, count, empty string) {
 	p := &m.picks[i]
 	if p.count == "" {
-		p.count = count
+		p.count = counted(gen, count)
 	}
 	if empty == "" {
 		return

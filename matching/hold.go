@@ -62,7 +62,7 @@ type asking struct {
 // pick is how far the lots of an ask were named.
 type pick struct {
 	next  int    // the first that was not looked at
-	count string // of the category, when all before next that are not named now were empty; "" before any were
+	count string // of the category, as [counted] writes it, when all before next that are not named now were empty; "" before any were
 	mark  *mark  // what is known as empty by it was passed over
 	all   bool   // name them all
 	named []*hint

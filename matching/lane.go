@@ -83,12 +83,22 @@ func (e *Engine) fly(l *lane) {
 		calls := l.waiting[:n:n]
 		l.waiting = l.waiting[n:]
 		l.mu.Unlock()
-		e.trip(calls)
+		if err := e.trip(calls); err != nil {
+			// Those who came meanwhile would only wait as long again.
+			l.mu.Lock()
+			calls, l.waiting = l.waiting, nil
+			l.mu.Unlock()
+			for _, c := range calls {
+				c.err = err
+				close(c.done)
+			}
+		}
 	}
 }
 
-// trip makes one round trip. Nobody's leaving ends it for the others.
-func (e *Engine) trip(calls []*call) {
+// trip makes one round trip. Nobody's leaving ends it for the others. The error
+// says that Redis did not answer in time.
+func (e *Engine) trip(calls []*call) (slow error) {
 	ctx, cancel := context.WithTimeout(context.Background(), flightTime)
 	defer cancel()
 	sent := make([]*redis.Cmd, len(calls))
@@ -103,8 +113,14 @@ func (e *Engine) trip(calls []*call) {
 		if sent[i] == nil {
 			c.err = c.ctx.Err()
 		} else if c.reply, c.err = sent[i].Slice(); redis.HasErrorPrefix(c.err, "NOSCRIPT") {
-			c.reply, c.err = c.script.Eval(ctx, e.redis, c.keys, c.args...).Slice()
+			if c.err = slow; slow == nil {
+				c.reply, c.err = c.script.Eval(ctx, e.redis, c.keys, c.args...).Slice()
+			}
+		}
+		if late(c.err) && sent[i] != nil {
+			slow = c.err
 		}
 		close(c.done)
 	}
+	return slow
 }

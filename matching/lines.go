@@ -102,26 +102,48 @@ func (l *Lines) Open(candidates []Candidate, weightMilli int64) (open []Candidat
 const (
 	fieldVersion = "|version"
 	fieldAt      = "|at"
-	fieldMoved   = "|moved"
-	fieldOpen    = "|open" // after a lot's id: what is kept for some is open to all
+	fieldMoved   = "|moved" // how often units left or came
+	fieldDrawn   = "|drawn" // the standing by which they were drawn
+	fieldOpen    = "|open"  // after a lot's id: what is kept for some is open to all
 )
 
 // linesAge is how old lines may be. When nobody has planned for so long, they
 // are as good as none, so that nothing spoils behind an old line.
 const linesAge = 6 * PlanEvery
 
+// standing names how often units have left a county or come to it.
+func standing(gen string, moved any) string { return gen + ":" + cmp.Or(text(moved), "0") }
+
+// Standing names the moves that a county's stock has in it. It is read before the
+// stock by which lines are drawn, and given to [Engine.PublishLines]: a move that
+// comes in between then shows.
+//
+// Errors: [ErrNotReady]; anything else is Redis, and safe to retry.
+func (e *Engine) Standing(ctx context.Context, county string) (string, error) {
+	var gen string
+	var moved *redis.StringCmd
+	if err := e.read(ctx, county, func(p redis.Pipeliner, s shard) {
+		gen = s.gen
+		moved = p.HGet(ctx, s.key(keyLines), fieldMoved)
+	}); err != nil {
+		return "", err
+	}
+	return standing(gen, moved.Val()), nil
+}
+
 // PublishLines puts the lines and the outlook of a county where every process finds them, in
-// place of those before. They belong to the generation: a county that is
-// rebuilt has none until it is planned again.
+// place of those before; drawn is the [Engine.Standing] by which they were drawn.
+// They belong to the generation: a county that is rebuilt has none until it is
+// planned again.
 //
 // Errors: [ErrNotReady], [ErrRequest]; anything else is Redis, and safe to
 // retry.
-func (e *Engine) PublishLines(ctx context.Context, county string, l *Lines, o *Outlook) error {
+func (e *Engine) PublishLines(ctx context.Context, county string, l *Lines, o *Outlook, drawn string) error {
 	outlook, err := json.Marshal(o)
 	if err != nil {
 		return fmt.Errorf("outlook of county %s: %w", county, err)
 	}
-	args := []any{rand.Text(), e.now().UnixMilli(), outlook}
+	args := []any{rand.Text(), e.now().UnixMilli(), outlook, drawn}
 	for _, lot := range slices.Sorted(maps.Keys(l.milli)) {
 		if err := checkName("lot", lot); err != nil {
 			return err
@@ -150,11 +172,11 @@ func (e *Engine) FollowLines(ctx context.Context, county string) error {
 	var gen string
 	if err := e.read(ctx, county, func(p redis.Pipeliner, s shard) {
 		gen = s.gen
-		head = p.HMGet(ctx, s.key(keyLines), fieldVersion, fieldMoved)
+		head = p.HMGet(ctx, s.key(keyLines), fieldVersion, fieldMoved, fieldDrawn)
 	}); err != nil {
 		return err
 	}
-	version, moved := head.Val()[0], head.Val()[1] != nil
+	version, moved := head.Val()[0], standing(gen, head.Val()[1]) != text(head.Val()[2])
 	if version == nil {
 		e.lines.Delete(county)
 		return nil
@@ -170,12 +192,13 @@ func (e *Engine) FollowLines(ctx context.Context, county string) error {
 	}); err != nil {
 		return err
 	}
-	l := &Lines{milli: map[string]int64{}, opened: map[string]bool{}, gen: gen, version: all.Val()[fieldVersion], moved: all.Val()[fieldMoved] != ""}
+	l := &Lines{milli: map[string]int64{}, opened: map[string]bool{}, gen: gen, version: all.Val()[fieldVersion]}
+	l.moved = standing(gen, all.Val()[fieldMoved]) != all.Val()[fieldDrawn]
 	for lot, text := range all.Val() {
 		n, err := strconv.ParseInt(text, 10, 64)
 		kept, open := strings.CutSuffix(lot, fieldOpen)
 		switch {
-		case lot == fieldVersion, lot == fieldMoved:
+		case lot == fieldVersion, lot == fieldMoved, lot == fieldDrawn:
 		case err != nil:
 			return err
 		case lot == fieldAt:

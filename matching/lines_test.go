@@ -59,13 +59,13 @@ func TestLinesReachEveryProcess(t *testing.T) {
 		for i := range 1500 {
 			many[fmt.Sprintf("m%04d", i)] = int64(i + 1)
 		}
-		r.ok(r.PublishLines(r.ctx(), r.county, matching.NewLines(many), nil))
+		r.publish(matching.NewLines(many), nil)
 		r.same("at once here", r.Lines(r.county).Of("l"), int64(1800))
 		both("published", 1800)
 		r.same("the last of many", other.Lines(r.county).Of("m1499"), int64(1500))
 		r.same("at", other.Lines(r.county).At().UnixMilli(), r.now().UnixMilli())
 
-		other.ok(other.PublishLines(r.ctx(), r.county, matching.NewLines(map[string]int64{"k": matching.Shut}, "l", "m"), nil))
+		other.publish(matching.NewLines(map[string]int64{"k": matching.Shut}, "l", "m"), nil)
 		both("a lot that has none any more", 0)
 		r.same("opened to all", fmt.Sprint(r.Lines(r.county).Opened("l"), r.Lines(r.county).Opened("m"), r.Lines(r.county).Opened("k")), "true true false")
 		r.same("shut", r.Lines(r.county).Of("k"), int64(matching.Shut))
@@ -75,7 +75,7 @@ func TestLinesReachEveryProcess(t *testing.T) {
 		both("after a rebuild", 0)
 		other.same("after a rebuild", other.Lines(r.county) == nil, true)
 		// The other still knows the old generation; the script sends it on.
-		other.ok(other.PublishLines(r.ctx(), r.county, matching.NewLines(map[string]int64{"l": 700}), nil))
+		other.publish(matching.NewLines(map[string]int64{"l": 700}), nil)
 		both("planned again", 700)
 		r.forward(30 * time.Minute)
 		both("half an hour old", 700)
@@ -83,7 +83,7 @@ func TestLinesReachEveryProcess(t *testing.T) {
 		both("too old", 0)
 
 		r.lose()
-		if err := r.PublishLines(r.ctx(), r.county, matching.NewLines(nil), nil); !errors.Is(err, matching.ErrNotReady) {
+		if err := r.PublishLines(r.ctx(), r.county, matching.NewLines(nil), nil, ""); !errors.Is(err, matching.ErrNotReady) {
 			t.Errorf("lost: got %v", err)
 		}
 	})
@@ -92,7 +92,7 @@ func TestLinesReachEveryProcess(t *testing.T) {
 func TestLinesOfWhatIsNoLot(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, newEmbedded(t).URL())
-	if err := r.PublishLines(r.ctx(), r.county, matching.NewLines(map[string]int64{"|at": 1}), nil); !errors.Is(err, matching.ErrRequest) {
+	if err := r.PublishLines(r.ctx(), r.county, matching.NewLines(map[string]int64{"|at": 1}), nil, ""); !errors.Is(err, matching.ErrRequest) {
 		t.Errorf("got %v", err)
 	}
 }

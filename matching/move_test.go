@@ -29,7 +29,7 @@ func TestUnitsLeaveAndCome(t *testing.T) {
 		}
 		_, err := r.Freed(ctx, r.county, true)
 		r.ok(err)
-		r.ok(r.PublishLines(ctx, r.county, matching.NewLines(map[string]int64{"a": 1000}), nil))
+		r.publish(matching.NewLines(map[string]int64{"a": 1000}), nil)
 		if r.Lines(r.county).Moved() {
 			t.Fatal("lines that were just drawn are to be drawn again")
 		}
@@ -46,10 +46,23 @@ func TestUnitsLeaveAndCome(t *testing.T) {
 		if !r.Lines(r.county).Moved() {
 			t.Fatal("units left, and the lines are not drawn again")
 		}
-		r.ok(r.PublishLines(ctx, r.county, matching.NewLines(map[string]int64{"a": 1000}), nil))
+		r.publish(matching.NewLines(map[string]int64{"a": 1000}), nil)
 		if r.Lines(r.county).Moved() {
 			t.Fatal("lines drawn after units left are to be drawn again")
 		}
+		// Units that come while lines are drawn are not in them.
+		early, err := r.Standing(ctx, r.county)
+		r.ok(err)
+		r.ok(came("m0", "c", 1))
+		r.ok(r.PublishLines(ctx, r.county, matching.NewLines(nil), &matching.Outlook{}, early))
+		outlook, err := r.Outlook(ctx, r.county)
+		r.ok(err)
+		if !r.Lines(r.county).Moved() || outlook != nil {
+			t.Fatalf("units came while lines were drawn, and these hold: %+v", outlook)
+		}
+		r.publish(matching.NewLines(map[string]int64{"a": 1000}), nil)
+		_, err = r.Freed(ctx, r.county, true)
+		r.ok(err)
 		// The record has them as gone: nothing leaves twice.
 		r.ok(left("m1", "a", 3))
 		r.stock("a", 0, 2, 0)
@@ -65,7 +78,9 @@ func TestUnitsLeaveAndCome(t *testing.T) {
 		if freed, err := r.Freed(ctx, r.county, true); err != nil || !slices.Equal(freed, []string{"meal"}) {
 			t.Fatalf("freed %v, %v", freed, err)
 		}
-		// What was never lent does not come back.
+		// What was never lent does not come back, and is not lent afterwards.
+		r.ok(keep("m2", "a", 3))
+		r.ok(lend("m2", "a", 3))
 		r.ok(keep("m2", "a", 3))
 		r.stock("a", 3, 2, 0)
 
@@ -75,7 +90,7 @@ func TestUnitsLeaveAndCome(t *testing.T) {
 
 		r.ok(came("m4", "c", 7))
 		r.ok(came("m4", "c", 7))
-		r.stock("c", 12, 0, 0)
+		r.stock("c", 13, 0, 0)
 		if freed, err := r.Freed(ctx, r.county, true); err != nil || !slices.Equal(freed, []string{"meal"}) {
 			t.Fatalf("freed %v, %v", freed, err)
 		}
@@ -110,6 +125,16 @@ func TestUnitsLeaveAndCome(t *testing.T) {
 		}
 		if err := came("m11", "a", 0); !errors.Is(err, matching.ErrRequest) {
 			t.Fatalf("a move of nothing: %v", err)
+		}
+
+		// A move is remembered as long as it is told again.
+		r.ok(came("m12", "a", 1))
+		for range 3 {
+			r.forward(20 * time.Minute)
+			_, err = r.Due(ctx, r.county, 1)
+			r.ok(err)
+			r.ok(came("m12", "a", 1))
+			r.stock("a", 10, 0, 0)
 		}
 
 		// Moves are remembered like ends, so that memory does not grow.

@@ -9,7 +9,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -41,9 +40,6 @@ type Wish struct {
 const (
 	// maxWishes is how many wishes a county makes known: the heaviest.
 	maxWishes = 200
-	// openToAll ends the name of a lot that is kept for some, where a plan has
-	// opened it: what a county still keeps goes only to those it is kept for.
-	openToAll = "|open"
 	// bandsPerE is how finely weights are told apart, as in the forecast: a band
 	// is 8 % wide.
 	bandsPerE = 12
@@ -105,11 +101,7 @@ func (p *Planner) holdings(open []bool, stock map[string]Stock) (out []Holding) 
 		}
 		bands := byLot[int32(i)]
 		slices.SortFunc(bands, func(a, b drip.Band) int { return cmp.Compare(a.Weight, b.Weight) })
-		name := l.lot.Whole
-		if toAll {
-			name += openToAll
-		}
-		out = append(out, Holding{Lot: name, Units: units, Kept: bands})
+		out = append(out, Holding{Lot: l.lot.Whole, Units: units, Kept: bands})
 	}
 	return out
 }
@@ -148,14 +140,7 @@ func (p *Planner) wishes(now time.Time, open []bool, room func(string, Cap) (int
 				}
 			}
 			capped = max(capped, left)
-			switch whole := p.lots[l].lot.Whole; {
-			case p.kept(l): // for them, also where it is open to all
-				lots = append(lots, whole, whole+openToAll)
-			case p.lots[l].all > 0:
-				lots = append(lots, whole+openToAll)
-			default:
-				lots = append(lots, whole)
-			}
+			lots = append(lots, p.lots[l].lot.Whole)
 		}
 		if len(lots) == 0 {
 			continue
@@ -190,8 +175,10 @@ func (p *Planner) wishes(now time.Time, open []bool, room func(string, Cap) (int
 func (e *Engine) Outlook(ctx context.Context, county string) (*Outlook, error) {
 	var head *redis.SliceCmd
 	var packed *redis.StringCmd
+	var gen string
 	if err := e.read(ctx, county, func(p redis.Pipeliner, s shard) {
-		head = p.HMGet(ctx, s.key(keyLines), fieldAt, fieldMoved)
+		gen = s.gen
+		head = p.HMGet(ctx, s.key(keyLines), fieldAt, fieldMoved, fieldDrawn)
 		packed = p.Get(ctx, s.key(keyOutlook))
 	}); err != nil {
 		return nil, err
@@ -203,7 +190,7 @@ func (e *Engine) Outlook(ctx context.Context, county string) (*Outlook, error) {
 	if err != nil {
 		return nil, fmt.Errorf("county %s: %w", county, err)
 	}
-	if packed.Val() == "" || head.Val()[1] != nil || e.now().Sub(time.UnixMilli(at)) > linesAge {
+	if packed.Val() == "" || standing(gen, head.Val()[1]) != text(head.Val()[2]) || e.now().Sub(time.UnixMilli(at)) > linesAge {
 		return nil, nil
 	}
 	var o Outlook
@@ -253,7 +240,7 @@ func Transfers(outlooks map[string]*Outlook) []Transfer {
 	var out []Transfer
 	for _, t := range drip.Transfers(holdings, wishes) {
 		out = append(out, Transfer{
-			Lot: strings.TrimSuffix(lots[t.Lot], openToAll), From: counties[t.From], To: counties[t.To], Units: t.Units,
+			Lot: lots[t.Lot], From: counties[t.From], To: counties[t.To], Units: t.Units,
 			WeightMilli: int64(math.Round(t.Weight * 1000)), Waits: t.Waits,
 		})
 	}

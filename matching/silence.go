@@ -52,6 +52,12 @@ func judged(ctx context.Context, err error) error {
 	return err
 }
 
+// late says that an error is an answer that did not come in time.
+func late(err error) bool {
+	var slow net.Error
+	return errors.As(err, &slow) && slow.Timeout()
+}
+
 // hearing is how a county's Redis answers this process.
 type hearing struct {
 	silent atomic.Bool // the last one who waited for an answer waited in vain
@@ -79,14 +85,13 @@ func (e *Engine) ask(ctx context.Context, county string, do func() error) error 
 		defer h.asking.Unlock()
 	}
 	err := judged(ctx, do())
-	var slow net.Error
 	switch {
 	case !errors.Is(err, ErrUnavailable):
 		if ctx.Err() == nil && h.silent.Swap(false) {
 			e.log.Info("redis answers again", "county", county)
 		}
 		return err
-	case errors.As(err, &slow) && slow.Timeout():
+	case late(err):
 		if !h.silent.Swap(true) {
 			e.log.Error("redis does not answer; the county refuses until it does", "county", county, "error", err)
 		}

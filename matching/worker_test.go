@@ -57,7 +57,11 @@ func (l *ledger) Plan(ctx context.Context, county string) (reached []string, pla
 		return nil, false, nil
 	}
 	l.planned = l.engine.Now()
-	if err := l.engine.PublishLines(ctx, county, matching.NewLines(nil), nil); err != nil {
+	drawn, err := l.engine.Standing(ctx, county)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := l.engine.PublishLines(ctx, county, matching.NewLines(nil), nil, drawn); err != nil {
 		return nil, false, err
 	}
 	categories, err := l.engine.WaitingCategories(ctx, county)

@@ -110,9 +110,14 @@ func (c *committer) tell(ctx context.Context, all []*proposal) {
 	}
 }
 
+// decides is how long a caller who leaves waits for what the record is deciding
+// already, so that what it decides is told and the need stands as it should.
+const decides = 6 * lateness
+
 // submit hands proposals over and waits until the record has decided and the
-// matcher was told. When ctx ends first the outcome is unknown: the holds'
-// deadlines decide it later.
+// matcher was told. When ctx ends before they are taken, nothing was decided; when
+// the record does not decide in time after that, the outcome is unknown: the
+// holds' deadlines decide it later.
 func (c *committer) submit(ctx context.Context, ps []*proposal) error {
 	if len(ps) == 0 {
 		return nil
@@ -125,9 +130,12 @@ func (c *committer) submit(ctx context.Context, ps []*proposal) error {
 	case <-c.s.stopped:
 		return errStopping
 	}
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(decides, cancel) })()
 	select {
 	case <-b.done:
-	case <-ctx.Done():
+	case <-late.Done():
 		return ctx.Err()
 	case <-c.s.stopped:
 		return errStopping

@@ -152,15 +152,16 @@ func (s *Service) closeAgain(ctx context.Context) error {
 func (s *Service) lately() int64 { return s.now().Add(-MaxLease - maxGrace - 48*time.Hour).UnixMilli() }
 
 // eachCounty does a thing for every county whose matcher answers, and joins
-// the errors, so that one county's trouble does not stop the others.
+// the errors, so that one county's trouble does not stop the others. That a
+// matcher does not answer is none of them: it would hide what else is wrong.
 func (s *Service) eachCounty(ctx context.Context, do func(county string) error) error {
 	var errs []error
 	for _, county := range s.counties() {
-		if ready, err := s.engine.Ready(ctx, county); err != nil || !ready {
-			errs = append(errs, err)
-			continue
+		ready, err := s.engine.Ready(ctx, county)
+		if err == nil && ready {
+			err = do(county)
 		}
-		if err := do(county); err != nil && !errors.Is(err, matching.ErrNotReady) {
+		if err != nil && !errors.Is(err, matching.ErrNotReady) {
 			errs = append(errs, fmt.Errorf("county %s: %w", county, err))
 		}
 	}
@@ -269,7 +270,8 @@ func (s *Service) expireNeeds(ctx context.Context) error {
 		}
 		for _, n := range past {
 			err := s.changeNeed(ctx, n, byWorker, residents.Standing{State: residents.NeedExpired, Reason: matching.ReasonNeedExpired()})
-			if err != nil && !errors.Is(err, residents.ErrTransition) {
+			// Whoever changed it meanwhile may have given it longer.
+			if err != nil && !errors.Is(err, residents.ErrTransition) && !errors.Is(err, store.ErrConflict) {
 				return err
 			}
 		}

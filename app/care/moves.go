@@ -102,18 +102,18 @@ func (s *Service) tooOld(m *providers.Move) bool {
 // takeUnits has the giving county's matcher set the units aside, and then the
 // giving share decide: gone, or refused for good.
 func (s *Service) takeUnits(ctx context.Context, m *providers.Move) (providers.Stage, error) {
-	lent := false
-	switch {
-	case s.tooOld(m): // it may have lent them, and forgotten
-		s.engine.Doubt(m.From)
-	default:
-		err := s.engine.Lend(ctx, m.From, shift(m, giving(m)))
-		if lent = err == nil; err != nil && !errors.Is(err, matching.ErrShort) && !errors.Is(err, matching.ErrUnknownLot) {
-			return "", err
-		}
+	old := s.tooOld(m)
+	var err error
+	if old { // it may have lent them, and forgotten
+		err = s.rebuildLater(ctx, m.From)
+	} else {
+		err = s.engine.Lend(ctx, m.From, shift(m, giving(m)))
 	}
-	next, err := s.decideMove(ctx, m, lent)
-	if err != nil || next != providers.MoveRefused {
+	if err != nil && !errors.Is(err, matching.ErrShort) && !errors.Is(err, matching.ErrUnknownLot) {
+		return "", err
+	}
+	next, err := s.decideMove(ctx, m, err == nil && !old)
+	if err != nil || next != providers.MoveRefused || old {
 		return next, err
 	}
 	err = s.engine.Keep(ctx, m.From, shift(m, giving(m)))
@@ -160,9 +160,13 @@ func (s *Service) decideMove(ctx context.Context, m *providers.Move, lent bool) 
 // bringUnits adds the units to the receiving share, once.
 func (s *Service) bringUnits(ctx context.Context, m *providers.Move) (providers.Stage, error) {
 	// A rebuild since they were lent may have put them back.
+	var err error
 	if s.tooOld(m) {
-		s.engine.Doubt(m.From)
-	} else if err := s.engine.Left(ctx, m.From, shift(m, giving(m))); err != nil && !errors.Is(err, matching.ErrUnknownLot) {
+		err = s.rebuildLater(ctx, m.From)
+	} else if err = s.engine.Left(ctx, m.From, shift(m, giving(m))); errors.Is(err, matching.ErrUnknownLot) {
+		err = nil
+	}
+	if err != nil {
 		return "", err
 	}
 	for try := 0; ; try++ {
@@ -191,27 +195,59 @@ func (s *Service) bringUnits(ctx context.Context, m *providers.Move) (providers.
 // tellOfUnits tells the receiving county's matcher, the audit log and the
 // ledger of events.
 func (s *Service) tellOfUnits(ctx context.Context, m *providers.Move) (providers.Stage, error) {
-	if s.tooOld(m) {
-		s.engine.Doubt(m.To)
-	} else if err := s.engine.Came(ctx, m.To, shift(m, receiving(m))); errors.Is(err, matching.ErrUnknownLot) {
-		s.engine.Doubt(m.To) // somebody may be opening it with what it had before
-	} else if err != nil {
-		return "", err
-	}
-	for _, side := range []struct{ county, kind string }{{m.From, KindMovedOut}, {m.To, KindMovedIn}} {
-		if err := s.audit.Write(ctx, audit.Entry{
-			AtMs: s.now().UnixMilli(), Actor: byWorker, Role: byWorker, Act: side.kind, Object: m.ID, Division: side.county, Outcome: "ok",
-		}); err != nil {
+	old := s.tooOld(m)
+	if !old {
+		err := s.engine.Came(ctx, m.To, shift(m, receiving(m)))
+		old = errors.Is(err, matching.ErrUnknownLot) // somebody may be opening it with what it had before
+		if err != nil && !old {
 			return "", err
 		}
+	}
+	if old {
+		if err := s.rebuildLater(ctx, m.To); err != nil {
+			return "", err
+		}
+	}
+	sides := []struct{ county, kind string }{{m.From, KindMovedOut}, {m.To, KindMovedIn}}
+	entries := make([]audit.Entry, len(sides))
+	for i, side := range sides {
+		entries[i] = audit.Entry{ // its id tells a repeat after a crash
+			ID: m.ID + ":" + side.kind, AtMs: m.AtMs, Actor: byWorker, Role: byWorker, Act: side.kind, Object: m.ID, Division: side.county, Outcome: "ok",
+		}
+	}
+	if err := s.audit.Write(ctx, entries...); err != nil {
+		return "", err
+	}
+	for _, side := range sides {
 		s.emit(ctx, &Event{
 			Meta: store.Meta{ID: m.ID + ":" + side.kind}, AtMs: m.AtMs, County: side.county, Kind: side.kind,
 			Organisation: m.Organisation, Offer: m.Offer, QtyUnits: m.QtyUnits, By: byWorker,
 		})
 	}
-	s.worker.Kick(m.To)
-	s.worker.Kick(m.From)
 	return providers.MoveTold, nil
+}
+
+// rebuildLater has a county refuse until a worker has rebuilt it, whatever
+// becomes of this process.
+func (s *Service) rebuildLater(ctx context.Context, county string) error {
+	if err := s.engine.Drop(ctx, county); err != nil {
+		return err
+	}
+	s.worker.Kick(county)
+	return nil
+}
+
+// planAnew has the counties of moves planned, once all moves of a round are made.
+func (s *Service) planAnew(moves []*providers.Move) {
+	kicked := map[string]bool{}
+	for _, m := range moves {
+		for _, county := range []string{m.From, m.To} {
+			if !kicked[county] {
+				kicked[county] = true
+				s.worker.Kick(county)
+			}
+		}
+	}
 }
 
 // moving is the task of moving units between counties: one process's at a time.
@@ -220,26 +256,31 @@ const moving = "moves"
 // electedFor is how long a process that falls silent keeps the task.
 const electedFor = 5 * time.Second
 
+// elected says whether this process has the task, and keeps it if it has.
+func (s *Service) elected(ctx context.Context) (bool, error) {
+	return s.engine.Elect(ctx, moving, s.token, max(5*s.tick, electedFor))
+}
+
 // moveUnits is what the elected process does in each tick: it finishes what
 // crashes have left, and where counties have planned anew it moves units
 // between them.
 func (s *Service) moveUnits(ctx context.Context) error {
-	mine, err := s.engine.Elect(ctx, moving, s.token, max(5*s.tick, electedFor))
-	if err != nil || !mine {
+	if mine, err := s.elected(ctx); err != nil || !mine {
 		return err
 	}
-	if _, err := s.finishMoves(ctx); err != nil {
-		return err
-	}
+	_, left := s.finishMoves(ctx) // its counties take no part; others do
 	plans := ""
 	for _, county := range s.counties() {
 		plans += s.engine.Lines(county).Version() + "|"
 	}
 	if plans == s.movedBy {
-		return nil
+		return left
 	}
-	s.movedBy = plans
-	return s.transfer(ctx)
+	whole, err := s.transfer(ctx)
+	if err == nil && whole {
+		s.movedBy = plans
+	}
+	return errors.Join(left, err)
 }
 
 // movesAtOnce is how many moves one round begins; the next round has the rest,
@@ -248,31 +289,44 @@ const movesAtOnce = 200
 
 // transfer begins the moves that the counties' plans call for. A county that
 // refuses, has no plan or is not planned since units came or went takes no
-// part: it would be given twice.
-func (s *Service) transfer(ctx context.Context) error {
+// part: it would be given twice. whole: as far as these plans go, nothing is left
+// to be tried again.
+func (s *Service) transfer(ctx context.Context) (whole bool, err error) {
 	outlooks := map[string]*matching.Outlook{}
 	for _, county := range s.counties() {
 		o, err := s.engine.Outlook(ctx, county)
 		if err != nil && !errors.Is(err, matching.ErrNotReady) {
-			return err
+			return false, err
 		}
 		if o != nil {
 			outlooks[county] = o
 		}
 	}
 	if err := s.withoutOpenMoves(ctx, outlooks); err != nil {
-		return err
+		return false, err
 	}
 	var errs []error
+	var made []*providers.Move
+	whole = true
 	for i, t := range matching.Transfers(outlooks) {
 		if i == movesAtOnce {
 			break
 		}
-		if _, err := s.beginMove(ctx, t); err != nil && !errors.Is(err, matching.ErrNotReady) {
+		// A round may take longer than the task is this process's.
+		if mine, err := s.elected(ctx); err != nil || !mine {
+			whole, errs = false, append(errs, err)
+			break
+		}
+		m, err := s.beginMove(ctx, t)
+		if m != nil {
+			made = append(made, m)
+		}
+		if whole = whole && err == nil; err != nil && !errors.Is(err, matching.ErrNotReady) {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	s.planAnew(made)
+	return whole, errors.Join(errs...)
 }
 
 // withoutOpenMoves leaves out the counties to which, or from which, units are
@@ -306,13 +360,16 @@ func (s *Service) finishMoves(ctx context.Context) (finished int, err error) {
 		return 0, err
 	}
 	var errs []error
+	var made []*providers.Move
 	for _, m := range open {
 		if _, err := s.carryOn(ctx, m); err == nil {
 			finished++
+			made = append(made, m)
 		} else if !errors.Is(err, matching.ErrNotReady) {
 			errs = append(errs, err)
 		}
 	}
+	s.planAnew(made)
 	return finished, errors.Join(append(errs, s.dropShifts(ctx))...)
 }
 

@@ -271,6 +271,11 @@ func (s *Service) draw(ctx context.Context, county string, p *plan) ([]string, b
 	if err != nil {
 		return nil, false, err
 	}
+	// Before the stock: a move that comes while this is drawn shows afterwards.
+	drawn, err := s.engine.Standing(ctx, county)
+	if err != nil {
+		return nil, false, err
+	}
 	stock, err := s.stockOf(ctx, county, lots)
 	if err != nil {
 		return nil, false, err
@@ -283,17 +288,23 @@ func (s *Service) draw(ctx context.Context, county string, p *plan) ([]string, b
 	if err != nil {
 		return nil, false, err
 	}
+	known := map[matching.HouseholdCap]int64{} // a household may wait for several things
 	outlook, err := p.planner.Outlook(now, stock, func(household string, c matching.Cap) (int64, error) {
-		used, err := s.engine.CapsUsed(ctx, county, []matching.HouseholdCap{{Household: household, Cap: c}})
+		of := matching.HouseholdCap{Household: household, Cap: c}
+		if left, ok := known[of]; ok {
+			return left, nil
+		}
+		used, err := s.engine.CapsUsed(ctx, county, []matching.HouseholdCap{of})
 		if err != nil {
 			return 0, err
 		}
-		return c.Limit - used[0], nil
+		known[of] = c.Limit - used[0]
+		return known[of], nil
 	})
 	if err != nil {
 		return nil, false, err
 	}
-	if err := s.engine.PublishLines(ctx, county, lines, outlook); err != nil {
+	if err := s.engine.PublishLines(ctx, county, lines, outlook, drawn); err != nil {
 		return nil, false, err
 	}
 	p.shelves, p.nextMs = shelves, p.planner.Next(now)

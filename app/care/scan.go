@@ -331,6 +331,9 @@ func (m *match) run(ctx context.Context) error {
 			}
 			break // the person is still shown, and the needs wait
 		}
+		if err != nil && len(m.told) > 0 { // what the record has decided before is so
+			return errors.Join(err, m.finish(ctx))
+		}
 		if err != nil {
 			return err
 		}

@@ -204,7 +204,8 @@ func (s *Service) settle(ctx context.Context, a *Allocation) error {
 	case s.now().UnixMilli()-a.EndedMs > forgotten.Milliseconds():
 		// The matcher forgets ends after half an hour and would take this one
 		// for new: it is rebuilt from the record instead.
-		s.engine.Doubt(a.County)
+		err = s.engine.Drop(ctx, a.County)
+		s.worker.Kick(a.County)
 	case a.State == HandedOver:
 		if a.Spare { // until now it was the device's claim
 			if err := s.engine.Reassign(ctx, a.County, a.spareHold(), a.hold()); err != nil {
@@ -290,6 +291,17 @@ func (s *Service) unreserve(ctx context.Context, share, allocation string, qty i
 // refreshNeed brings a need's state in line with its allocations after one of
 // them ended.
 func (s *Service) refreshNeed(ctx context.Context, need, by string, reason matching.Reason, ended State) error {
+	for try := 0; ; try++ {
+		err := s.refreshOnce(ctx, need, by, reason, ended)
+		if !errors.Is(err, store.ErrConflict) || try == 8 {
+			return err
+		}
+	}
+}
+
+// refreshOnce gives [store.ErrConflict] where what the need asks for has changed
+// meanwhile.
+func (s *Service) refreshOnce(ctx context.Context, need, by string, reason matching.Reason, ended State) error {
 	n, err := s.needs.Get(ctx, need)
 	if err != nil {
 		return err
@@ -363,6 +375,22 @@ func (s *Service) changeNeed(ctx context.Context, n *residents.Need, by string, 
 // advance brings a need in line with its allocations after a match. ended says
 // that somebody has ended the need meanwhile.
 func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Allocation, by string, short matching.Reason) (ended bool, err error) {
+	for try := 0; ; try++ {
+		ended, err = s.advanceOnce(ctx, n, past, by, short)
+		if !errors.Is(err, store.ErrConflict) || try == 8 {
+			return ended, err
+		}
+		current, err := s.needs.Get(ctx, n.ID)
+		if err != nil {
+			return false, err
+		}
+		*n = *current
+	}
+}
+
+// advanceOnce gives [store.ErrConflict] where what the need asks for has changed
+// meanwhile.
+func (s *Service) advanceOnce(ctx context.Context, n *residents.Need, past []*Allocation, by string, short matching.Reason) (ended bool, err error) {
 	var promised, given int64
 	var why matching.Reason
 	for _, a := range past {

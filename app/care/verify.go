@@ -187,7 +187,7 @@ func (s *Service) realign(ctx context.Context, n *residents.Need) (bool, error) 
 		return false, nil
 	}
 	err = s.changeNeed(ctx, n, byWorker, residents.Standing{State: want, Reason: reason, Rest: n.Rest})
-	if errors.Is(err, residents.ErrTransition) {
+	if errors.Is(err, residents.ErrTransition) || errors.Is(err, store.ErrConflict) {
 		return false, nil // it changed meanwhile
 	}
 	return err == nil, err

@@ -137,8 +137,15 @@ const renewalsKept = 24
 //
 // Errors: [ErrTransition], [store.ErrNotFound].
 func (s *Service) ChangeNeed(ctx context.Context, id, by string, to Standing, now time.Time) (*Need, error) {
+	return s.changeNeed(ctx, id, by, to, now, func(*Need) error { return nil })
+}
+
+func (s *Service) changeNeed(ctx context.Context, id, by string, to Standing, now time.Time, may func(*Need) error) (*Need, error) {
 	var unchanged *Need
 	n, err := s.needs.Change(ctx, id, func(n *Need) error {
+		if err := may(n); err != nil {
+			return err
+		}
 		err := n.change(by, to, now)
 		if errors.Is(err, errUnchanged) {
 			unchanged = n
@@ -153,15 +160,27 @@ func (s *Service) ChangeNeed(ctx context.Context, id, by string, to Standing, no
 
 // ChangeNeedFrom is [Service.ChangeNeed] for a need that was read a moment ago:
 // where nobody has written it since, it is not read again. n stays as it is.
+//
+// Errors: those of ChangeNeed, and [store.ErrConflict] when the need is to end as
+// handed over or expired, which rests on what n asks for, and it asks for
+// something else by now.
 func (s *Service) ChangeNeedFrom(ctx context.Context, n *Need, by string, to Standing, now time.Time) (*Need, error) {
+	again := func() (*Need, error) {
+		return s.changeNeed(ctx, n.ID, by, to, now, func(current *Need) error {
+			if current.Asked != n.Asked && current.State.Live() && (to.State == NeedHandedOver || to.State == NeedExpired) {
+				return fmt.Errorf("change need %s to %s: %w", n.ID, to.State, store.ErrConflict)
+			}
+			return nil
+		})
+	}
 	next := *n
 	next.Changes = slices.Clip(n.Changes)
 	if err := next.change(by, to, now); err != nil {
-		return s.ChangeNeed(ctx, n.ID, by, to, now) // it may be another by now
+		return again() // it may be another by now
 	}
 	err := s.needs.Replace(ctx, &next)
 	if errors.Is(err, store.ErrConflict) {
-		return s.ChangeNeed(ctx, n.ID, by, to, now)
+		return again()
 	}
 	if err != nil {
 		return nil, err

@@ -174,6 +174,16 @@ func TestChangeNeedFromAnEarlierLook(t *testing.T) {
 	if got, err = from(residents.NeedPromised); err != nil || len(got.Changes) != 2 {
 		t.Errorf("the same again: %+v, %v", got, err)
 	}
+	more := early.QtyUnits + 1
+	if _, err = b.EditNeed(b.ctx(), early.ID, "worker", residents.NeedEdit{QtyUnits: &more, Why: "asked"}, b.clock.now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = from(residents.NeedHandedOver); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("all that was asked for earlier is given, and more is asked for by now: %v", err)
+	}
+	if got, err = from(residents.NeedWaiting); err != nil || got.QtyUnits != more {
+		t.Errorf("more is asked for by now: %+v, %v", got, err)
+	}
 	if _, err = b.ChangeNeed(b.ctx(), early.ID, "worker", residents.Standing{State: residents.NeedWithdrawn, Reason: reason("withdrawn")}, b.clock.now()); err != nil {
 		t.Fatal(err)
 	}

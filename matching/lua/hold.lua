@@ -27,7 +27,7 @@
 -- then per ask: need, base, units, -weight, category, cap field, cap period,
 -- cap limit, lots left out, number of candidates; per candidate: offer, lot,
 -- own cap: field|period|limit, empty for none. Lots left out: "" none, "+" some,
--- a count of the category's: some that were empty when it stood there
+-- generation:count of the category's: some that were empty when it stood there
 --
 -- Returns {"ok", ask…}, per ask {0 done, 1 stale or 2 ask for the lots left
 -- out, short units, why, cap used, position or 0, count of the category,
@@ -174,7 +174,7 @@ local function serve(at)
     out[3] = 'none'
   elseif limit > 0 and used >= limit then
     out[3] = 'cap'
-  elseif leftOut ~= '' and leftOut ~= count and piece <= #free then
+  elseif leftOut ~= '' and leftOut ~= ARGV[1] .. ':' .. count and piece <= #free then
     out[1] = 2
   end
   return out
