@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -75,7 +76,7 @@ type App struct {
 	limits  *limiter
 	metrics *metrics
 	replays store.Collection[replay, *replay]
-	openapi []byte
+	openapi func() ([]byte, error) // made when it is first asked for
 	site    *pages.Site
 	imports imports
 	gate    *gate
@@ -132,11 +133,7 @@ func New(c Config) (*App, error) {
 		return nil, fmt.Errorf("app: open the pages: %w", err)
 	}
 	a.site = site
-	document, err := a.describe()
-	if err != nil {
-		return nil, fmt.Errorf("app: describe the API: %w", err)
-	}
-	a.openapi = document
+	a.openapi = sync.OnceValues(a.describe)
 	a.build()
 	return a, nil
 }
