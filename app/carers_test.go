@@ -11,11 +11,13 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/providers"
@@ -360,6 +362,38 @@ func TestWorkerMakesAndEndsACarer(t *testing.T) {
 		t.Errorf("the card of an ended carer: %d", got.status)
 	}
 	wantPage(t, w.do("page worker", "GET", page, nil), 200, "停用代持人", "赵护士")
+}
+
+// Changes of the PIN are found among the newest entries of the audit log; the
+// history says from when on it has them.
+func TestHistorySaysHowFarBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.account("worker", accounts.Caseworker, county, "")
+	const told = "之前的 PIN 变更没有列在这里"
+	page := "/residents/" + w.person.ID
+	history := func() (h historyPage) {
+		t.Helper()
+		w.do("caseworker", "GET", "/api/v1"+page+"/history", nil).into(t, &h)
+		return h
+	}
+	if got := w.do("caseworker", "POST", "/api/v1"+page+"/pin", pinRequest{"135791"}); got.status >= 300 {
+		t.Fatalf("set the PIN: %d %s", got.status, got.body)
+	}
+	if h := history(); h.PINFromMs != 0 || h.Items[0].Kind != "pin_set" {
+		t.Errorf("the history is %+v", h)
+	}
+	if got := w.do("page worker", "GET", page, nil); strings.Contains(string(got.body), told) {
+		t.Error("the page says that something is left out")
+	}
+	look := audit.Entry{Actor: "somebody", Act: "view_resident", Subject: w.person.ID, Outcome: "ok"}
+	for range looksBack / 200 {
+		must(t, w.app.Audit.Write(t.Context(), slices.Repeat([]audit.Entry{look}, 200)...))
+	}
+	if h := history(); h.PINFromMs == 0 || len(h.Items) == 0 {
+		t.Errorf("the history is %+v", h)
+	}
+	wantPage(t, w.do("page worker", "GET", page, nil), 200, told)
 }
 
 // A carer who forgot the PIN, or told it, gets a new one: the old PIN and the

@@ -21,15 +21,22 @@ type historyView struct {
 	UntilMs  int64         `json:"until_ms" description:"Of a carer: until when."`
 }
 
+// historyPage is a person's history, in one page; it is whole but for the PIN.
+type historyPage struct {
+	Items     []historyView `json:"items" required:"true"`
+	Next      string        `json:"next" required:"true" description:"Always empty."`
+	PINFromMs int64         `json:"pin_from_ms" description:"Changes of PINs are told from here on; 0: all of them."`
+}
+
 // looksBack bounds how many entries of the audit log are searched for changes
 // of the PIN, newest first: every view of a person is an entry.
 const looksBack = 1000
 
 // history is what happened to a person's codes, carers and PIN, newest first.
-func (a *App) history(ctx context.Context, r *residents.Resident) ([]historyView, error) {
+func (a *App) history(ctx context.Context, r *residents.Resident) (page historyPage, err error) {
 	codes, err := a.Residents.Codes(ctx, r)
 	if err != nil {
-		return nil, err
+		return page, err
 	}
 	out := []historyView{}
 	for _, x := range codes {
@@ -43,7 +50,7 @@ func (a *App) history(ctx context.Context, r *residents.Resident) ([]historyView
 	}
 	carers, err := a.carersOf(ctx, r)
 	if err != nil {
-		return nil, err
+		return page, err
 	}
 	byID := map[string]historyView{}
 	for _, x := range carers {
@@ -65,7 +72,7 @@ func (a *App) history(ctx context.Context, r *residents.Resident) ([]historyView
 	for after, seen := "", 0; seen < looksBack; {
 		entries, next, err := a.Audit.Of(ctx, r.ID, after, 200)
 		if err != nil {
-			return nil, err
+			return page, err
 		}
 		for _, e := range entries {
 			switch {
@@ -83,16 +90,20 @@ func (a *App) history(ctx context.Context, r *residents.Resident) ([]historyView
 		if seen, after = seen+len(entries), next; next == "" {
 			break
 		}
+		if seen >= looksBack {
+			page.PINFromMs = entries[len(entries)-1].AtMs
+		}
 	}
 	// Stable: of two at the same moment, the first of those above is the later.
 	slices.SortStableFunc(out, func(x, y historyView) int { return int(min(1, max(-1, y.AtMs-x.AtMs))) })
-	return out, nil
+	page.Items = out
+	return page, nil
 }
 
 func (a *App) listHistory(c *fiber.Ctx) error {
-	lines, err := a.history(c.UserContext(), residentOf(c))
+	page, err := a.history(c.UserContext(), residentOf(c))
 	if err != nil {
 		return err
 	}
-	return c.JSON(list[historyView]{Items: lines})
+	return c.JSON(page)
 }

@@ -306,6 +306,10 @@ func TestLostCaseworkerPhone(t *testing.T) {
 	if lost.State != care.DeviceLost || lost.Lease != nil {
 		t.Errorf("the device is %+v", lost)
 	}
+	// What it had and never told of may have been handed over.
+	if page := w.do("admin", "GET", "/devices", nil); page.status != 200 || !strings.Contains(string(page.body), "1 项到结束时没有报告") {
+		t.Errorf("the page of devices does not say what was never reported: %d %s", page.status, page.body)
+	}
 	w.signIn("unlucky")
 	for path, body := range map[string]any{"/sync": records, "/return": nil, "/leases": leaseRequest{Division: village, Hours: 1}} {
 		if got := w.do("unlucky", "POST", h.path(path), body); got.status != 403 || got.problem(t).Code != "device_lost" {

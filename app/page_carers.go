@@ -55,10 +55,12 @@ func (a *App) codeKept(c *fiber.Ctx, r *residents.Resident, base string, most in
 		}
 	}
 	v.Full = len(v.Carers) >= residents.MaxCarers
-	lines, err := a.history(ctx, r)
+	all, err := a.history(ctx, r)
 	if err != nil {
 		return v, err
 	}
+	lines := all.Items
+	v.PINFromMs = all.PINFromMs
 	names := actorNames{}
 	for _, x := range lines[:min(most, len(lines))] {
 		line := pages.HistoryLine{

@@ -26,7 +26,7 @@ func carerRoutes() []Route {
 		{Method: "GET", Path: "/residents/:id/carers/:carer/code.svg", Name: "getCarerCodeSVG", Handler: (*App).getCarerCodeSVG, Roles: caseworkers, Scope: ScopeResident, Purpose: "view_code",
 			ZH: "代持人的码图(SVG)", EN: "A carer's code as SVG", ContentType: "image/svg+xml"},
 		{Method: "GET", Path: "/residents/:id/history", Name: "listHistory", Handler: (*App).listHistory, Roles: personal, Scope: ScopeResident, Purpose: "view_history",
-			ZH: "幸福码、代持人与 PIN 的变更记录，新的在前", EN: "What became of codes, carers and PIN, newest first", Response: list[historyView]{}},
+			ZH: "幸福码、代持人与 PIN 的变更记录，新的在前", EN: "What became of codes, carers and PIN, newest first", Response: historyPage{}},
 		{Method: "POST", Path: "/allocations/:id/photo", Name: "addPhoto", Handler: (*App).addPhoto, Roles: caseworkers, Scope: ScopeAllocation, Limit: LimitScan, Upload: true,
 			ZH: "上传交付照片(JPEG、PNG 或 WebP,不超过 10 MB)", EN: "Keep a photo of the handover (JPEG, PNG or WebP, up to 10 MB)", Response: care.AllocationView{}},
 		{Method: "GET", Path: "/allocations/:id/photo", Name: "getPhoto", Handler: (*App).getPhoto, Roles: caseworkers, Scope: ScopeAllocation, Purpose: "view_photo",

@@ -16,6 +16,7 @@ type CodeKept struct {
 	Last       string
 	Key        string // makes sending the form again the same carer
 	History    []HistoryLine
+	PINFromMs  int64 // changes of PINs are told from here on; 0: as the rest
 }
 
 // Carer is somebody who may show a code for the resident now.

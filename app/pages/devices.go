@@ -27,6 +27,10 @@ type LeaseRow struct {
 	Overdue                                 bool   // the time is over, and something may not have been reported
 }
 
+// Silent says that the lease ended before the device had told what became of
+// all that it took along. Who returns a lease has no more to tell.
+func (l LeaseRow) Silent() bool { return l.EndedMs > 0 && l.Why != "returned" && l.Unreported > 0 }
+
 func (Devices) template() string { return "devices" }
 
 // Conflicts lists what was handed over without a network and has to be judged.

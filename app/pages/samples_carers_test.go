@@ -20,6 +20,7 @@ func keptSample(p Page, base string) CodeKept {
 	}
 	if !k.Own { // a caseworker has just made it
 		k.Carers[1].FreshPIN = "402913"
+		k.PINFromMs = sampleNow - 4*sampleDay
 	}
 	return k
 }

@@ -171,8 +171,8 @@ func right(t *testing.T, reader string, tickets []ticket, found [][]string, must
 	return n
 }
 
-// drawScreens draws screen codes with the script of the resident's page, which
-// names no size but has some room, in device pixels.
+// drawScreens draws screen codes with the function of the resident's page, each
+// for a phone with another width.
 func drawScreens(t *testing.T, r *rand.Rand, all []ticket) {
 	t.Helper()
 	var in bytes.Buffer
