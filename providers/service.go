@@ -158,6 +158,19 @@ func (s *Service) Get(ctx context.Context, id string) (*Organisation, error) {
 	return s.orgs.Get(ctx, id)
 }
 
+// Named reads organisations by id; those that are missing are left out.
+func (s *Service) Named(ctx context.Context, ids []string) (map[string]*Organisation, error) {
+	all, err := s.orgs.GetAll(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]*Organisation, len(all))
+	for _, o := range all {
+		out[o.ID] = o
+	}
+	return out, nil
+}
+
 // ByCreditCode finds an organisation. Errors: [FieldError] around
 // [ErrCreditCode]; [store.ErrNotFound].
 func (s *Service) ByCreditCode(ctx context.Context, code string) (*Organisation, error) {

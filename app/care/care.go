@@ -108,8 +108,8 @@ type Service struct {
 	turns     turns // whose handover is being taken in
 
 	started     time.Time
-	followed    time.Time // when others' offers were last followed
-	lookedTwice bool      // at the marks, since the start
+	followed    following
+	lookedTwice bool // at the marks, since the start
 
 	stopOnce sync.Once
 	cancel   context.CancelFunc
@@ -180,7 +180,8 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.loadOffers(ctx); err != nil {
 		return err
 	}
-	s.started, s.followed = s.now(), s.now()
+	s.started = s.now()
+	s.followed = following{at: s.started, swept: s.started}
 	// The work outlives the call that started it, and ends with Stop.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel

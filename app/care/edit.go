@@ -84,7 +84,10 @@ func (s *Service) followEdit(ctx context.Context, n *residents.Need, by string) 
 		if err := s.engine.Unwait(ctx, n.County, n.Category, n.ID); err != nil && !errors.Is(err, matching.ErrNotReady) {
 			s.log.Warn("take off the waiting list", "need", n.ID, "error", err)
 		}
-		_, err := s.advance(ctx, n, past, by, matching.Reason{})
+		told, _, err := s.advance(ctx, n, past, by, matching.Reason{})
+		if len(told) > 0 {
+			s.emit(ctx, told...)
+		}
 		return err
 	}
 	r, err := s.residents.Get(ctx, n.Resident)

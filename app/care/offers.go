@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -154,9 +155,15 @@ func (s *Service) loadOffers(ctx context.Context) error {
 	}
 	s.known.mu.RUnlock()
 	for _, id := range gone {
-		if o, err := s.providers.Offer(ctx, id); err != nil {
+		o, err := s.providers.Offer(ctx, id)
+		if err != nil {
 			return err
-		} else if err := s.follow(ctx, o); err != nil { // it may have been posted just now
+		}
+		org, err := s.providers.Get(ctx, o.Organisation)
+		if err != nil {
+			return err
+		}
+		if err := s.follow(ctx, o, org); err != nil { // it may have been posted just now
 			return err
 		}
 	}
@@ -173,8 +180,13 @@ func lastUntil(o *providers.Offer) int64 {
 }
 
 // followMargin is how far the clocks of two servers may differ, and how long a
-// write may take, for one to follow the other's offers.
-const followMargin = time.Minute
+// write may take, for one to follow the other's offers; sweepEvery is how often
+// one looks so far back. Between two sweeps it looks [ToldMargin] back, which is
+// enough where clocks differ by three seconds.
+const (
+	followMargin = time.Minute
+	sweepEvery   = 10 * time.Second
+)
 
 // onTick does a thing at every tick until the context ends. What must not wait
 // for anything else has a loop of its own.
@@ -189,34 +201,66 @@ func (s *Service) onTick(ctx context.Context, ticks <-chan time.Time, what strin
 	}
 }
 
+// following is how far others' offers are followed; the loop that does it alone
+// has it.
+type following struct {
+	at, swept time.Time        // when they were last looked for, and last a whole margin back
+	seen      map[string]int64 // of the offers of the last margin: the version that was taken in
+}
+
 // followOffers learns what other processes have posted and withdrawn since the
-// last time that it could.
+// last time that it could. What it has taken in already is passed over.
 func (s *Service) followOffers(ctx context.Context) error {
-	began := s.now()
+	began, f := s.now(), &s.followed
+	sweep := f.seen == nil || began.Sub(f.swept) >= sweepEvery
+	from := f.at.Add(-ToldMargin)
+	if sweep {
+		from = f.swept.Add(-followMargin)
+	}
+	seen := map[string]int64{}
 	var changed []*providers.Offer
-	if err := s.providers.ChangedOffers(ctx, s.followed.Add(-followMargin).UnixMilli(), func(o *providers.Offer) error {
-		changed = append(changed, o)
+	if err := s.providers.ChangedOffers(ctx, from.UnixMilli(), func(o *providers.Offer) error {
+		if v, ok := f.seen[o.ID]; ok && v == o.V {
+			seen[o.ID] = v
+		} else {
+			changed = append(changed, o)
+		}
 		return nil
 	}); err != nil {
 		return fmt.Errorf("follow offers: %w", err)
 	}
+	orgs, err := s.providers.Named(ctx, organisationsOf(changed))
+	if err != nil {
+		return fmt.Errorf("follow offers: %w", err)
+	}
+	if sweep {
+		f.seen = seen
+	}
 	for _, o := range changed {
-		if err := s.follow(ctx, o); err != nil {
+		if err := s.follow(ctx, o, orgs[o.Organisation]); err != nil {
 			return fmt.Errorf("follow offer %s: %w", o.ID, err)
 		}
+		f.seen[o.ID] = o.V
 	}
-	s.followed = began
+	if f.at = began; sweep {
+		f.swept = began
+	}
 	return nil
 }
 
-// follow takes an open offer of an approved organisation in, and any other out.
-func (s *Service) follow(ctx context.Context, o *providers.Offer) error {
-	org, err := s.providers.Get(ctx, o.Organisation)
-	if err != nil {
-		return err
+func organisationsOf(offers []*providers.Offer) []string {
+	var ids []string
+	for _, o := range offers {
+		ids = append(ids, o.Organisation)
 	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// follow takes an open offer of an approved organisation in, and any other out.
+func (s *Service) follow(ctx context.Context, o *providers.Offer, org *providers.Organisation) error {
 	_, known := s.offer(o.ID)
-	flows := o.Status == providers.OfferOpen && org.Status == providers.Approved && lastUntil(o) > s.now().UnixMilli()
+	flows := o.Status == providers.OfferOpen && org != nil && org.Status == providers.Approved && lastUntil(o) > s.now().UnixMilli()
 	if flows == known {
 		return nil
 	}

@@ -666,16 +666,18 @@ func (m *match) shortage(n *residents.Need, o matching.Outcome) matching.Reason 
 	return matching.ReasonWaitingNone(categoryText(n.Category), 0)
 }
 
-// finish writes what the needs have become, tells the events, and puts back on
-// the waiting list what a refusal took off it.
+// finish writes what the needs have become, tells the events, those of all needs
+// in one write, and puts back on the waiting list what a refusal took off it.
 func (m *match) finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 6*lateness)
 	defer cancel()
 	g, gctx := errgroup.WithContext(ctx)
-	for _, n := range m.needs {
+	changes := make([][]*Event, len(m.needs))
+	for i, n := range m.needs {
 		g.Go(func() error {
 			seen := n.V
-			ended, err := m.s.advance(gctx, n, m.past[n.ID], m.by, m.short[n.ID])
+			told, ended, err := m.s.advance(gctx, n, m.past[n.ID], m.by, m.short[n.ID])
+			changes[i] = told
 			if err != nil {
 				return err
 			}
@@ -701,7 +703,11 @@ func (m *match) finish(ctx context.Context) error {
 			return nil
 		})
 	}
-	return g.Wait()
+	err := g.Wait()
+	if told := slices.Concat(changes...); len(told) > 0 {
+		m.s.emit(ctx, told...)
+	}
+	return err
 }
 
 // fit takes back what this match has promised beyond what the need asks for:

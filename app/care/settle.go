@@ -343,20 +343,30 @@ func (s *Service) refreshOnce(ctx context.Context, need, by string, reason match
 	return s.changeNeed(ctx, n, by, residents.Standing{State: to, Reason: reason})
 }
 
-// changeNeed writes a need's new state and reason, keeps n up to date, tells
-// the event, and takes an ended need off the waiting list.
+// changeNeed is [Service.alterNeed], and tells the event.
 func (s *Service) changeNeed(ctx context.Context, n *residents.Need, by string, at residents.Standing) error {
+	told, err := s.alterNeed(ctx, n, by, at)
+	if len(told) > 0 {
+		s.emit(ctx, told...)
+	}
+	return err
+}
+
+// alterNeed writes a need's new state and reason, keeps n up to date, and takes
+// an ended need off the waiting list. The event, if there is one, is for the
+// caller to tell, also beside an error.
+func (s *Service) alterNeed(ctx context.Context, n *residents.Need, by string, at residents.Standing) (told []*Event, err error) {
 	to := at.State
 	if n.State == to && n.Reason.Code == at.Reason.Code && n.Reason.ZH == at.Reason.ZH && n.Rest.Code == at.Rest.Code && n.Rest.ZH == at.Rest.ZH {
-		return nil
+		return nil, nil
 	}
 	from, steps := n.State, n.Steps()
 	changed, err := s.residents.ChangeNeedFrom(ctx, n, by, at, s.now())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	*n = *changed
-	s.emit(ctx, needEvents(n, steps)...)
+	told = needEvents(n, steps)
 	if !to.Live() {
 		if err := s.engine.Unwait(ctx, n.County, n.Category, n.ID); err != nil && !errors.Is(err, matching.ErrNotReady) {
 			s.log.Warn("take off the waiting list", "need", n.ID, "error", err)
@@ -365,24 +375,25 @@ func (s *Service) changeNeed(ctx context.Context, n *residents.Need, by string, 
 	if to == residents.NeedWaiting && from != to {
 		r, err := s.residents.Get(ctx, n.Resident)
 		if err != nil {
-			return err
+			return told, err
 		}
 		s.wait(ctx, n, r.ScoreMilli)
 	}
-	return nil
+	return told, nil
 }
 
 // advance brings a need in line with its allocations after a match. ended says
-// that somebody has ended the need meanwhile.
-func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Allocation, by string, short matching.Reason) (ended bool, err error) {
+// that somebody has ended the need meanwhile; the events are for the caller to
+// tell.
+func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Allocation, by string, short matching.Reason) (told []*Event, ended bool, err error) {
 	for try := 0; ; try++ {
-		ended, err = s.advanceOnce(ctx, n, past, by, short)
+		told, ended, err = s.advanceOnce(ctx, n, past, by, short)
 		if !errors.Is(err, store.ErrConflict) || try == 8 {
-			return ended, err
+			return told, ended, err
 		}
 		current, err := s.needs.Get(ctx, n.ID)
 		if err != nil {
-			return false, err
+			return nil, false, err
 		}
 		*n = *current
 	}
@@ -390,7 +401,7 @@ func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Alloca
 
 // advanceOnce gives [store.ErrConflict] where what the need asks for has changed
 // meanwhile.
-func (s *Service) advanceOnce(ctx context.Context, n *residents.Need, past []*Allocation, by string, short matching.Reason) (ended bool, err error) {
+func (s *Service) advanceOnce(ctx context.Context, n *residents.Need, past []*Allocation, by string, short matching.Reason) (told []*Event, ended bool, err error) {
 	var promised, given int64
 	var why matching.Reason
 	for _, a := range past {
@@ -411,30 +422,30 @@ func (s *Service) advanceOnce(ctx context.Context, n *residents.Need, past []*Al
 	case short.Code != "":
 		to.State, to.Reason = residents.NeedWaiting, short
 	default:
-		return false, nil
+		return nil, false, nil
 	}
-	err = s.changeNeed(ctx, n, by, to)
+	told, err = s.alterNeed(ctx, n, by, to)
 	if !errors.Is(err, residents.ErrTransition) {
-		return false, err
+		return told, false, err
 	}
 	// Somebody ended the need while it was matched: what was promised to it
 	// goes back to those who wait.
 	current, err := s.needs.Get(ctx, n.ID)
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
 	if *n = *current; n.State.Live() {
-		return false, nil
+		return nil, false, nil
 	}
 	for _, a := range past {
 		if a.State != Promised {
 			continue
 		}
 		if _, err := s.end(ctx, a.ID, ending{by: by, to: Withdrawn, reason: matching.ReasonWithdrawn("")}); err != nil && !settledElsewhere(err) {
-			return true, err
+			return nil, true, err
 		}
 	}
-	return true, nil
+	return nil, true, nil
 }
 
 // settledElsewhere says that an allocation has ended already, or that a device

@@ -93,7 +93,7 @@ func TestOffersAreFollowedWithinATick(t *testing.T) {
 	if second.tick != time.Second {
 		t.Fatalf("a tick is %v", second.tick)
 	}
-	second.followed = c.clock.now()
+	second.followed = following{at: c.clock.now(), swept: c.clock.now()}
 	ctx, cancel := context.WithCancel(t.Context())
 	ticks := make(chan time.Time)
 	var loop sync.WaitGroup
@@ -124,5 +124,29 @@ func TestOffersAreFollowedWithinATick(t *testing.T) {
 	done()
 	if _, known := second.catalogue.Offer(o.ID); known {
 		t.Fatal("an offer that was withdrawn is known a second later")
+	}
+	// Where another's clock is half a minute late, it takes until the next sweep.
+	const lag = 30 * time.Second
+	c.clock.advance(-lag)
+	late := c.offer("meal", 5, 0, county)
+	c.clock.advance(lag)
+	for range int(sweepEvery / second.tick) {
+		tick()
+	}
+	done()
+	if _, known := second.catalogue.Offer(late.ID); !known {
+		t.Fatal("an offer of a server whose clock is late is not known after a sweep")
+	}
+	// What was taken in is not read again with its organisation, until it changes.
+	if v, seen := second.followed.seen[late.ID]; !seen || v != 1 {
+		t.Fatalf("version %d is remembered", v)
+	}
+	if _, err := c.providers.Decide(t.Context(), "admin", late.Organisation, providers.Suspended, ""); err != nil {
+		t.Fatal(err)
+	}
+	tick()
+	done()
+	if _, known := second.catalogue.Offer(late.ID); known {
+		t.Fatal("an offer whose organisation was suspended is known a second later")
 	}
 }
