@@ -211,3 +211,34 @@ func TestPagesThatRenewThemselvesLeaveATraceOnceAnHour(t *testing.T) {
 	looks(1, "the hour is over", "/needs/"+n.ID, follow)
 	looks(0, "it renews itself", "/needs/"+n.ID, follow)
 }
+
+// What an offer allows a household stands in the story: it is not said that
+// more could be given.
+func TestStoryKnowsTheCapOfAnOffer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	now := w.now()
+	_, err := w.app.Care.PostOffer(t.Context(), accounts.Principal{Account: "test", Role: accounts.Admin, Division: city}, w.orgID, providers.NewOffer{
+		TitleZH: "上门照护", Category: "homecare", Divisions: []string{county}, Pace: matching.PaceNow, CapUnits: 1, CapPeriod: matching.Month,
+		Handover: providers.Handover{How: providers.OnSite, Place: "家中"},
+		Lots:     []providers.NewLot{{QtyUnits: 5, FromMs: now.Add(-time.Hour).UnixMilli(), UntilMs: now.Add(24 * time.Hour).UnixMilli()}},
+	})
+	must(t, err)
+	first, second := w.need(w.person, "homecare"), w.need(w.person, "homecare")
+	w.do("caseworker", "POST", "/api/v1/scans", scanRequest{w.digits(w.person)}).into(t, new(care.ScanResult))
+	waiting := 0
+	for _, n := range []string{first.ID, second.ID} {
+		var story care.Story
+		w.do("caseworker", "GET", "/api/v1/needs/"+n+"/story", nil).into(t, &story)
+		if story.Need.LeftUnits == 0 {
+			continue
+		}
+		waiting++
+		if len(story.Offers) != 1 || story.Offers[0].Reason.Code != matching.CodeOfferCapped || story.Offers[0].Reason.Facts["next_ms"] == "" {
+			t.Errorf("an offer that the household has used up: %+v", story.Offers)
+		}
+	}
+	if waiting != 1 {
+		t.Errorf("%d of the two needs wait, want 1", waiting)
+	}
+}

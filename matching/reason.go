@@ -50,6 +50,7 @@ const (
 	CodeGone            = "gone"
 	CodeBelowLine       = "below_line"
 	CodeEvenLater       = "even_later"
+	CodeOfferCapped     = "offer_capped"
 	CodeNextScan        = "next_scan"
 	CodeNextPlan        = "next_plan"
 	CodeNextLot         = "next_lot"
@@ -404,6 +405,18 @@ func ReasonConsidered(weightMilli, lineMilli, freeUnits int64) Reason {
 	return Reason{
 		CodeOpenNow, "今日线 " + milli(lineMilli) + "，需求分 " + milli(weightMilli) + "：可以派发。",
 		"Its line is " + milli(lineMilli) + ", the score " + milli(weightMilli) + ": it can be given.", facts,
+	}
+}
+
+// ReasonOfferCapped: the household has had what an offer allows it. next is
+// when it may have more; the zero time means never.
+func ReasonOfferCapped(used, limit int64, next time.Time) Reason {
+	u, l := strconv.FormatInt(used, 10), strconv.FormatInt(limit, 10)
+	zh, en, facts := nextDay(next)
+	facts["used"], facts["limit"] = u, l
+	return Reason{
+		CodeOfferCapped, "该资源限每户 " + l + "，本户已用 " + u + "：" + zh,
+		"It allows a household " + l + ", and this one has used " + u + ": " + en, facts,
 	}
 }
 

@@ -76,6 +76,7 @@ func TestReasonsAreComplete(t *testing.T) {
 		"changed":           matching.ReasonChanged(matching.Edit{Why: "asked", WasUnits: 5, Units: 3, WasUrgency: 2, Urgency: 3, WasUntilMs: 1, Note: true}),
 		"open_now":          matching.ReasonConsidered(1200, 900, 1),
 		"below_line":        matching.ReasonConsidered(1200, 1800, 1),
+		"offer_capped":      matching.ReasonOfferCapped(1, 1, next),
 		"even_later":        matching.ReasonConsidered(1200, matching.Shut, 1),
 		"gone":              matching.ReasonConsidered(1200, 900, 0),
 		"next_scan":         matching.ReasonNextScan(),

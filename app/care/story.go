@@ -187,8 +187,16 @@ func (s *Service) consider(ctx context.Context, st *Story, n *residents.Need, r 
 		}
 		offers[c.Offer] = x
 	}
+	caps, err := s.offerCaps(ctx, n.County, r.Household, candidates)
+	if err != nil {
+		return capped, err
+	}
 	for id, x := range offers {
-		c := s.considered(id, matching.ReasonConsidered(st.WeightMilli, x.line, x.free))
+		why := matching.ReasonConsidered(st.WeightMilli, x.line, x.free)
+		if full, ok := caps[id]; ok {
+			why = full
+		}
+		c := s.considered(id, why)
 		if x.line != matching.Shut {
 			c.LineMilli = x.line
 		}
@@ -212,9 +220,31 @@ func (s *Service) consider(ctx context.Context, st *Story, n *residents.Need, r 
 	return capped, err
 }
 
+// offerCaps says of which offers the household has had all that they allow it.
+func (s *Service) offerCaps(ctx context.Context, county, household string, candidates []matching.Candidate) (map[string]matching.Reason, error) {
+	var ids []string
+	var caps []matching.HouseholdCap
+	for _, c := range candidates {
+		if c.Cap.Limit > 0 && !slices.Contains(ids, c.Offer) {
+			ids, caps = append(ids, c.Offer), append(caps, matching.HouseholdCap{Household: household, Cap: c.Cap})
+		}
+	}
+	used, err := s.engine.CapsUsed(ctx, county, caps)
+	if err != nil {
+		return nil, err
+	}
+	full := map[string]matching.Reason{}
+	for i, id := range ids {
+		if o, ok := s.offer(id); ok && used[i] >= caps[i].Cap.Limit {
+			full[id] = matching.ReasonOfferCapped(used[i], caps[i].Cap.Limit, o.CapPeriod.End(s.now()))
+		}
+	}
+	return full, nil
+}
+
 // rankOf orders what was considered: what could be had, what fits, the rest.
 func rankOf(code string) int {
-	order := []string{matching.CodeOpenNow, matching.CodeBelowLine, matching.CodeEvenLater, matching.CodeGone, matching.CodeNotYet}
+	order := []string{matching.CodeOpenNow, matching.CodeBelowLine, matching.CodeEvenLater, matching.CodeOfferCapped, matching.CodeGone, matching.CodeNotYet}
 	if i := slices.Index(order, code); i >= 0 {
 		return i
 	}

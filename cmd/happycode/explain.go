@@ -143,6 +143,9 @@ func (t *teller) say(zh, en string) string {
 	return zh
 }
 
+// title is the name of an offer, the Chinese one where there is no other.
+func (t *teller) title(zh, en string) string { return "“" + t.say(zh, en) + "”" }
+
 func (t *teller) reason(r matching.Reason) string { return t.say(r.ZH, r.EN) }
 
 func (t *teller) time(ms int64) string {
@@ -208,7 +211,7 @@ func (t *teller) print(w io.Writer) error {
 			what += " " + t.amount(x.QtyUnits)
 		}
 		if x.TitleZH != "" {
-			what += t.say("“"+x.TitleZH+"”", " “"+x.TitleEN+"”")
+			what += t.say("", " ") + t.title(x.TitleZH, x.TitleEN)
 		}
 		line("  %s  %s · %s", t.time(x.AtMs), what, t.by(x.By))
 		for _, r := range []*matching.Reason{&x.Reason, x.Rest} {
@@ -234,7 +237,7 @@ func (t *teller) print(w io.Writer) error {
 			line(t.say("\n此刻对照的资源（尚无今日线）", "\nOffers compared now (no lines yet)"))
 		}
 		for _, o := range st.Offers {
-			line("  %s：%s", t.say("“"+o.TitleZH+"”", "“"+o.TitleEN+"”"), t.reason(o.Reason))
+			line(t.say("  %s：%s", "  %s: %s"), t.title(o.TitleZH, o.TitleEN), t.reason(o.Reason))
 		}
 		if st.Ready && len(st.Offers) == 0 {
 			line(t.say("  本区县没有此类资源", "  The county has no offer of this kind"))

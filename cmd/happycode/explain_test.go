@@ -98,3 +98,16 @@ func TestExplain(t *testing.T) {
 		t.Errorf("%d looks are in the audit log, want 5", seen)
 	}
 }
+
+// An offer without an English name keeps its Chinese one.
+func TestExplainNamesOffers(t *testing.T) {
+	t.Parallel()
+	zh, en := &teller{}, &teller{en: true}
+	for want, got := range map[string]string{
+		"“爱心餐”": zh.title("爱心餐", "Lunch"), "“Lunch”": en.title("爱心餐", "Lunch"), "“理发”": en.title("理发", ""),
+	} {
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
