@@ -22,7 +22,7 @@ func TestWhoLeavesWhileTheRecordDecides(t *testing.T) {
 			go func() { outcome <- c.submit(ctx, []*proposal{{hold: matching.Hold{ID: "n-0"}}}) }()
 			b := <-c.queue
 			cancel()
-			time.Sleep(decides - time.Millisecond)
+			<-time.After(decides - time.Millisecond) // by the bubble's clock
 			synctest.Wait()
 			if len(outcome) > 0 {
 				t.Fatalf("nobody waits for the record: %v", <-outcome)
