@@ -49,7 +49,7 @@ type queueItemView struct {
 	QtyUnits     int64           `json:"qty_units" required:"true"`
 	LeftUnits    int64           `json:"left_units" required:"true" description:"Of the offer in this county, not handed over yet."`
 	HandedOverMs int64           `json:"handed_over_ms" required:"true"`
-	Reason       matching.Reason `json:"reason" required:"true" description:"Why it was not handed over."`
+	Reason       matching.Reason `json:"reason" required:"true" description:"Why it is due, or was given; of what is refused, why it was not handed over."`
 }
 
 type queueOffersView struct {
@@ -67,7 +67,7 @@ func viewQueueItems(items []care.QueueItem) []queueItemView {
 		a := x.Allocation
 		out[i] = queueItemView{
 			Allocation: a.ID, Offer: a.Offer, TitleZH: a.TitleZH, TitleEN: a.TitleEN, Category: a.Category, Unit: a.Unit,
-			QtyUnits: a.QtyUnits, LeftUnits: x.LeftUnits, HandedOverMs: a.HandedOverMs,
+			QtyUnits: a.QtyUnits, LeftUnits: x.LeftUnits, HandedOverMs: a.HandedOverMs, Reason: a.Reason,
 		}
 		if x.Err != nil {
 			f := faultOf(x.Err)

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -75,13 +76,14 @@ type App struct {
 	limits  *limiter
 	metrics *metrics
 	replays store.Collection[replay, *replay]
-	openapi []byte
+	openapi func() ([]byte, error) // made when it is first asked for
 	site    *pages.Site
 	imports imports
 	gate    *gate
 	press   *press.Press
 	prints  prints
 	live    *hub
+	watched looks
 	// dummyPIN is a hash that no PIN is of, checked where there is none.
 	dummyPIN string
 	// hashing has room for as many PIN checks as may run at once: each takes
@@ -124,6 +126,7 @@ func New(c Config) (*App, error) {
 		Residents: c.Residents, Audit: c.Audit, Tree: c.Tree, Keys: c.Keys, Host: c.Settings.PublicHost, FontFile: c.Settings.Font,
 	})
 	a.live = newHub(c.Care, c.Now)
+	a.watched.at = map[look]int64{}
 	a.routes = table()
 	a.metrics = newMetrics(a)
 	a.replays = store.Of[replay](c.Record, replaySchema)
@@ -132,11 +135,7 @@ func New(c Config) (*App, error) {
 		return nil, fmt.Errorf("app: open the pages: %w", err)
 	}
 	a.site = site
-	document, err := a.describe()
-	if err != nil {
-		return nil, fmt.Errorf("app: describe the API: %w", err)
-	}
-	a.openapi = document
+	a.openapi = sync.OnceValues(a.describe)
 	a.build()
 	return a, nil
 }

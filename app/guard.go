@@ -195,7 +195,16 @@ func (a *App) handle(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 		return nil
 	}
 	b, _ := c.Locals(localAbout).(about)
-	return a.did(c, p, r, b)
+	page := r.Kind == Page && c.Method() == fiber.MethodGet
+	l := look{actor(p), r.Name, b}
+	if now := store.Millis(a.Now()); page && c.Get(followHeader) != "" && a.watched.known(l, now) {
+		return nil
+	}
+	if err := a.did(c, p, r, b); err != nil || !page {
+		return err
+	}
+	a.watched.wrote(l, store.Millis(a.Now()))
+	return nil
 }
 
 // did writes to the audit log what was done, before the answer goes out.

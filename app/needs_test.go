@@ -171,3 +171,43 @@ func (w *world) until(what string, ok func() bool) {
 
 // adminOfAll acts for the whole city.
 var adminOfAll = accounts.Principal{Account: "test", Role: accounts.Admin, Division: city}
+
+// A page that renews itself writes down that somebody looks: at once whoever
+// they are, and then once an hour; what is opened by hand, each time.
+func TestPagesThatRenewThemselvesLeaveATraceOnceAnHour(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.stopClock()
+	w.account("watcher", "caseworker", county, "")
+	n, other := w.need(w.person, "homecare"), w.need(w.person, "repair")
+	follow := header{followHeader, "1"}
+	looks := func(want int, why, path string, headers ...header) {
+		t.Helper()
+		count := func() (n int) {
+			for _, e := range w.seen(w.person.ID) {
+				if strings.HasPrefix(e.Act, "view_") {
+					n++
+				}
+			}
+			return n
+		}
+		before := count()
+		if a := w.do("page watcher", "GET", path, nil, headers...); a.status != 200 {
+			t.Fatalf("%s: %d", path, a.status)
+		}
+		if got := count() - before; got != want {
+			t.Errorf("%s: %d looks written, want %d: %s", path, got, want, why)
+		}
+	}
+	looks(1, "nothing was written before", "/needs/"+n.ID, follow)
+	looks(0, "it renews itself", "/needs/"+n.ID, follow)
+	looks(1, "another need", "/needs/"+other.ID, follow)
+	looks(1, "another page about the same person", "/residents/"+w.person.ID)
+	looks(0, "it renews itself", "/residents/"+w.person.ID, follow)
+	looks(1, "opened again by hand", "/residents/"+w.person.ID)
+	w.shift.Add(int64(59 * time.Minute))
+	looks(0, "within the hour", "/needs/"+n.ID, follow)
+	w.shift.Add(int64(time.Minute))
+	looks(1, "the hour is over", "/needs/"+n.ID, follow)
+	looks(0, "it renews itself", "/needs/"+n.ID, follow)
+}

@@ -40,8 +40,12 @@ type (
 
 // getOpenAPI serves the description of the API.
 func (a *App) getOpenAPI(c *fiber.Ctx) error {
+	document, err := a.openapi()
+	if err != nil {
+		return fmt.Errorf("describe the API: %w", err)
+	}
 	c.Set(fiber.HeaderContentType, routeOf(c).ContentType)
-	return c.Send(a.openapi)
+	return c.Send(document)
 }
 
 // describe makes the OpenAPI 3.1 document out of the route table and the Go

@@ -106,6 +106,9 @@ func TestQueue(t *testing.T) {
 	if got.Outcome != care.QueueGiven || len(got.Given) != 1 || got.Given[0].Offer != meal.ID || got.Given[0].LeftUnits != 4 || got.Given[0].HandedOverMs == 0 {
 		t.Fatalf("first: %+v", got)
 	}
+	if why := got.Given[0].Reason; why.Code == "" || why.ZH == "" || why.EN == "" {
+		t.Errorf("given without a reason: %+v", why)
+	}
 	if got.Initial != "金＊＊" || got.CardTail != w.person.CardNo[8:] {
 		t.Errorf("the person is called %q %q", got.Initial, got.CardTail)
 	}
@@ -127,7 +130,7 @@ func TestQueue(t *testing.T) {
 	}
 	// The same person a second time.
 	w.queue("caseworker", in).into(t, &got)
-	if got.Outcome != care.QueueAlready || len(got.Given) != 0 || len(got.Already) != 1 || got.Already[0].HandedOverMs == 0 {
+	if got.Outcome != care.QueueAlready || len(got.Given) != 0 || len(got.Already) != 1 || got.Already[0].HandedOverMs == 0 || got.Already[0].Reason.ZH == "" {
 		t.Errorf("second time: %+v", got)
 	}
 	// Nothing is due of what nobody asked for.

@@ -63,7 +63,7 @@ type PlannerConfig struct {
 	ScoreUnit  float64                   // what a score of 1 is in [Person].ScoreMilli; 0: 1000
 	Villages   []string                  // of the county: how many of them an offer serves says how narrow it is
 	StartMs    int64                     // midnight of the day, Unix ms
-	Hours      int                       // length of the period that is planned for
+	Hours      int                       // length of the period that is planned for by the hour; lots may last longer
 	// ReserveMilli is for offers that do not say; 0: [DefaultReserveMilli].
 	ReserveMilli int64
 	// Assumed is how many units are asked for per unit in stock of a category
@@ -254,6 +254,13 @@ func (p *Planner) expect() error {
 				return p.byCategory[category]
 			}
 			return p.Fits(p.people[person], category)
+		},
+		Span: func(fits []int32) (longest, end int64) {
+			for _, i := range fits {
+				lot := &p.lots[i].lot
+				longest, end = max(longest, lot.UntilMs-lot.FromMs), max(end, lot.UntilMs-1)
+			}
+			return longest, end
 		},
 	}
 	for _, category := range p.Categories {

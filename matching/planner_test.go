@@ -163,6 +163,63 @@ func TestPaces(t *testing.T) {
 	}
 }
 
+// A lot of four weeks that would do for one is not given away in two: the
+// neediest are served on each of its days, with a plan that looks at seven days
+// by the hour and is made anew each midnight, as the server's is.
+func TestALotOfWeeksLasts(t *testing.T) {
+	t.Parallel()
+	const days, perHour = 28, 2
+	for what, first := range map[string]int{"with a history": 0, "with one from the second week on": 7} {
+		rng := rand.New(rand.NewPCG(28, 7))
+		weight := func() float64 { return 0.25 + 3*rng.Float64() }
+		free := int64(days * 24 * perHour / 2) // half of what is asked for, twice a week's
+		served := make([]int, days)
+		needy, missed := make([]int, days), make([]int, days)
+		var all int64
+		for day := range days {
+			s := newShelf(t, func(c *matching.PlannerConfig) {
+				c.Hours = 24 * min(7, days-day)
+				for i := range 48 {
+					if day < first {
+						break
+					}
+					c.History = append(c.History, matching.Past{
+						AtMs: c.StartMs - 7*24*3_600_000 + int64(i)*1_800_000, Category: "meal", Person: matching.Person{Division: "330502001001"},
+						Units: 1, Weight: weight(), Share: 1,
+					})
+				}
+			})
+			s.put(matching.Offer{ID: "a", Lots: []matching.Lot{s.lot("a", -24*day, 24*(days-day))}})
+			for half := range 48 {
+				s.stock["a"] = matching.Stock{ID: "a", Known: true, FreeUnits: free}
+				w, at := weight(), float64(half)/2
+				lines := s.plan(at)
+				s.planner.Seen(matching.Past{AtMs: s.at(at).UnixMilli(), Category: "meal", Person: matching.Person{Division: "330502001001"}, Units: 1, Weight: w})
+				given := free > 0 && lines.Of("a") <= int64(1000*w)
+				if given {
+					free--
+					all++
+					served[day]++
+				}
+				if w > 2.8 { // the neediest of seven
+					if needy[day]++; !given {
+						missed[day]++
+					}
+				}
+			}
+		}
+		for day := range days {
+			if missed[day] > 0 {
+				t.Errorf("%s: on day %d %d of the %d neediest went without; served on each day %v", what, day+1, missed[day], needy[day], served)
+				break
+			}
+		}
+		if all > days*24*perHour/2 || all < days*24*perHour/2*8/10 {
+			t.Errorf("%s: %d units given of %d", what, all, days*24*perHour/2)
+		}
+	}
+}
+
 // Before a lot ends, what is left goes to whoever comes, while it can be fetched.
 func TestWhatIsLeftCanBeFetched(t *testing.T) {
 	t.Parallel()

@@ -70,11 +70,13 @@ type PersonCode struct {
 
 // PersonNeed is an open need.
 type PersonNeed struct {
-	ID        string `json:"id"`
-	Category  string `json:"category"`
-	QtyUnits  int64  `json:"qty_units"`
-	LeftUnits int64  `json:"left_units"` // neither promised nor given
-	Urgency   int    `json:"urgency"`
+	ID        string          `json:"id"`
+	Category  string          `json:"category"`
+	QtyUnits  int64           `json:"qty_units"`
+	LeftUnits int64           `json:"left_units"` // neither promised nor given
+	Urgency   int             `json:"urgency"`
+	Reason    matching.Reason `json:"reason"`
+	Rest      matching.Reason `json:"rest"` // why what is left waits beside a promise; empty where nothing does
 }
 
 // BundleItem is an allocation that the device may hand over.
@@ -90,6 +92,7 @@ type BundleItem struct {
 	ValueFen   int64              `json:"value_fen"` // per unit; 0: not stated
 	UntilMs    int64              `json:"until_ms"`  // may be given until then
 	Handover   providers.Handover `json:"handover"`
+	Reason     matching.Reason    `json:"reason"` // why it was promised; empty for a spare
 }
 
 // Elsewhere is what another device has for the person.
@@ -286,7 +289,7 @@ func (s *Service) bundlePerson(ctx context.Context, l *Lease, id string, spares 
 		v := needView(n, past)
 		p.Needs = append(p.Needs, PersonNeed{
 			ID: n.ID, Category: n.Category, QtyUnits: n.QtyUnits, Urgency: n.Urgency,
-			LeftUnits: max(0, n.QtyUnits-v.PromisedUnits-v.GivenUnits),
+			LeftUnits: max(0, n.QtyUnits-v.PromisedUnits-v.GivenUnits), Reason: v.Reason, Rest: v.Rest,
 		})
 	}
 	return p, s.rooms(ctx, r, p, spares)
@@ -367,10 +370,10 @@ func (s *Service) used(ctx context.Context, household, category string, c matchi
 func bundleItem(a *Allocation) BundleItem {
 	item := BundleItem{
 		Allocation: a.ID, Need: a.Need, Offer: a.Offer, TitleZH: a.TitleZH, TitleEN: a.TitleEN, Category: a.Category,
-		Unit: a.Unit, QtyUnits: a.QtyUnits, ValueFen: a.ValueFen, UntilMs: a.UntilMs, Handover: a.Handover,
+		Unit: a.Unit, QtyUnits: a.QtyUnits, ValueFen: a.ValueFen, UntilMs: a.UntilMs, Handover: a.Handover, Reason: a.Reason,
 	}
 	if a.Spare {
-		item.Need = ""
+		item.Need, item.Reason = "", matching.Reason{}
 	}
 	if a.Category == providers.Cash { // worth itself
 		item.ValueFen = 1

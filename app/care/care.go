@@ -210,6 +210,9 @@ func (s *Service) Stop() {
 		}
 	})
 	s.running.Wait()
+	last, done := context.WithTimeout(context.Background(), lateness)
+	defer done()
+	s.emitLast(last)
 	if s.cancel != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

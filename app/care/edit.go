@@ -52,15 +52,12 @@ func (s *Service) EditNeed(ctx context.Context, p accounts.Principal, id string,
 	if err != nil {
 		return nil, err
 	}
+	s.emit(ctx, needEvents(edited, n.Steps())...)
 	if err := s.audit.Write(ctx, audit.Entry{
 		AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: "edit_need", Object: id,
 		Subject: n.Resident, Division: n.Division, Purpose: e.Why, Outcome: "ok",
 	}); err != nil {
 		return nil, err
-	}
-	if edited.Asked != n.Asked {
-		reason := edited.Changes[len(edited.Changes)-1].Reason
-		s.emit(ctx, s.needEvent(edited, "changed", edited.UpdatedMs, p.Account, reason))
 	}
 	// Also where nothing was changed: the one who changed it may have died here.
 	if err := s.followEdit(ctx, edited, p.Account); err != nil {

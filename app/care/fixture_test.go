@@ -210,6 +210,7 @@ func (c *city) need(r *residents.Resident, category string, qty int64, urgency i
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.care.emit(context.Background(), openedEvent(n))
 	return n
 }
 

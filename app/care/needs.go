@@ -36,16 +36,13 @@ func (s *Service) AddNeed(ctx context.Context, p accounts.Principal, n residents
 	if err != nil {
 		return nil, err
 	}
+	s.emit(ctx, openedEvent(need))
 	if err := s.audit.Write(ctx, audit.Entry{
 		AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: "add_need", Object: need.ID,
 		Subject: r.ID, Division: r.Division, Outcome: "ok",
 	}); err != nil {
 		return nil, err
 	}
-	s.emit(ctx, &Event{
-		Meta: store.Meta{ID: need.ID + ":open"}, AtMs: need.CreatedMs, County: need.County, Division: need.Division, Kind: KindOpened,
-		Resident: r.ID, Need: need.ID, QtyUnits: need.QtyUnits, By: p.Account,
-	})
 	return need, nil
 }
 
@@ -79,7 +76,7 @@ func (s *Service) WithdrawNeed(ctx context.Context, p accounts.Principal, id, wh
 	}
 	if err := s.audit.Write(ctx, audit.Entry{
 		AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: "withdraw_need", Object: id,
-		Subject: n.Resident, Division: n.Division, Outcome: "ok",
+		Subject: n.Resident, Division: n.Division, Purpose: why, Outcome: "ok",
 	}); err != nil {
 		return nil, err
 	}

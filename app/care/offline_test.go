@@ -163,6 +163,9 @@ func TestOfflineRound(t *testing.T) {
 	if len(b.People) != 3 || len(b.Spares) != 3 || b.Lease.Items != 5 {
 		t.Fatalf("the bundle has %d people, %d spares, %d items", len(b.People), len(b.Spares), b.Lease.Items)
 	}
+	if p := f.person(first); p.Items[0].Reason.ZH == "" || p.Needs[0].Reason.EN == "" || b.Spares[0].Reason.Code != "" {
+		t.Errorf("the reasons are %+v, %+v and %+v", p.Items[0].Reason, p.Needs[0].Reason, b.Spares[0].Reason)
+	}
 	if p := f.person(first); len(p.Items) != 1 || p.Items[0].QtyUnits != 2 || p.Needs[0].LeftUnits != 0 || p.Room["meal"] != 1 {
 		t.Errorf("the first person has %+v", p)
 	}

@@ -21,12 +21,22 @@ const tellWithin = 2 * time.Second
 const ToldMargin = 5 * time.Second
 
 // emit writes events. Their ids are made from what they tell, so that telling
-// again changes nothing. What the record does not take now is told later: the
-// allocation itself is the promise. After a crash verify --repair tells it.
+// again changes nothing. What the record does not take now is told later, by
+// this process. What a crash has kept back verify --repair tells, as far as the
+// record still says it (see [Service.missingEvents]).
 func (s *Service) emit(ctx context.Context, events ...*Event) {
+	if len(events) == 0 {
+		return
+	}
 	if err := s.tell(ctx, events, false); err != nil {
 		s.log.Warn("write events later", "first", events[0].ID, "count", len(events), "error", err)
-		s.untold.keep(events)
+		s.keep(events)
+	}
+}
+
+func (s *Service) keep(events []*Event) {
+	if !s.untold.keep(events) {
+		s.log.Error("events are not written: too many wait; verify --repair writes what the record still tells", "first", events[0].ID, "count", len(events))
 	}
 }
 
@@ -37,10 +47,21 @@ func (s *Service) emitLate(ctx context.Context) error {
 		return nil
 	}
 	if err := s.tell(ctx, events, true); err != nil {
-		s.untold.keep(events)
+		s.keep(events)
 		return err
 	}
 	return nil
+}
+
+// emitLast writes at the end what is still to be told, as long as the record
+// takes it.
+func (s *Service) emitLast(ctx context.Context) {
+	for s.untold.count() > 0 {
+		if err := s.emitLate(ctx); err != nil {
+			s.log.Error("events are not written; verify --repair writes what the record still tells", "count", s.untold.count(), "error", err)
+			return
+		}
+	}
 }
 
 // tell writes events into the ledger, in the order of TellMs. A write that took
@@ -150,15 +171,24 @@ type untold struct {
 	events []*Event
 }
 
-// maxUntold bounds the memory of a long fault; verify --repair writes the rest.
+// maxUntold bounds the memory of a long fault.
 const maxUntold = 100_000
 
-func (u *untold) keep(events []*Event) {
+// keep says whether there was room.
+func (u *untold) keep(events []*Event) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if len(u.events) < maxUntold {
-		u.events = append(u.events, events...)
+	if len(u.events) >= maxUntold {
+		return false
 	}
+	u.events = append(u.events, events...)
+	return true
+}
+
+func (u *untold) count() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.events)
 }
 
 // take hands out up to a thousand.

@@ -34,7 +34,7 @@ const (
 	// missedEvery is how often, at most, a county is planned because somebody was
 	// refused by a Redis that was away: one that flutters is not planned all the time.
 	missedEvery = 5 * time.Second
-	// maxDays is how many days a plan looks ahead.
+	// maxDays is how many days a plan looks ahead hour by hour.
 	maxDays = 7
 )
 
@@ -99,8 +99,9 @@ func (l ledger) Plan(ctx context.Context, county string) (reached []string, plan
 // midnight is when the local day of a time began, Unix ms.
 func midnight(t time.Time) int64 { return matching.Day.Start(t).UnixMilli() }
 
-// horizon is how many hours are planned for from midnight on: the day, and the
-// days until the last lot ends, seven at most.
+// horizon is how many hours are planned for one by one from midnight on: the
+// day, and the days until the last lot ends, seven at most. For lots that last
+// longer the planner goes on by the day.
 func (s *Service) horizon(county string, now time.Time) int {
 	start := midnight(now)
 	until := start + dayMs

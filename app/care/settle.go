@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/xingfuma/happycode/app/accounts"
@@ -63,11 +64,11 @@ func (s *Service) Accept(ctx context.Context, p accounts.Principal, id string) (
 	if err != nil {
 		return AllocationView{}, fmt.Errorf("accept %s: %w", id, err)
 	}
+	if fresh { // whatever becomes of the entry: the repeat is not fresh
+		s.emit(ctx, acceptedEvent(a))
+	}
 	if err := s.audited(ctx, p, doneBy(p, "accept", a.AcceptedBy), a); err != nil {
 		return AllocationView{}, err
-	}
-	if fresh {
-		s.emit(ctx, s.allocationEvent(a, "accepted", now, p.Account, matching.Reason{}))
 	}
 	return s.view(a), nil
 }
@@ -219,7 +220,7 @@ func (s *Service) settle(ctx context.Context, a *Allocation) error {
 	if err != nil {
 		return fmt.Errorf("tell the matcher: %w", err)
 	}
-	s.emit(ctx, s.allocationEvent(a, string(a.State), a.EndedMs, a.EndedBy, a.EndReason))
+	s.emit(ctx, endedEvent(a))
 	if a.Resident != "" { // a spare that nobody got has no need
 		if err := s.refreshNeed(ctx, a.Need, a.EndedBy, a.EndReason, a.State); err != nil {
 			return err
@@ -349,13 +350,13 @@ func (s *Service) changeNeed(ctx context.Context, n *residents.Need, by string, 
 	if n.State == to && n.Reason.Code == at.Reason.Code && n.Reason.ZH == at.Reason.ZH && n.Rest.Code == at.Rest.Code && n.Rest.ZH == at.Rest.ZH {
 		return nil
 	}
-	from, hadRest := n.State, n.Rest.Code
-	now := s.now()
-	changed, err := s.residents.ChangeNeedFrom(ctx, n, by, at, now)
+	from, steps := n.State, n.Steps()
+	changed, err := s.residents.ChangeNeedFrom(ctx, n, by, at, s.now())
 	if err != nil {
 		return err
 	}
 	*n = *changed
+	s.emit(ctx, needEvents(n, steps)...)
 	if !to.Live() {
 		if err := s.engine.Unwait(ctx, n.County, n.Category, n.ID); err != nil && !errors.Is(err, matching.ErrNotReady) {
 			s.log.Warn("take off the waiting list", "need", n.ID, "error", err)
@@ -367,15 +368,6 @@ func (s *Service) changeNeed(ctx context.Context, n *residents.Need, by string, 
 			return err
 		}
 		s.wait(ctx, n, r.ScoreMilli)
-	}
-	over := n.Rest.Code == matching.CodeExpired && hadRest != matching.CodeExpired
-	if from != to || over {
-		kind := string(to)
-		reason := at.Reason
-		if from == to {
-			kind, reason = "rest_expired", n.Rest
-		}
-		s.emit(ctx, s.needEvent(n, kind, now.UnixMilli(), by, reason))
 	}
 	return nil
 }
@@ -452,16 +444,56 @@ func settledElsewhere(err error) bool {
 	return errors.Is(err, ErrEnded) || errors.Is(err, ErrDisputed) || errors.As(err, &leased)
 }
 
-// needEvent tells a change of a need; the place in its history makes the id.
-func (s *Service) needEvent(n *residents.Need, kind string, at int64, by string, reason matching.Reason) *Event {
+// openedEvent tells that a need was recorded.
+func openedEvent(n *residents.Need) *Event {
 	return &Event{
-		Meta: store.Meta{ID: fmt.Sprintf("%s:%s:%d", n.ID, kind, int64(len(n.Changes))+n.Forgotten)}, AtMs: at,
-		County: n.County, Division: n.Division, Kind: "need." + kind, Resident: n.Resident, Need: n.ID,
-		QtyUnits: n.QtyUnits, By: by, Reason: reason,
+		Meta: store.Meta{ID: n.ID + ":open"}, AtMs: n.CreatedMs, County: n.County, Division: n.Division, Kind: KindOpened,
+		Resident: n.Resident, Need: n.ID, QtyUnits: n.FirstUnits(), By: n.CreatedBy,
 	}
 }
 
-func (s *Service) allocationEvent(a *Allocation, kind string, at int64, by string, reason matching.Reason) *Event {
+// needEvents are what the steps of a need tell that came after its first so
+// many: changes of its state and of what it asks for, and that the time of the
+// rest is over. The number of the step makes the id.
+func needEvents(n *residents.Need, steps int64) (out []*Event) {
+	qty := n.FirstUnits()
+	rest := matching.Reason{} // before the step
+	for i, c := range n.Changes {
+		kind, reason := "", c.Reason
+		// Where steps are left out it is not known what was said before.
+		follows := i == 0 && c.Seq == 1 || i > 0 && c.Seq == n.Changes[i-1].Seq+1
+		switch {
+		case c.From != c.To:
+			kind = string(c.To)
+		case c.Reason.Code == matching.CodeChanged:
+			kind = "changed"
+			if units, err := strconv.ParseInt(c.Reason.Facts["units"], 10, 64); err == nil {
+				qty = units
+			}
+		case follows && c.Rest.Code == matching.CodeExpired && rest.Code != matching.CodeExpired:
+			kind, reason = "rest_expired", c.Rest
+		}
+		if rest = c.Rest; kind == "" || c.Seq == 0 || c.Seq <= steps {
+			continue
+		}
+		out = append(out, &Event{
+			Meta: store.Meta{ID: fmt.Sprintf("%s:%s:%d", n.ID, kind, c.Seq)}, AtMs: c.AtMs,
+			County: n.County, Division: n.Division, Kind: "need." + kind, Resident: n.Resident, Need: n.ID,
+			QtyUnits: qty, By: c.By, Reason: reason,
+		})
+	}
+	return out
+}
+
+func acceptedEvent(a *Allocation) *Event {
+	return allocationEvent(a, "accepted", a.AcceptedMs, a.AcceptedBy, matching.Reason{})
+}
+
+func endedEvent(a *Allocation) *Event {
+	return allocationEvent(a, string(a.State), a.EndedMs, a.EndedBy, a.EndReason)
+}
+
+func allocationEvent(a *Allocation, kind string, at int64, by string, reason matching.Reason) *Event {
 	e := promisedEvent(a)
 	e.ID, e.Kind, e.AtMs, e.By, e.Reason = a.ID+":"+kind, "allocation."+kind, at, by, reason
 	return e

@@ -128,13 +128,13 @@ func (s *Service) repair(ctx context.Context, r *Report) error {
 // are missing.
 func (s *Service) retell(ctx context.Context, r *Report) error {
 	for _, county := range s.counties() {
-		missing, err := s.missingEvents(ctx, county)
+		missing, err := s.missingEvents(ctx, county, true)
 		if err != nil {
 			return err
 		}
-		if len(missing) > 0 {
-			s.emit(ctx, missing...)
-			r.Repaired += len(missing)
+		for some := range slices.Chunk(missing, store.MaxPage) {
+			s.emit(ctx, some...)
+			r.Repaired += len(some)
 		}
 		for _, state := range []residents.NeedState{residents.NeedOpen, residents.NeedWaiting, residents.NeedPromised} {
 			var all []*residents.Need
@@ -228,7 +228,10 @@ func expectedState(n *residents.Need, past []*Allocation) (residents.NeedState, 
 	return n.State, reason
 }
 
-func (s *Service) missingEvents(ctx context.Context, county string) ([]*Event, error) {
+// missingEvents finds what the ledger was never told: of allocations, and with
+// needs also of what became of needs, which promises nothing and is much to
+// read. What offers and moves between counties tell is not rebuilt.
+func (s *Service) missingEvents(ctx context.Context, county string, needs bool) ([]*Event, error) {
 	var missing, batch []*Event
 	flush := func() error {
 		ids := make([]string, len(batch))
@@ -260,8 +263,11 @@ func (s *Service) missingEvents(ctx context.Context, county string) ([]*Event, e
 		if a.PromisedMs < settled {
 			batch = append(batch, promisedEvent(a))
 		}
+		if a.AcceptedMs > 0 && a.AcceptedMs < settled {
+			batch = append(batch, acceptedEvent(a))
+		}
 		if a.State != Promised && !a.Unsettled && a.EndedMs < settled {
-			batch = append(batch, s.allocationEvent(a, string(a.State), a.EndedMs, a.EndedBy, a.EndReason))
+			batch = append(batch, endedEvent(a))
 		}
 		if len(batch) >= 200 {
 			return flush()
@@ -271,7 +277,24 @@ func (s *Service) missingEvents(ctx context.Context, county string) ([]*Event, e
 	if err != nil {
 		return nil, err
 	}
-	return missing, flush()
+	if needs {
+		err = s.needs.Each(ctx, store.Query{Index: "county", Equal: []any{county}}, func(n *residents.Need) error {
+			for _, e := range append(needEvents(n, 0), openedEvent(n)) {
+				if e.AtMs < settled {
+					batch = append(batch, e)
+				}
+			}
+			if len(batch) >= 200 {
+				return flush()
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	err = flush()
+	return missing, err
 }
 
 func (s *Service) verifyCounty(ctx context.Context, county string, r *Report) error {
@@ -297,7 +320,7 @@ func (s *Service) verifyCounty(ctx context.Context, county string, r *Report) er
 			}
 		}
 	}
-	missing, err := s.missingEvents(ctx, county)
+	missing, err := s.missingEvents(ctx, county, false)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func samples(s *Site, lang string) []sample {
 		Provider: "吴兴区民政局", Kind: "government", State: "promised", Accepted: true, How: "transfer", ExpiresMs: sampleNow + 9*sampleDay, Open: true,
 	}
 	received := []Aid{
-		{ID: "a1", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Amount: Amount{Units: 1, Unit: portion}, Provider: "湖州市慈善总会", Kind: "charity", State: "handed_over", HandedOverMs: sampleNow - sampleDay},
+		{ID: "a1", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Amount: Amount{Units: 1, Unit: portion}, Provider: "湖州市慈善总会", Kind: "charity", State: "handed_over", HandedOverMs: sampleNow - sampleDay, Reason: lunch.Reason},
 		{ID: "a2", Title: Text{"爱心粮油", "Groceries"}, Amount: Amount{Units: 2, Unit: Text{"份", "pack"}}, Provider: "浙北大厦集团", Kind: "enterprise", State: "handed_over", HandedOverMs: sampleNow - 6*sampleDay},
 		{ID: "a3", Title: Text{"上门理发", "Haircut at home"}, Amount: Amount{Units: 1, Unit: Text{"次", "visit"}}, Provider: "月河街道助联体", Kind: "government", State: "declined", EndReason: Text{"已谢绝，份额已退回继续派发。", "Declined; the units went back."}},
 	}

@@ -29,7 +29,10 @@ func NeedSources() []string {
 
 // Change is one step in the life of a need.
 type Change struct {
-	AtMs   int64           `json:"at_ms"`
+	AtMs int64 `json:"at_ms"`
+	// Seq counts the steps of the need from 1 on, with those that are left out;
+	// 0: written before steps were counted.
+	Seq    int64           `json:"seq"`
 	By     string          `json:"by"`
 	From   NeedState       `json:"from"`
 	To     NeedState       `json:"to"`
@@ -92,6 +95,9 @@ func (n *Need) WeightMilli(scoreMilli int64) int64 {
 	u := min(max(n.Urgency, 1), len(eighths))
 	return ((250+scoreMilli)*eighths[u-1] + 4) / 8
 }
+
+// Steps is how many steps the need has gone so far.
+func (n *Need) Steps() int64 { return int64(len(n.Changes)) + n.Forgotten }
 
 // FirstUnits is the quantity that was asked for at first.
 func (n *Need) FirstUnits() int64 {

@@ -204,6 +204,7 @@ func (n *Need) change(by string, to Standing, now time.Time) error {
 // remember adds a step to the history, and leaves out the oldest renewal where
 // there are too many.
 func (n *Need) remember(c Change) {
+	c.Seq = n.Steps() + 1
 	n.Changes = append(n.Changes, c)
 	renewals, oldest := 0, 0
 	for i := len(n.Changes) - 1; i >= 0; i-- {

@@ -300,6 +300,14 @@ func TestScanner(t *testing.T) {
 
 	t.Run("a queue", func(t *testing.T) {
 		hall.t = t
+		// What the hand feels and the ear hears, as the phone is told it.
+		hall.before(`(() => {
+			window.felt = [];
+			window.heard = [];
+			Navigator.prototype.vibrate = (pattern) => felt.push(JSON.stringify(pattern)) > 0;
+			const start = OscillatorNode.prototype.start;
+			OscillatorNode.prototype.start = function (at) { heard.push(this.frequency.value); start.call(this, at) };
+		})()`)
 		hall.open("/scan")
 		hall.fits("/scan")
 		hall.press(`#modes [data-mode="batch"]`)
@@ -308,10 +316,12 @@ func TestScanner(t *testing.T) {
 		hall.press(`#batch form button`)
 		hall.see(`.verdict-ok`, "1 份")
 		hall.fits("the green tick")
+		hall.await("success is felt and heard", `felt[0] === "80" && heard[0] === 880 && heard[1] === 1320`)
 		hall.see(`#batch-total`, "2 人次")
 		// The first card comes by again.
 		hall.see(`.verdict-amber`, "领取")
 		hall.fits("the refusal")
+		hall.await("failure is felt and heard, and otherwise", `felt.at(-1) === "[120,80,120,80,240]" && heard.at(-2) === 240 && heard.at(-1) === 180`)
 		hall.press(`.verdict-amber .strong`)
 		for _, q := range []queuer{first, second} {
 			given := 0
@@ -349,12 +359,7 @@ func TestScanner(t *testing.T) {
 		still := browser.person(t, net.base())
 		still.t = t
 		still.phone()
-		still.do("have no camera", func(ctx context.Context, window *chromedp.Target) (chromedp.Void, error) {
-			_, err := cdp.Call(ctx, window, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
-				Source: `if (navigator.mediaDevices) navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", "NotAllowedError"));`,
-			})
-			return chromedp.Void{}, err
-		})
+		still.before(`if (navigator.mediaDevices) navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", "NotAllowedError"));`)
 		missing := "zxing_reader"
 		net.missing.Store(&missing) // the decoder cannot be had: the server reads
 		still.signIn("hall", password)

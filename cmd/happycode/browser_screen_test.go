@@ -13,6 +13,7 @@ import (
 	"image/png"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,6 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/makiuchi-d/gozxing"
 	zxing "github.com/makiuchi-d/gozxing/qrcode"
@@ -55,7 +55,8 @@ func TestBrowserScreenCode(t *testing.T) {
 	}
 	scan := func(text string) int { t.Helper(); return scanBy(w.worker, text) }
 
-	p := newBrowser(t, "").person(t, server.base)
+	browser := newBrowser(t, "")
+	p := browser.person(t, server.base)
 	phone := &screenPhone{person: p}
 	phone.wind()
 	phone.begin(r.CardNo, pin)
@@ -156,6 +157,63 @@ func TestBrowserScreenCode(t *testing.T) {
 		phone.code(300)
 		p.press(".elder-off")
 	})
+	t.Run("keeps the screen on while it is looked at", func(t *testing.T) {
+		awake := &screenPhone{person: browser.person(t, server.base)}
+		awake.before(`(() => {
+			let hidden = false;
+			Object.defineProperty(document, "hidden", { get: () => hidden });
+			window.turn = (away) => { hidden = away; document.dispatchEvent(new Event("visibilitychange")) };
+			window.held = { asked: [], released: 0 };
+			Object.defineProperty(navigator, "wakeLock", { value: {
+				request: async (kind) => (held.asked.push(kind), { release: async () => void held.released++ }),
+			} });
+		})()`)
+		held := func(what, want string) {
+			t.Helper()
+			awake.await(what, `JSON.stringify(window.held) === `+strconv.Quote(want))
+		}
+		awake.begin(r.CardNo, pin)
+		awake.code(0)
+		held("the page of everything lets the phone sleep", `{"asked":[],"released":0}`)
+		awake.open("/me/code")
+		awake.code(0)
+		held("the page of the code keeps it awake", `{"asked":["screen"],"released":0}`)
+		// A phone takes the lock back when the page is out of sight.
+		awake.do("look away", chromedp.Evaluate[chromedp.Void](`window.turn(true)`))
+		held("out of sight", `{"asked":["screen"],"released":0}`)
+		awake.do("come back", chromedp.Evaluate[chromedp.Void](`window.turn(false)`))
+		held("seen again", `{"asked":["screen","screen"],"released":1}`)
+	})
+	t.Run("in WeChat", func(t *testing.T) {
+		var card struct{ URL string }
+		w.worker.must(t, http.MethodGet, "residents/"+r.ID+"/code", nil, &card)
+		_, digits, _ := strings.Cut(card.URL, "#")
+		wechat := &screenPhone{person: browser.person(t, server.base)}
+		wechat.phone()
+		wechat.do("be WeChat", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+			_, err := cdp.Call(ctx, t, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: wechatAgent})
+			return err
+		}))
+		wechat.before(poorer)
+		wechat.open("/c#" + digits)
+		wechat.fits("/c in WeChat")
+		wechat.fill("#pin", pin)
+		wechat.press("#pin-form button")
+		wechat.see("main .code-card", name)
+		if got := scan(wechat.code(0)); got != http.StatusOK {
+			t.Errorf("the scan of WeChat's screen: %d", got)
+		}
+		for _, path := range []string{"/me/code", "/me/code?elder=1"} {
+			wechat.open(path)
+			wechat.code(0)
+			wechat.see("#live-name", name)
+			wechat.fits(path + " in WeChat")
+			wechat.quiet(path)
+		}
+		if got := step(wechat.person, "ask what it is", chromedp.Evaluate[string](`navigator.userAgent + typeof EventSource + typeof navigator.wakeLock`)); got != wechatAgent+"undefinedundefined" {
+			t.Errorf("the browser is %s", got)
+		}
+	})
 	t.Run("without scripts", func(t *testing.T) {
 		p.t = t
 		phone.scripts(false)
@@ -203,6 +261,21 @@ func TestBrowserScreenCode(t *testing.T) {
 		phone.forgive("api/v1/me/codes")
 	})
 }
+
+// wechatAgent is how WeChat names itself on an Android phone.
+const wechatAgent = "Mozilla/5.0 (Linux; Android 10; HLK-AL00 Build/HONORHLK-AL00; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/86.0.4240.99 XWEB/4317 MMWEBSDK/20220903 Mobile Safari/537.36 MMWEBID/3301 MicroMessenger/8.0.28.2240(0x28001C57) WeChat/arm64 Weixin NetType/4G Language/zh_CN ABI/arm64"
+
+// poorer takes away what WeChat's browsers lack, some on Android and some on
+// iPhones, or have only lately.
+const poorer = `(() => {
+	for (const name of ["wakeLock", "serviceWorker", "vibrate", "share", "storage", "locks", "mediaDevices"]) delete Navigator.prototype[name];
+	for (const name of ["EventSource", "BroadcastChannel", "BarcodeDetector", "structuredClone"]) delete window[name];
+	for (const name of ["at", "findLast", "toSorted"]) delete Array.prototype[name];
+	delete String.prototype.replaceAll;
+	delete Object.hasOwn;
+	delete Crypto.prototype.randomUUID;
+	delete AbortSignal.timeout;
+})()`
 
 // The dark mode that Android forces on pages leaves ours as they are.
 func TestBrowserScreenCodeInForcedDark(t *testing.T) {
@@ -264,10 +337,7 @@ func (p *screenPhone) wind() {
 		window.advance = (ms) => localStorage.setItem("test.ahead", get("test.ahead") + ms);
 		window.setClock = (ms) => localStorage.setItem("test.set", ms);
 	})()`
-	p.do("wind the clocks", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: clocks})
-		return err
-	}))
+	p.before(clocks)
 }
 
 // warns waits until the page says what the matter is.

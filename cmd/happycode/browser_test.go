@@ -19,7 +19,9 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto"
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -417,6 +419,15 @@ func (p *person) cookies() string {
 func (p *person) startCamera() {
 	p.t.Helper()
 	p.do("start the camera", chromedp.Evaluate[chromedp.Void](`{ const b = document.getElementById("camera-start"); if (b.checkVisibility()) b.click() }`))
+}
+
+// before runs a script in each page from now on, before the page's own.
+func (p *person) before(script string) {
+	p.t.Helper()
+	p.do("run a script before the page's", func(ctx context.Context, window *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, window, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+		return chromedp.Void{}, err
+	})
 }
 
 // phone makes the window a small phone.

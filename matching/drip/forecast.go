@@ -52,6 +52,11 @@ type Config struct {
 	// Assumed is how many units are asked for per unit in stock, where nothing
 	// is known yet and little has come; 0: nothing is assumed.
 	Assumed float64
+	// Span is how long the longest of some lots lasts, ms, and when the last of
+	// them ends, Unix ms: until then those who fit them go on coming after the
+	// period, each day as many as in its last 24 hours. nil: nobody comes after
+	// the period.
+	Span func(fits []int32) (longestMs, endMs int64)
 }
 
 // Forecast is what the rest of a period is expected to bring: what was
@@ -149,6 +154,7 @@ func (f *Forecast) Rest(nowMs int64, reserve func(fits []int32) float64, stock [
 		if len(k.Fits) == 0 {
 			continue
 		}
+		later, end := f.later(k.Fits)
 		rate := rates[f.cell(k.Category, k.Place)] * reserve(k.Fits)
 		for h := max(hour, 0); h < len(k.Units); h++ {
 			units := k.Units[h] * rate
@@ -159,6 +165,8 @@ func (f *Forecast) Rest(nowMs int64, reserve func(fits []int32) float64, stock [
 			}
 			demands = f.spread(demands, nowMs, h, units, Demand{Weight: k.Weight, Fits: k.Fits}, k.LastsMs)
 		}
+		lastDay := k.Units[min(len(k.Units), max(0, f.Hours-24)):]
+		demands = f.goOn(demands, end, sum(lastDay)*rate*later, Demand{Weight: k.Weight, Fits: k.Fits}, k.LastsMs)
 	}
 	for category := range f.Categories {
 		if len(f.kinds[category]) == 0 {
@@ -168,10 +176,26 @@ func (f *Forecast) Rest(nowMs int64, reserve func(fits []int32) float64, stock [
 	return demands
 }
 
-// later is the part of what later days bring that is reckoned with: they bring
-// units of their own, which nobody has announced yet. Source: DESIGN.md,
-// "Several days".
-const later = 0.5
+// The part of what later days bring that is reckoned with: they bring units of
+// their own, which nobody has announced yet. A lot of more than a week is to last
+// all the same: with the usual reserve the part is a fifth more than is expected.
+// Source: DESIGN.md, "Several days" and "Several weeks".
+const (
+	daysLater  = 0.5
+	weeksLater = 0.85
+)
+
+// later is that part, for those who fit some lots, and when the last of these ends.
+func (f *Forecast) later(fits []int32) (part float64, endMs int64) {
+	if f.Span == nil {
+		return daysLater, 0
+	}
+	longest, end := f.Span(fits)
+	if longest > 7*dayMs {
+		return weeksLater, end
+	}
+	return daysLater, end
+}
 
 // near is how many hours are looked at finely, in slots of [slotMs]: whether
 // somebody comes before a meal ends or after it matters when it is near.
@@ -200,6 +224,33 @@ func (f *Forecast) spread(demands []Demand, nowMs int64, hour int, units float64
 	for i := range slots {
 		d.FromMs = from + length*(2*i+1)/(2*slots)
 		d.UntilMs = d.FromMs + lastsMs
+		demands = append(demands, d)
+	}
+	return demands
+}
+
+// After the period the days are looked at one by one, then week by week, and
+// none is after a year. Source: DESIGN.md, "Several weeks".
+const (
+	dayMs      = 24 * hourMs
+	byDayMs    = 21 * dayMs
+	furthestMs = 366 * dayMs
+)
+
+// goOn adds what comes after the period, until the last lot ends. Such a demand
+// stands the whole day, or the whole week.
+func (f *Forecast) goOn(demands []Demand, lotsEndMs int64, unitsADay float64, d Demand, lastsMs int64) []Demand {
+	end := f.StartMs + int64(f.Hours)*hourMs
+	until := min(lotsEndMs, end+furthestMs)
+	for from, length := end, int64(0); from < until; from += length {
+		if length = dayMs; from >= end+byDayMs {
+			length = 7 * dayMs
+		}
+		length = min(length, until-from)
+		if d.Units = unitsADay * float64(length) / dayMs; d.Units <= 0 {
+			break
+		}
+		d.FromMs, d.UntilMs = from, from+length+lastsMs
 		demands = append(demands, d)
 	}
 	return demands

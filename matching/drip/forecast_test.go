@@ -3,6 +3,7 @@ package drip_test
 import (
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/xingfuma/happycode/matching/drip"
@@ -304,4 +305,83 @@ func TestYesterdayIsOver(t *testing.T) {
 		t.Errorf("in the last hour %.1f units of those who are missing are expected, want more than the usual 5 and half", late)
 	}
 	about(t, "the next morning", rest(f, 24*hour, 1, heavy), rest(f, 24*hour, 1, func(d drip.Demand) bool { return d.Weight == 1 }))
+}
+
+// Where lots last longer than the period, demand goes on until they end, by
+// the day at first and by the week later, and a plan of it gives no more than
+// there is.
+func TestDemandGoesOnWhileLotsLast(t *testing.T) {
+	t.Parallel()
+	const day = 24 * hour
+	ends := []int64{20 * day, 45*day + day/2, 2000 * day}
+	config := drip.Config{
+		Hours: 48, Categories: 2, Places: 1, LastsMs: []int64{hour, hour}, Assumed: 1,
+		Fits: func(int, int) []int32 { return []int32{1} },
+		Span: func(fits []int32) (int64, int64) {
+			end := ends[fits[len(fits)-1]]
+			return []int64{7 * day, end, end}[fits[0]], end
+		},
+	}
+	for lot := range ends {
+		k := drip.Kind{Weight: 1 + float64(lot), LastsMs: hour, Fits: []int32{int32(lot)}}
+		for h := range 48 {
+			k.Units = append(k.Units, []float64{1, 3}[h/24])
+		}
+		config.Kinds = append(config.Kinds, k)
+	}
+	for _, goesOn := range []bool{true, false} {
+		if !goesOn {
+			config.Span = nil
+		}
+		f, err := drip.NewForecast(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Seen(drip.Arrival{Category: 1, Units: 5, Weight: 9})
+		after, learned, tomorrow, count, reserve := map[float64]float64{}, 0.0, 0.0, 0, 2.0
+		demands := f.Rest(0, times(reserve), []float64{0, 100}, nil)
+		for _, d := range demands {
+			switch {
+			case d.FromMs < 2*day:
+				if d.FromMs > day && d.Weight == 3 {
+					tomorrow += d.Units
+				}
+			case slices.Contains([]float64{1, 2, 3}, d.Weight) && d.Fits[0] == int32(d.Weight)-1:
+				after[d.Weight] += d.Units
+				count++
+				if d.UntilMs > ends[d.Fits[0]]+hour || d.UntilMs-d.FromMs > 7*day+hour {
+					t.Errorf("demand from %d to %d for a lot that ends at %d", d.FromMs/hour, d.UntilMs/hour, ends[d.Fits[0]]/hour)
+				}
+			case d.Weight == 9:
+				learned += d.Units
+			}
+		}
+		if !goesOn {
+			if len(after) > 0 || learned > 0 {
+				t.Errorf("after the period %v and %v learned, want nobody", after, learned)
+			}
+			continue
+		}
+		const daysLater, weeksLater = 0.5, 0.85
+		about(t, "18 days more", after[1], 18*72*reserve*daysLater)
+		about(t, "43½ days more", after[2], 43.5*72*reserve*weeksLater)
+		about(t, "a year more", after[3], 366*72*reserve*weeksLater)
+		about(t, "tomorrow, for a lot of weeks", tomorrow, 72*reserve*weeksLater)
+		if learned <= 0 {
+			t.Error("of what was learned nothing goes on")
+		}
+		if want := 18 + 21 + 4 + 21 + 50; count != want {
+			t.Errorf("%d demands after the period, want %d: days for three weeks, then weeks", count, want)
+		}
+		lots := []drip.Lot{{Units: 100, UntilMs: ends[0]}, {Units: 500, UntilMs: ends[1]}, {Units: 1e9, UntilMs: ends[2]}}
+		plan := drip.Make(lots, demands)
+		for i, used := range plan.Used {
+			if used > lots[i].Units+1e-6 {
+				t.Errorf("lot %d: %v planned of %v", i, used, lots[i].Units)
+			}
+		}
+		if plan.Line[0] < 1 || plan.Line[1] < 2 || plan.Line[2] != 0 {
+			t.Errorf("lines %v, want one for each lot that is too small for its time, and none for the other", plan.Line)
+		}
+	}
 }

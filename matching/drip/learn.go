@@ -74,6 +74,7 @@ func (f *Forecast) restLearned(category int, nowMs int64, reserve func([]int32) 
 			return
 		}
 		units *= reserve(fits)
+		later, end := f.later(fits)
 		for h := max(now, 0); h < f.Hours; h++ {
 			part := f.share(h) / all
 			if f.day(h) > f.day(now) {
@@ -81,6 +82,7 @@ func (f *Forecast) restLearned(category int, nowMs int64, reserve func([]int32) 
 			}
 			demands = f.spread(demands, nowMs, h, units*part, Demand{Weight: weight, Fits: fits}, f.LastsMs[category])
 		}
+		demands = f.goOn(demands, end, units/all*later, Demand{Weight: weight, Fits: fits}, f.LastsMs[category])
 	}
 	n := float64(len(l.own))
 	own := n / (n + ownPrior)

@@ -8,8 +8,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"image"
-	"image/draw"
-	"image/png"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -26,8 +24,11 @@ import (
 	"github.com/xingfuma/happycode/qrcode/cards"
 )
 
-// tokens is how many codes the readers are given.
+// tokens is how many codes the readers are given, half of them printed and half shown.
 const tokens = 2000
+
+// web is where the scripts of the pages are.
+var web = filepath.Join("..", "..", "app", "pages", "web") // read only
 
 // ticket is a text and the picture of it.
 type ticket struct{ text, path string }
@@ -112,8 +113,8 @@ func zbar(t *testing.T, paths []string) [][]string {
 func zxing(t *testing.T, paths []string) [][]string {
 	t.Helper()
 	program := tool(t, "node", "nodejs")
-	script := filepath.Join("..", "..", "app", "pages", "web", "test", "read.mjs")
-	if _, err := os.Stat(filepath.Join("..", "..", "app", "pages", "web", "node_modules", "zxing-wasm")); err != nil {
+	script := filepath.Join(web, "test", "read.mjs")
+	if _, err := os.Stat(filepath.Join(web, "node_modules", "zxing-wasm")); err != nil {
 		t.Fatalf("zxing-wasm is missing: run make web (%v)", err)
 	}
 	out := make([][]string, len(paths))
@@ -170,27 +171,46 @@ func right(t *testing.T, reader string, tickets []ticket, found [][]string, must
 	return n
 }
 
-// Every card and every screen code is read by two readers that know nothing of
-// each other or of us.
+// drawScreens draws screen codes with the script of the resident's page, which
+// names no size but has some room, in device pixels.
+func drawScreens(t *testing.T, r *rand.Rand, all []ticket) {
+	t.Helper()
+	var in bytes.Buffer
+	lines := json.NewEncoder(&in)
+	for _, x := range all {
+		if err := lines.Encode(map[string]any{"text": x.text, "room": 200 + r.IntN(160), "path": x.path}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(tool(t, "node", "nodejs"), filepath.Join(web, "test", "draw.mjs"))
+	cmd.Stdin = &in
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("draw as the page does: %v\n%s", err, out)
+	}
+}
+
+// Every card as it is printed and every screen code as a phone shows it is read
+// by two readers that know nothing of each other or of us.
 func TestTwoReadersReadEveryCode(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	all := make([]ticket, tokens)
+	printed, shown := all[:tokens/2], all[tokens/2:]
 	r := rand.New(rand.NewPCG(20, 26))
-	for i := range all {
-		kind, level := qrcode.Card, qrcode.Q
-		if i >= tokens/2 {
-			kind, level = qrcode.Screen, qrcode.M
-		}
-		all[i] = ticket{random(t, r, kind), filepath.Join(dir, fmt.Sprintf("%04d.png", i))}
-		content, err := qrcode.PNG(all[i].text, level, 200+r.IntN(160))
+	for i := range printed {
+		printed[i] = ticket{random(t, r, qrcode.Card), filepath.Join(dir, fmt.Sprintf("card-%04d.png", i))}
+		content, err := qrcode.PNG(printed[i].text, qrcode.Q, 200+r.IntN(160))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(all[i].path, content, 0o600); err != nil {
+		if err := os.WriteFile(printed[i].path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	for i := range shown {
+		shown[i] = ticket{random(t, r, qrcode.Screen), filepath.Join(dir, fmt.Sprintf("screen-%04d.pgm", i))}
+	}
+	drawScreens(t, r, shown)
 	for name, read := range readers() {
 		if got := right(t, name, all, read(t, paths(all)), true); got != tokens {
 			t.Errorf("%s reads %d of %d codes", name, got, tokens)
@@ -245,10 +265,14 @@ func newPrint(symbol qrcode.Symbol, scale int) *print {
 		picture: image.NewGray(image.Rect(0, 0, (side+2*stainMargin)*scale, (side+2*stainMargin)*scale)),
 		covered: make([]bool, side*scale*side*scale), modules: side, scale: scale,
 	}
-	draw.Draw(p.picture, p.picture.Rect, image.White, image.Point{}, draw.Src)
+	for i := range p.picture.Pix {
+		p.picture.Pix[i] = 255
+	}
 	symbol.Bars(func(x, y, run int) {
-		bar := image.Rect(x, y, x+run, y+1).Add(image.Pt(stainMargin, stainMargin))
-		draw.Draw(p.picture, image.Rectangle{bar.Min.Mul(scale), bar.Max.Mul(scale)}, image.Black, image.Point{}, draw.Src)
+		left, top := (x+stainMargin)*scale, (y+stainMargin)*scale
+		for line := top; line < top+scale; line++ {
+			clear(p.picture.Pix[line*p.picture.Stride+left:][:run*scale])
+		}
 	})
 	return p
 }
@@ -375,7 +399,7 @@ func TestStainedCards(t *testing.T) {
 			all := make([]ticket, s.cards)
 			share := 0.0
 			for i := range all {
-				all[i] = ticket{random(t, r, qrcode.Card), filepath.Join(dir, fmt.Sprintf("%04d.png", i))}
+				all[i] = ticket{random(t, r, qrcode.Card), filepath.Join(dir, fmt.Sprintf("%04d.pgm", i))}
 				symbol, err := qrcode.Encode(all[i].text, qrcode.Q)
 				if err != nil {
 					t.Fatal(err)
@@ -399,13 +423,11 @@ func TestStainedCards(t *testing.T) {
 	}
 }
 
-func write(t *testing.T, path string, picture image.Image) {
+// write makes a grey PGM, which costs no time to pack and unpack.
+func write(t *testing.T, path string, picture *image.Gray) {
 	t.Helper()
-	var content bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&content, picture); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, content.Bytes(), 0o600); err != nil {
+	head := fmt.Sprintf("P5 %d %d 255\n", picture.Rect.Dx(), picture.Rect.Dy())
+	if err := os.WriteFile(path, append([]byte(head), picture.Pix...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -159,7 +159,8 @@ export class Batch {
       case "already": {
         const at = clock(Math.max(...answer.already.map((g) => g.handed_over_ms)));
         note(t("scan.batch_again", at));
-        this.stop(t("scan.batch_again", at), t("scan.batch_again_do"), "amber", { who, page });
+        const why = answer.already.filter((g) => say(g.reason)).map((g) => title(g) + say({ zh: "：", en: ": " }) + say(g.reason));
+        this.stop(t("scan.batch_again", at), t("scan.batch_again_do"), "amber", { who, page, fold: why });
         return;
       }
       case "refused": {
@@ -196,13 +197,13 @@ export class Batch {
   }
 
   /** Amber or red, until somebody has seen it. */
-  private stop(why: string, todo: string, colour: "amber" | "red", more: { who?: string; page?: string; again?: () => void } = {}): void {
+  private stop(why: string, todo: string, colour: "amber" | "red", more: { who?: string; page?: string; again?: () => void; fold?: string[] } = {}): void {
     failure();
     const buttons = el("div", { class: "verdict-buttons" });
     const verdict = el(
       "div",
       { class: "verdict verdict-" + colour, role: "alertdialog", "aria-modal": "true", "aria-labelledby": "verdict-why" },
-      el("div", { class: "verdict-text" }, more.who ? el("p", { class: "verdict-who" }, more.who) : null, el("p", { class: "verdict-why", id: "verdict-why" }, why), todo ? el("p", { class: "verdict-do" }, todo) : null),
+      el("div", { class: "verdict-text" }, more.who ? el("p", { class: "verdict-who" }, more.who) : null, el("p", { class: "verdict-why", id: "verdict-why" }, why), todo ? el("p", { class: "verdict-do" }, todo) : null, more.fold?.length ? el("details", { class: "verdict-fold" }, el("summary", {}, t("aid.why")), ...more.fold.map((line) => el("p", {}, line))) : null),
       buttons,
     );
     if (more.page) buttons.append(el("a", { class: "button plain", href: more.page }, t("scan.open_page")));

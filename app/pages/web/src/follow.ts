@@ -2,6 +2,7 @@
 // happened (server-sent events), and the parts of the page marked data-live are
 // fetched anew. What somebody is typing into, or has opened, stays as it is
 // until they are done. Without this script a reload does the same.
+import { address, due, verdict, wait } from "./pace";
 
 interface Change {
   kind?: string;
@@ -112,10 +113,14 @@ export function follow(): void {
   const told = document.getElementById("live-told");
   let source: EventSource | undefined;
   let timer = 0;
+  let back = 0; // timer to listen again
   let last = -Infinity;
   let stale = false;
   let given = false;
   let asking = false;
+  let over = false;
+  let failures = 0; // of fetches, in a row
+  let deaf = 0; // failures to listen, in a row
 
   const say = (key: string): void => {
     if (!told) return;
@@ -125,22 +130,26 @@ export function follow(): void {
 
   async function refresh(): Promise<void> {
     timer = 0;
-    if (document.hidden || asking) return; // stale says that there is something left to do
+    if (over || document.hidden || asking) return; // stale says that there is something left to do
     asking = true;
     stale = false;
     last = performance.now();
     try {
-      const answer = await fetch(window.location.pathname + window.location.search, { headers: { Accept: "text/html" }, cache: "no-store" });
-      if (answer.status === 401 || answer.redirected) {
-        source?.close(); // signed out, or it is another page by now
+      const answer = await fetch(address(told?.dataset["path"] ?? "", window.location), { headers: { Accept: "text/html", "X-Follow": "1" }, cache: "no-store" });
+      const means = verdict(answer.status, answer.redirected);
+      if (means === "over") {
+        over = true;
+        hush();
         return;
       }
-      if (!answer.ok) throw new Error(String(answer.status));
+      if (means === "again") throw new Error(String(answer.status));
       const changed = take(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      failures = 0;
       if (held) say("hold");
       else if (changed) say(given ? "given" : "changed");
       if (!held) given = false;
     } catch {
+      failures++;
       stale = true;
     } finally {
       asking = false;
@@ -150,32 +159,57 @@ export function follow(): void {
 
   function soon(): void {
     stale = true;
-    if (timer === 0) timer = window.setTimeout(() => void refresh(), Math.max(300, last + marks.everyMs - performance.now()));
+    if (timer === 0 && !over) timer = window.setTimeout(() => void refresh(), due(performance.now() - last, marks.everyMs, failures));
   }
 
+  /**
+   * Listens while somebody looks: a browser has few connections to one server,
+   * and a tab in the background would keep one from the others.
+   */
   function listen(): void {
-    source = new EventSource("/api/v1/live"); // it comes back by itself, with the last event it heard
-    source.addEventListener("change", (event) => {
+    window.clearTimeout(back);
+    if (over || source || document.hidden) return;
+    const mine = (source = new EventSource("/api/v1/live")); // it comes back by itself, with the last event it heard
+    mine.addEventListener("open", () => { deaf = 0; });
+    mine.addEventListener("change", (event) => {
       const change = JSON.parse((event as MessageEvent<string>).data) as Change;
       if (!concerns(change, marks)) return;
       if (change.kind === "allocation.promised") given = document.documentElement.dataset["role"] === "resident";
       soon();
     });
-    source.addEventListener("reset", soon);
+    mine.addEventListener("reset", soon);
+    // But not after an answer that is none: a proxy without a server behind it, a server that stops.
+    mine.addEventListener("error", () => {
+      if (mine !== source || mine.readyState !== EventSource.CLOSED) return;
+      hush();
+      back = window.setTimeout(catchUp, wait(++deaf));
+    });
+  }
+
+  function hush(): void {
+    window.clearTimeout(back);
+    source?.close();
+    source = undefined;
+  }
+
+  /** Listens again, and looks at what was missed. */
+  function catchUp(): void {
+    if (document.hidden || source) return;
+    listen();
+    soon();
   }
 
   listen();
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && stale) soon();
+    if (document.hidden) hush();
+    else catchUp();
   });
   // Whoever is done typing gets what was held back.
   for (const kind of ["focusout", "reset", "toggle"]) {
     document.addEventListener(kind, () => { if (held) soon(); }, true);
   }
-  window.addEventListener("pagehide", () => source?.close());
+  window.addEventListener("pagehide", hush);
   window.addEventListener("pageshow", (event) => {
-    if (!event.persisted) return;
-    listen();
-    soon();
+    if (event.persisted) catchUp();
   });
 }

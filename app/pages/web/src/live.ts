@@ -1,10 +1,10 @@
 // The code that changes every 30 seconds, on the resident's page and on the
 // page that shows nothing else. It lives on a bundle of codes fetched
 // beforehand, so that a quarter of an hour without a network does not matter.
-import { correction, generate } from "lean-qr";
 import { type Bundle, type Reading, ServerClock, bundleOf, pause, shown } from "./clock";
 import { Words, byID } from "./dom";
 import { forgetCodes, keep, kept, leave, left, whenLeft } from "./kept";
+import { symbol } from "./symbol";
 
 const root = byID("live");
 const paper = byID("live-paper");
@@ -14,8 +14,6 @@ const next = byID("live-next");
 const trouble = byID("live-trouble");
 const bar = document.getElementById("live-left");
 const t = ((words) => words.t.bind(words))(new Words(root.dataset["words"]));
-
-const quiet = 4; // modules of margin, ISO/IEC 18004
 
 let bundle: Bundle | undefined;
 let clock: ServerClock | undefined;
@@ -90,7 +88,7 @@ function nameOwner(): void {
 
 let drawn = "";
 
-/** Draws a text with modules of whole pixels, black on white, as wide as there is room. */
+/** Draws a text as wide as there is room. */
 function draw(text: string): void {
   const ratio = window.devicePixelRatio || 1;
   const top = paper.getBoundingClientRect().top + window.scrollY;
@@ -99,22 +97,12 @@ function draw(text: string): void {
   const room = Math.min(paper.clientWidth, high);
   const mark = `${text} ${room} ${ratio}`;
   if (mark === drawn) return;
-  const code = generate(text, { minCorrectionLevel: correction.M });
-  const modules = code.size + 2 * quiet;
-  const scale = Math.max(1, Math.floor((room * ratio) / modules));
-  const pixels = modules * scale;
-  canvas.width = canvas.height = pixels;
-  canvas.style.width = canvas.style.height = `${pixels / ratio}px`;
+  const picture = symbol(text, room * ratio);
+  canvas.width = canvas.height = picture.pixels;
+  canvas.style.width = canvas.style.height = `${picture.pixels / ratio}px`;
   const context = canvas.getContext("2d");
   if (!context) return;
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, pixels, pixels);
-  context.fillStyle = "#000";
-  for (let y = 0; y < code.size; y++) {
-    for (let x = 0; x < code.size; x++) {
-      if (code.get(x, y)) context.fillRect((x + quiet) * scale, (y + quiet) * scale, scale, scale);
-    }
-  }
+  picture.paint(context);
   drawn = mark;
 }
 

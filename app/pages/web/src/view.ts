@@ -15,9 +15,11 @@ export interface Need {
   qty_units: number;
   promised_units: number;
   given_units: number;
+  left_units: number; // neither promised nor given
   urgency: number;
   state: string;
   reason: Reason;
+  rest: Reason; // why what is left waits beside a promise
   position: number;
   until_ms: number;
   not_served?: { offer: string; title_zh: string; title_en: string; reason: Reason }[];
@@ -135,7 +137,7 @@ export function show(answer: Answer, next: () => void): void {
     el(
       "li",
       { class: "row" },
-      el("div", { class: "row-main" }, el("strong", {}, title(a)), el("span", { class: "sub" }, tag(t("kind." + a.provider_kind), "end end-" + a.provider_kind), " " + a.provider_name)),
+      el("div", { class: "row-main" }, el("strong", {}, title(a)), el("span", { class: "sub" }, tag(t("kind." + a.provider_kind), "end end-" + a.provider_kind), " " + a.provider_name), folded(say(a.reason))),
       el("div", { class: "row-side" }, el("strong", {}, amount(a.category, a.qty_units, a.unit)), el("span", { class: "sub" }, when(a.handed_over_ms, lang, false))),
     ),
   );
@@ -171,6 +173,11 @@ async function refreshNeeds(resident: string): Promise<void> {
   } catch {
     // Without a connection they stay as the scan found them.
   }
+}
+
+/** A reason that takes a line until somebody asks for it. */
+function folded(reason: string): HTMLElement | null {
+  return reason ? el("details", { class: "row-why" }, el("summary", {}, t("aid.why")), el("p", { class: "sub" }, reason)) : null;
 }
 
 function title(a: Allocation): string {
@@ -243,12 +250,14 @@ function declining(id: string, decline: (reason: string) => void): HTMLElement {
 function need(n: Need): HTMLElement {
   const others = (n.not_served ?? []).map((o) => el("li", {}, el("strong", {}, say({ zh: o.title_zh, en: o.title_en })), el("br"), say(o.reason)));
   const started = n.promised_units + n.given_units > 0;
+  const rest = say(n.rest);
   return el(
     "article",
     { class: "aid need" },
     el("div", { class: "aid-head" }, el("h3", {}, kindOf(n.category).name), el("strong", { class: "amount" }, amount(n.category, n.qty_units))),
     el("p", { class: "tags" }, tag(t("state." + n.state), "state state-" + n.state), n.urgency > 2 ? tag(t("urgency." + n.urgency), "tag hot") : null, n.position > 0 ? tag(t("need.position", n.position)) : null),
-    say(n.reason) ? el("p", { class: "why" }, say(n.reason)) : null,
+    say(n.reason) && say(n.reason) !== rest ? el("p", { class: "why" }, say(n.reason)) : null,
+    rest ? el("p", { class: "why" }, t("need.rest", amount(n.category, n.left_units)) + rest) : null,
     facts(
       ["need.progress", started ? t("need.progress_text", amount(n.category, n.promised_units), amount(n.category, n.given_units)) : ""],
       ["need.until", when(n.until_ms, lang, false)],

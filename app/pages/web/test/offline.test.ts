@@ -140,10 +140,12 @@ test("spares serve a listed need, within what is left of it, each portion once",
   const [spare] = r.for(a, start);
   assert.deepEqual([spare?.need, spare?.portions, spare?.given], ["n1", 3, false]);
   r.learn([given(1, "s1", "a", "n1")], 0);
+  assert.deepEqual(r.wanted(a).map((x) => [x.need.id, x.left]), [["n1", 1]]);
   assert.equal(may("s1"), "given");
   assert.equal(may("s2"), undefined);
   r.learn([given(1, "s1", "a", "n1"), given(2, "s2", "a", "n1")], 0);
   assert.equal(may("s3"), "no_need");
+  assert.deepEqual(r.wanted(a), []);
   assert.equal(r.for(a, start).filter((t) => !t.given).length, 0);
 });
 

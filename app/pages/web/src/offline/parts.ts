@@ -23,6 +23,10 @@ export class Parts {
     return (this.lang === "en" ? text.en : text.zh) || text.zh || text.en;
   }
 
+  reason(text: Text | undefined): string {
+    return text ? this.say(text) : "";
+  }
+
   title(item: { title_zh: string; title_en: string }): string {
     return this.say({ zh: item.title_zh, en: item.title_en });
   }

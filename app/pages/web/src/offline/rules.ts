@@ -129,6 +129,11 @@ export class Roster {
     return things;
   }
 
+  /** What of the person's needs is still wanted, after what was given from here. */
+  wanted(person: Person): { need: Need; left: number }[] {
+    return (person.needs ?? []).map((need) => ({ need, left: need.left_units - this.served(need, this.fresh()) })).filter((x) => x.left > 0);
+  }
+
   /** Whether the worth of an item asks for the person's PIN. */
   needsPIN(item: Item): boolean {
     const above = this.bundle.pin_above_fen;
@@ -157,15 +162,23 @@ export class Roster {
     if (this.given.has(item.allocation)) return "given";
     if (past(item, nowMs)) return "item_over";
     if (need.category !== item.category) return "no_need";
-    const fresh = [...this.given.values()].filter((g) => g.need !== "" && !(g.state === "accepted" && g.seq <= this.throughSeq));
-    const served = sum(fresh.filter((g) => g.need === need.id));
-    if (item.qty_units > need.left_units - served) return "no_need";
+    const fresh = this.fresh();
+    if (item.qty_units > need.left_units - this.served(need, fresh)) return "no_need";
     const household = fresh.filter((g) => this.people.get(g.resident)?.household === person.household);
     const alike = (same: (other: Item) => boolean): number => sum(household.filter((g) => same(this.item(g.allocation) ?? item)));
     const room = person.room ?? {};
     const beyond = (cap: number, used: number): boolean => cap >= 0 && item.qty_units > cap - used;
     if (beyond(room[item.category] ?? 0, alike((x) => x.category === item.category))) return "no_room";
     return beyond(room["o:" + item.offer] ?? -1, alike((x) => x.offer === item.offer)) ? "no_room" : undefined;
+  }
+
+  /** The spares given that the list does not count yet. */
+  private fresh(): Given[] {
+    return [...this.given.values()].filter((g) => g.need !== "" && !(g.state === "accepted" && g.seq <= this.throughSeq));
+  }
+
+  private served(need: Need, fresh: Given[]): number {
+    return sum(fresh.filter((g) => g.need === need.id));
   }
 }
 

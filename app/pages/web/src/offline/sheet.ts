@@ -5,7 +5,7 @@ import type { Parts } from "./parts";
 import type { Refusal, Roster, Thing } from "./rules";
 import { type DB, pinTries, triesLeft } from "./store";
 import { nextPaint } from "./take";
-import type { Code, How, Person } from "./types";
+import type { Code, How, Need, Person } from "./types";
 
 /** How somebody was recognised. */
 export interface Shown {
@@ -35,14 +35,17 @@ export function sheet(k: Sheet, shown: Shown): HTMLElement {
   let pin = false; // the right one was typed while this sheet is open
 
   const things = el("div", { class: "stack", id: "off-things" });
+  const still = el("div", { id: "off-waiting" });
   const draw = (): void => {
     const list = k.roster().for(person, k.now());
     things.replaceChildren(...list.map((thing) => card(thing)));
     if (list.length === 0) things.append(el("p", { class: "none" }, t("offline.nothing")));
+    still.replaceChildren(...waiting(parts, k.roster().wanted(person)));
   };
 
   const card = (thing: Thing): HTMLElement => {
     const { item } = thing;
+    const why = thing.need ? "" : parts.reason(item.reason);
     const box = el(
       "article",
       { class: "aid promise" + (thing.given ? " is-done" : ""), "data-allocation": item.allocation },
@@ -55,6 +58,7 @@ export function sheet(k: Sheet, shown: Shown): HTMLElement {
         !thing.given && k.roster().needsPIN(item) ? parts.tag(t("offline.wants_pin"), "tag hot") : null,
       ),
       parts.facts(["aid.place", parts.say({ zh: item.handover.place, en: item.handover.place_en })], ["aid.note", item.handover.note]),
+      why ? el("p", { class: "why" }, why) : null,
     );
     if (thing.given) {
       box.append(el("p", { class: "result" }, "✓ " + t("offline.given")));
@@ -133,8 +137,16 @@ export function sheet(k: Sheet, shown: Shown): HTMLElement {
       el("p", { class: "tags" }, parts.tag(t("offline_by." + shown.how), shown.how === "word" ? "tag hot" : "tag good"), ...(person.groups ?? []).map((id) => parts.tag(parts.group(id)))),
       shown.code?.carer_name ? el("p", { class: "notice notice-pending" }, t("offline.carer", shown.code.carer_name, shown.code.relation)) : null,
     ),
-    el("section", {}, el("h2", {}, t("offline.to_give")), things),
+    el("section", {}, el("h2", {}, t("offline.to_give")), things, still),
     ...(person.elsewhere ?? []).map((e) => el("p", { class: "none" }, t("offline.elsewhere", parts.title(e), e.device, parts.when(e.until_ms)))),
     el("div", { class: "actions" }, parts.button("offline.next_one", "strong", () => k.done(true)), parts.button("offline.back", "plain", () => k.done(false))),
   );
+}
+
+/** What is still wanted, and why it waits; folded, because the queue goes on. */
+function waiting(parts: Parts, wanted: { need: Need; left: number }[]): HTMLElement[] {
+  if (wanted.length === 0) return [];
+  const lines = wanted.map(({ need, left }) =>
+    el("li", {}, el("strong", {}, parts.category(need.category) + " " + parts.amount({ category: need.category, unit: "" }, left)), el("br"), parts.reason(need.rest) || parts.reason(need.reason)));
+  return [el("details", { class: "fold" }, el("summary", {}, parts.t("offline.waiting", wanted.length)), el("ul", { class: "plain-list" }, ...lines))];
 }

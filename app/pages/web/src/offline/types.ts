@@ -30,6 +30,7 @@ export interface Item {
   value_fen: number; // of one unit
   until_ms: number;
   handover: { how: string; place: string; place_en: string; note: string };
+  reason?: Text; // why it was promised; missing in what was taken along before there were any
 }
 
 export interface Code {
@@ -46,6 +47,8 @@ export interface Need {
   qty_units: number;
   left_units: number;
   urgency: number;
+  reason?: Text;
+  rest?: Text; // why what is left waits beside a promise
 }
 
 export interface Person {
