@@ -75,8 +75,9 @@ func TestLinesReachEveryProcess(t *testing.T) {
 		both("after a rebuild", 0)
 		other.same("after a rebuild", other.Lines(r.county) == nil, true)
 		// The other still knows the old generation; the script sends it on.
-		other.publish(matching.NewLines(map[string]int64{"l": 700}), nil)
+		other.ok(other.PublishLines(r.ctx(), r.county, matching.NewLines(map[string]int64{"l": 700}), nil, "of the old one"))
 		both("planned again", 700)
+		other.same("by what was there before the rebuild", other.Lines(r.county).Moved(), true)
 		r.forward(30 * time.Minute)
 		both("half an hour old", 700)
 		r.forward(time.Millisecond)

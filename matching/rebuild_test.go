@@ -406,3 +406,36 @@ func TestOnlyLocksExpire(t *testing.T) {
 		}
 	})
 }
+
+// A county that was dropped refuses until any process has rebuilt it; what was
+// read before that is not published.
+func TestDrop(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, r *rig) {
+		r.open(1, "a")
+		r.ok(r.Drop(r.ctx(), r.county))
+		if ready, err := r.Ready(r.ctx(), r.county); err != nil || ready {
+			t.Fatalf("dropped, and ready: %v, %v", ready, err)
+		}
+		other := connectRig(t, r.url, r.county, r.clock)
+		l := &ledger{snapshot: matching.Snapshot{Lots: []matching.LotState{{ID: "a", Category: "meal", FreeUnits: 2}}}}
+		other.ok(other.worker(l).Tick(other.ctx(), r.county))
+		r.stock("a", 2, 0, 0)
+
+		err := r.Rebuild(r.ctx(), r.county, func(ctx context.Context) (matching.Snapshot, error) {
+			return l.snapshot, other.Drop(ctx, r.county)
+		})
+		if !errors.Is(err, matching.ErrBusy) {
+			t.Fatalf("dropped while it was rebuilt: %v, want ErrBusy", err)
+		}
+		if ready, err := r.Ready(r.ctx(), r.county); err != nil || ready {
+			t.Fatalf("dropped while it was rebuilt, and ready: %v, %v", ready, err)
+		}
+		r.unlock() // as time does
+		r.rebuild(l.snapshot)
+		r.stock("a", 2, 0, 0)
+		if err := r.Drop(r.ctx(), "1"); !errors.Is(err, matching.ErrRequest) {
+			t.Errorf("no county: %v", err)
+		}
+	})
+}

@@ -130,17 +130,24 @@ func (c *committer) submit(ctx context.Context, ps []*proposal) error {
 	case <-c.s.stopped:
 		return errStopping
 	}
-	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(decides, cancel) })()
-	select {
-	case <-b.done:
-	case <-late.Done():
-		return ctx.Err()
-	case <-c.s.stopped:
-		return errStopping
+	var late <-chan time.Time // once the caller has left
+	for gone := ctx.Done(); ; {
+		select {
+		case <-b.done:
+			return c.decided(b)
+		case <-gone:
+			gone, late = nil, time.After(decides)
+		case <-late:
+			return ctx.Err()
+		case <-c.s.stopped:
+			return errStopping
+		}
 	}
-	for _, p := range ps {
+}
+
+// decided waits until the matcher knows too.
+func (c *committer) decided(b *batch) error {
+	for _, p := range b.proposals {
 		if p.err != nil {
 			return p.err
 		}
