@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -208,7 +209,7 @@ func (t *teller) print(w io.Writer) error {
 			what += " " + t.amount(x.QtyUnits)
 		}
 		if x.TitleZH != "" {
-			what += t.say("“"+x.TitleZH+"”", " “"+x.TitleEN+"”")
+			what += t.say("“"+x.TitleZH+"”", " “"+cmp.Or(x.TitleEN, x.TitleZH)+"”")
 		}
 		line("  %s  %s · %s", t.time(x.AtMs), what, t.by(x.By))
 		for _, r := range []*matching.Reason{&x.Reason, x.Rest} {
@@ -234,7 +235,7 @@ func (t *teller) print(w io.Writer) error {
 			line(t.say("\n此刻对照的资源（尚无今日线）", "\nOffers compared now (no lines yet)"))
 		}
 		for _, o := range st.Offers {
-			line("  %s：%s", t.say("“"+o.TitleZH+"”", "“"+o.TitleEN+"”"), t.reason(o.Reason))
+			line("  %s：%s", t.say("“"+o.TitleZH+"”", "“"+cmp.Or(o.TitleEN, o.TitleZH)+"”"), t.reason(o.Reason))
 		}
 		if st.Ready && len(st.Offers) == 0 {
 			line(t.say("  本区县没有此类资源", "  The county has no offer of this kind"))
