@@ -125,7 +125,7 @@ func New(c Config) (*App, error) {
 	a.press = press.New(press.Config{
 		Residents: c.Residents, Audit: c.Audit, Tree: c.Tree, Keys: c.Keys, Host: c.Settings.PublicHost, FontFile: c.Settings.Font,
 	})
-	a.live = newHub(c.Care, c.Now)
+	a.live = newHub(c.Care, c.Now, c.Settings.MongoURI != "")
 	a.watched.at = map[look]int64{}
 	a.routes = table()
 	a.metrics = newMetrics(a)

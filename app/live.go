@@ -87,8 +87,9 @@ func (a *App) liveFor(p accounts.Principal) func(care.Event) (_ liveEvent, ok bo
 // hub tells the streams of this process what is written into the ledger: what
 // the process writes itself at once, what others write within [livePoll].
 type hub struct {
-	care *care.Service
-	now  func() time.Time
+	care   *care.Service
+	now    func() time.Time
+	shared bool // other processes serve from the same record
 
 	mu       sync.Mutex
 	streams  map[*stream]bool
@@ -109,8 +110,8 @@ type stream struct {
 	over    chan struct{} // closed when another takes its place
 }
 
-func newHub(c *care.Service, now func() time.Time) *hub {
-	return &hub{care: c, now: now, streams: map[*stream]bool{}, accounts: map[string][]*stream{}, end: make(chan struct{}), seen: map[string]int64{}}
+func newHub(c *care.Service, now func() time.Time, shared bool) *hub {
+	return &hub{care: c, now: now, shared: shared, streams: map[*stream]bool{}, accounts: map[string][]*stream{}, end: make(chan struct{}), seen: map[string]int64{}}
 }
 
 // join begins a stream. Errors: faultRate, faultNotReady.
@@ -137,7 +138,9 @@ func (h *hub) join(account string, wants func(care.Event) (liveEvent, bool)) (*s
 		ctx, cancel := context.WithCancel(context.Background())
 		unlisten := h.care.Listen(h.tell)
 		h.stop = func() { unlisten(); cancel() }
-		h.running.Go(func() { h.poll(ctx) })
+		if h.shared { // else there is no other process that serves
+			h.running.Go(func() { h.poll(ctx) })
+		}
 	}
 	return s, nil
 }

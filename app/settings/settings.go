@@ -163,7 +163,14 @@ func rows() []row {
 		{"METRICS_FROM", "127.0.0.0/8,::1", false, "可读取 /metrics 的地址（IP 或网段，逗号分隔）", "who may read /metrics (addresses or networks, with commas)", networks(func(s *Settings) *[]netip.Prefix { return &s.MetricsFrom })},
 		{"SMS_URL", "", true, "短信网关地址，接收 JSON；留空则不发短信", "SMS gateway, which takes JSON; empty: no text messages", func(s *Settings, v string) error {
 			s.SMSURL = v
-			return scheme(v, "https://sms.example.cn/send", "https", "http")
+			if err := scheme(v, "https://sms.example.cn/send", "https", "http"); err != nil || v == "" {
+				return err
+			}
+			u, err := url.Parse(v)
+			if err != nil || u.Host == "" || u.Scheme == "http" && !inside(u.Hostname()) {
+				return want{"应以 https:// 开头；http:// 仅限本机或内网 IP", "begin it with https://; http:// is for addresses of this machine or a private network, as numbers"}
+			}
+			return nil
 		}},
 		{"SMS_SECRET", "", true, "短信网关的令牌（Authorization: Bearer）", "token for the SMS gateway (Authorization: Bearer)", func(s *Settings, v string) error {
 			s.SMSSecret = v
@@ -221,6 +228,12 @@ func rows() []row {
 			return scheme(v, "mongodb://127.0.0.1:27017", "mongodb", "mongodb+srv")
 		}},
 	}
+}
+
+// inside says whether a host is this machine or an address of a private network.
+func inside(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && (ip.Unmap().IsLoopback() || ip.Unmap().IsPrivate())
 }
 
 func scheme(v, example string, allowed ...string) error {

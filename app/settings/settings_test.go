@@ -73,6 +73,8 @@ func TestFaultsSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ line, zh, en string }{
 		{"HAPPYCODE_LISTN=:80", "是否想写 HAPPYCODE_LISTEN", "did you mean HAPPYCODE_LISTEN"},
+		{"HAPPYCODE_SMS_URL=http://sms.example.cn/send", "HAPPYCODE_SMS_URL", "begin it with https://"},
+		{"HAPPYCODE_SMS_URL=http://8.8.8.8/send", "HAPPYCODE_SMS_URL", "begin it with https://"},
 		{"HAPPYCODE_MONGO=mongodb://x", "HAPPYCODE_MONGO_URI", "did you mean HAPPYCODE_MONGO_URI"},
 		{"HAPPYCODE_LISTEN=8080", "应为 地址:端口", "write host:port"},
 		{"HAPPYCODE_LISTEN=127.0.0.1:99999", "应为 地址:端口", "write host:port"},

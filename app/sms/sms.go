@@ -30,6 +30,8 @@ const (
 	sendTime = 10 * time.Second
 	// claimTime is how long one process has a message for itself.
 	claimTime = time.Minute
+	// putOff is how long a message waits that could not be written.
+	putOff = 10 * time.Minute
 	// lastsFor is how long a message is worth sending.
 	lastsFor = 24 * time.Hour
 	// keepFor is how long it is remembered what was sent.
@@ -105,6 +107,7 @@ type Service struct {
 	client   *http.Client
 	minute   int64 // of sent
 	sent     int   // in that minute
+	warned   time.Time
 }
 
 // New makes the service; [Service.Run] sends.
@@ -114,7 +117,9 @@ func New(c Config) *Service {
 	}
 	return &Service{
 		cfg: c, messages: store.Of[Message](c.Record, messageSchema), outbox: store.Of[outbox](c.Record, outboxSchema),
-		client: &http.Client{Timeout: sendTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		client: &http.Client{Timeout: sendTime, Transport: &http.Transport{ // no proxy: the phone numbers go to the gateway only
+			ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: sendTime, MaxResponseHeaderBytes: 64 << 10,
+		}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
 }
 
@@ -180,7 +185,7 @@ func (s *Service) gather(ctx context.Context) error {
 				template = Given
 			}
 			if template != "" && e.Resident != "" {
-				fresh = append(fresh, s.message("sms:"+e.ID, template, e.Resident, e.Need, e.Allocation))
+				fresh = append(fresh, s.message("sms:"+e.ID, template, e.Resident, e.Need, e.Allocation, e.AtMs))
 			}
 		}
 		if _, err := s.messages.InsertAll(ctx, fresh); err != nil {
@@ -197,10 +202,11 @@ func (s *Service) gather(ctx context.Context) error {
 	return err
 }
 
-func (s *Service) message(id, template, resident, need, allocation string) *Message {
+// message is on its way for what happened at a time (Unix ms).
+func (s *Service) message(id, template, resident, need, allocation string, atMs int64) *Message {
 	now := s.cfg.Now().UnixMilli()
 	return &Message{
-		Meta: store.Meta{ID: id}, Template: template, Resident: resident, Need: need, Allocation: allocation, State: "pending", AtMs: now, NextMs: now,
+		Meta: store.Meta{ID: id}, Template: template, Resident: resident, Need: need, Allocation: allocation, State: "pending", AtMs: atMs, NextMs: now,
 	}
 }
 
@@ -215,7 +221,7 @@ func (s *Service) remind(ctx context.Context) error {
 	var fresh []*Message
 	for _, a := range soon {
 		if a.ExpiresMs-a.PromisedMs > remindBefore.Milliseconds() {
-			fresh = append(fresh, s.message("sms:"+a.ID+":"+Expiring, Expiring, a.Resident, a.Need, a.ID))
+			fresh = append(fresh, s.message("sms:"+a.ID+":"+Expiring, Expiring, a.Resident, a.Need, a.ID, now.UnixMilli()))
 		}
 	}
 	_, err = s.messages.InsertAll(ctx, fresh)
@@ -238,7 +244,17 @@ func (s *Service) send(ctx context.Context) error {
 			return nil
 		}
 		if err := s.try(ctx, m); err != nil {
-			return err
+			if ctx.Err() != nil {
+				return err
+			}
+			// One message does not stop the others.
+			s.cfg.Logger.Error("send a text message later", "message", m.ID, "error", err)
+			if _, err := s.messages.Change(ctx, m.ID, func(m *Message) error {
+				m.NextMs = s.cfg.Now().Add(putOff).UnixMilli()
+				return nil
+			}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -261,6 +277,9 @@ func morning(t time.Time) time.Time {
 // it has written down the answer leaves it to be sent again under its id.
 func (s *Service) try(ctx context.Context, m *Message) error {
 	text, why, err := s.compose(ctx, m)
+	if errors.Is(err, store.ErrNotFound) {
+		why, err = "over", nil
+	}
 	if err != nil {
 		return err
 	}
@@ -287,8 +306,16 @@ func (s *Service) try(ctx context.Context, m *Message) error {
 		return err
 	}
 	s.sent++
-	m.Tries++
 	m.Status = s.post(ctx, m, text)
+	if refuses(m.Status) { // the setting is wrong, not the message: it costs no try
+		if now.Sub(s.warned) >= time.Minute {
+			s.warned = now
+			s.cfg.Logger.Error("the text message gateway refuses this server; look at HAPPYCODE_SMS_URL and HAPPYCODE_SMS_SECRET", "status", m.Status)
+		}
+		m.NextMs = now.Add(putOff).UnixMilli()
+		return lost(s.messages.Replace(ctx, m))
+	}
+	m.Tries++
 	if ctx.Err() != nil {
 		return ctx.Err() // the claim runs out
 	}
@@ -301,6 +328,12 @@ func (s *Service) try(ctx context.Context, m *Message) error {
 		m.NextMs = s.cfg.Now().Add(30 * time.Second << m.Tries).UnixMilli()
 	}
 	return lost(s.messages.Replace(ctx, m))
+}
+
+// refuses says that the gateway does not know this server or the address: the
+// fault is in the settings.
+func refuses(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusNotFound
 }
 
 func lost(err error) error {

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -37,8 +38,11 @@ const (
 	giveUpAfter = 72 * time.Hour
 	// keepFor is how long deliveries are kept.
 	keepFor = 30 * 24 * time.Hour
-	// atOnce is how many are sent side by side, and perTick how many in a tick.
-	atOnce, perTick = 8, 200
+	// atOnce is how many are sent to a hook side by side, and perTick how many in
+	// a tick. Each hook has its own, so that none waits for another.
+	atOnce, perTick = 4, 100
+	// restFor is how long a hook that did not answer in time is left alone.
+	restFor = time.Minute
 )
 
 // backoff is how long after each try the next one comes: some 29 hours in all,
@@ -71,11 +75,11 @@ type data struct {
 // gather makes a delivery of each event for each hook that asks for it. Its id
 // follows from both, so that reading again, here or elsewhere, makes no second.
 func (s *Service) gather(ctx context.Context) error {
-	hooks, err := s.List(ctx)
+	now := s.cfg.Now() // before the hooks are read: one that comes meanwhile has missed nothing
+	hooks, err := s.active(ctx)
 	if err != nil {
 		return err
 	}
-	hooks = slices.DeleteFunc(hooks, func(h *Hook) bool { return !h.Active })
 	if len(hooks) == 0 {
 		return nil
 	}
@@ -89,7 +93,6 @@ func (s *Service) gather(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := s.cfg.Now()
 	from, to := hooks[0].ActiveMs, now.Add(-care.ToldMargin).UnixMilli()
 	for _, h := range hooks {
 		from = min(from, h.ActiveMs)
@@ -150,18 +153,64 @@ func delivery(h *Hook, e *care.Event, nowMs int64) (*Delivery, error) {
 	}, nil
 }
 
-// send tries what is due.
-func (s *Service) send(ctx context.Context) error {
+// send begins to try what is due, for each hook by itself; a hook that is still
+// being sent to, or rests, is passed over.
+func (s *Service) send(ctx context.Context) (wait func() error, err error) {
+	var g errgroup.Group
+	hooks, err := s.active(ctx)
+	if err != nil {
+		return g.Wait, err
+	}
+	now := s.cfg.Now().UnixMilli()
+	for _, h := range hooks {
+		if h.RestMs > now || !s.take(h.ID) {
+			continue
+		}
+		g.Go(func() error {
+			defer s.leave(h.ID)
+			return s.sendTo(ctx, h.ID)
+		})
+	}
+	return g.Wait, nil
+}
+
+// take has a hook for this process's one sender to it.
+func (s *Service) take(hook string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	free := !s.busy[hook]
+	s.busy[hook] = true
+	return free
+}
+
+func (s *Service) leave(hook string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.busy, hook)
+}
+
+// sendTo tries what is due for a hook, until it does not answer in time.
+func (s *Service) sendTo(ctx context.Context, hook string) error {
 	due, _, err := s.deliveries.Find(ctx, store.Query{
-		Index: "due", Equal: []any{string(Pending)}, To: s.cfg.Now().UnixMilli() + 1, Limit: perTick,
+		Index: "hook_due", Equal: []any{hook, string(Pending)}, To: s.cfg.Now().UnixMilli() + 1, Limit: perTick,
 	})
 	if err != nil {
 		return err
 	}
+	var hangs atomic.Bool
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for _, d := range due {
-		g.Go(func() error { return s.try(gctx, d) })
+		g.Go(func() error {
+			if hangs.Load() {
+				return nil
+			}
+			err := s.try(gctx, d)
+			if d.Fault == timedOut {
+				hangs.Store(true)
+			}
+			return err
+		})
 	}
 	return g.Wait()
 }
@@ -174,10 +223,11 @@ func (s *Service) try(ctx context.Context, d *Delivery) error {
 		return err
 	}
 	now := s.cfg.Now()
-	if !h.Active { // it is looked at again, should somebody turn it on
-		if d.NextMs = now.Add(time.Hour).UnixMilli(); now.UnixMilli()-d.AtMs > giveUpAfter.Milliseconds() {
-			d.State = Failed
-		}
+	if !h.Active {
+		return nil
+	}
+	if now.UnixMilli()-d.AtMs > giveUpAfter.Milliseconds() { // it was off meanwhile
+		d.State = Failed
 		return lost(s.deliveries.Replace(ctx, d))
 	}
 	d.NextMs = now.Add(claimTime).UnixMilli()
@@ -227,6 +277,9 @@ func (s *Service) judge(ctx context.Context, hook string, d *Delivery, now time.
 		}
 		if h.FailingMs == 0 {
 			h.FailingMs = now.UnixMilli()
+		}
+		if d.Fault == timedOut {
+			h.RestMs = now.Add(restFor).UnixMilli()
 		}
 		switch {
 		case d.Status == http.StatusGone:
@@ -284,7 +337,7 @@ func (s *Service) post(ctx context.Context, h *Hook, d *Delivery) (status int, f
 	case errors.Is(err, errAddress):
 		return 0, "refused_address"
 	case errors.As(err, &late) && late.Timeout():
-		return 0, "timeout"
+		return 0, timedOut
 	case err != nil:
 		return 0, "unreachable"
 	}
@@ -292,6 +345,9 @@ func (s *Service) post(ctx context.Context, h *Hook, d *Delivery) (status int, f
 	_, _ = io.CopyN(io.Discard, res.Body, 4096) // what it says does not matter
 	return res.StatusCode, ""
 }
+
+// timedOut is the fault of a hook that did not answer in time.
+const timedOut = "timeout"
 
 var errAddress = errors.New("not a public address")
 

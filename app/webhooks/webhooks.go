@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/xingfuma/happycode/app/care"
@@ -48,6 +49,7 @@ type Hook struct {
 	ActiveMs  int64 `json:"active_ms"`
 	FailingMs int64 `json:"failing_ms"` // since when nothing was taken; 0: the last was
 	LastMs    int64 `json:"last_ms"`    // when something was last taken; 0: never
+	RestMs    int64 `json:"rest_ms"`    // until when nothing is sent, after one that timed out
 }
 
 // State is where a delivery stands.
@@ -82,9 +84,12 @@ type outbox struct {
 }
 
 var (
-	hookSchema     = store.Schema{Name: "webhooks", Indexes: []store.Index{{Name: "created", Fields: []string{"created_ms"}}}}
+	hookSchema = store.Schema{Name: "webhooks", Indexes: []store.Index{
+		{Name: "created", Fields: []string{"created_ms"}},
+		{Name: "active", Fields: []string{"active", "created_ms"}},
+	}}
 	deliverySchema = store.Schema{Name: "webhook_deliveries", Indexes: []store.Index{
-		{Name: "due", Fields: []string{"state", "next_ms"}},
+		{Name: "hook_due", Fields: []string{"hook", "state", "next_ms"}},
 		{Name: "hook", Fields: []string{"hook", "at_ms"}},
 		{Name: "at", Fields: []string{"at_ms"}},
 	}}
@@ -117,6 +122,9 @@ type Service struct {
 	deliveries store.Collection[Delivery, *Delivery]
 	outbox     store.Collection[outbox, *outbox]
 	client     *http.Client
+
+	mu   sync.Mutex
+	busy map[string]bool // hooks that are being sent to
 }
 
 // New makes the service; [Service.Run] sends.
@@ -130,6 +138,7 @@ func New(c Config) *Service {
 		deliveries: store.Of[Delivery](c.Record, deliverySchema),
 		outbox:     store.Of[outbox](c.Record, outboxSchema),
 		client:     newClient(c.Networks),
+		busy:       map[string]bool{},
 	}
 }
 
@@ -143,7 +152,7 @@ type NewHook struct {
 
 const (
 	secretField = "webhook_secret"
-	maxHooks    = 200
+	maxHooks    = 200 // active ones
 )
 
 // Create makes a hook and its secret, which is not shown again. by is the id of
@@ -152,12 +161,8 @@ func (s *Service) Create(ctx context.Context, by string, n NewHook) (h *Hook, se
 	if err := s.check(&n); err != nil {
 		return nil, "", err
 	}
-	all, _, err := s.hooks.Find(ctx, store.Query{Index: "created", Limit: maxHooks})
-	if err != nil {
+	if err := s.room(ctx, "url"); err != nil {
 		return nil, "", err
-	}
-	if len(all) == maxHooks {
-		return nil, "", &FieldError{"url", "订阅已达上限，请停用不用的", "there are as many webhooks as there may be"}
 	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails: crypto/rand ends the program first
@@ -174,6 +179,20 @@ func (s *Service) Create(ctx context.Context, by string, n NewHook) (h *Hook, se
 		return nil, "", err
 	}
 	return h, secret, nil
+}
+
+// room says whether one more hook may be active.
+func (s *Service) room(ctx context.Context, field string) error {
+	active, err := s.active(ctx)
+	if err == nil && len(active) >= maxHooks {
+		err = &FieldError{field, "启用的订阅已达上限，请先停用不用的", "as many webhooks are on as there may be; turn one off first"}
+	}
+	return err
+}
+
+func (s *Service) active(ctx context.Context) ([]*Hook, error) {
+	hooks, _, err := s.hooks.Find(ctx, store.Query{Index: "active", Equal: []any{true}, Limit: maxHooks})
+	return hooks, err
 }
 
 func (s *Service) check(n *NewHook) error {
@@ -212,18 +231,28 @@ func (s *Service) Get(ctx context.Context, id string) (*Hook, error) { return s.
 
 // List reads all hooks, the oldest first.
 func (s *Service) List(ctx context.Context) ([]*Hook, error) {
-	all, _, err := s.hooks.Find(ctx, store.Query{Index: "created", Limit: maxHooks})
+	var all []*Hook
+	err := s.hooks.Each(ctx, store.Query{Index: "created"}, func(h *Hook) error {
+		all = append(all, h)
+		return nil
+	})
 	return all, err
 }
 
 // Switch turns a hook on or off. What happens while it is off is not sent; what
-// was on its way goes on when it is on again.
+// was on its way goes on when it is on again within three days.
+// Errors: [FieldError] where too many are on, [store.ErrNotFound].
 func (s *Service) Switch(ctx context.Context, id string, on bool) (*Hook, error) {
 	h, err := s.hooks.Change(ctx, id, func(h *Hook) error {
 		if h.Active == on {
 			return errSame
 		}
-		h.Active, h.Why, h.FailingMs = on, "", 0
+		if on {
+			if err := s.room(ctx, "active"); err != nil {
+				return err
+			}
+		}
+		h.Active, h.Why, h.FailingMs, h.RestMs = on, "", 0, 0
 		if on {
 			h.ActiveMs = s.cfg.Now().UnixMilli()
 		} else {
@@ -248,10 +277,17 @@ func (s *Service) Deliveries(ctx context.Context, hook, after string, limit int)
 func (s *Service) Run(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for {
-		if err := s.Tick(ctx); err != nil && ctx.Err() == nil {
+	var running sync.WaitGroup
+	defer running.Wait()
+	report := func(err error) {
+		if err != nil && ctx.Err() == nil {
 			s.cfg.Logger.Error("webhooks", "error", err)
 		}
+	}
+	for {
+		wait, err := s.begin(ctx)
+		report(err)
+		running.Go(func() { report(wait()) }) // a hook that hangs holds up no other
 		select {
 		case <-ctx.Done():
 			return
@@ -260,13 +296,22 @@ func (s *Service) Run(ctx context.Context, every time.Duration) {
 	}
 }
 
-// Tick makes deliveries of what the ledger tells, and tries those that are due.
+// Tick makes deliveries of what the ledger tells, and tries those that are due;
+// it waits for what came of them.
 func (s *Service) Tick(ctx context.Context) error {
-	if err := s.gather(ctx); err != nil {
-		return fmt.Errorf("gather deliveries: %w", err)
+	wait, err := s.begin(ctx)
+	return errors.Join(err, wait())
+}
+
+// begin is a tick; wait is for the deliveries that it has begun to send.
+func (s *Service) begin(ctx context.Context) (wait func() error, err error) {
+	gathered := s.gather(ctx)
+	if gathered != nil {
+		gathered = fmt.Errorf("gather deliveries: %w", gathered)
 	}
-	if err := s.send(ctx); err != nil {
-		return fmt.Errorf("send deliveries: %w", err)
+	wait, err = s.send(ctx)
+	if err != nil {
+		err = fmt.Errorf("send deliveries: %w", err)
 	}
-	return s.forget(ctx)
+	return wait, errors.Join(gathered, err, s.forget(ctx))
 }
