@@ -70,12 +70,14 @@ func TestLinesReachEveryProcess(t *testing.T) {
 		r.same("opened to all", fmt.Sprint(r.Lines(r.county).Opened("l"), r.Lines(r.county).Opened("m"), r.Lines(r.county).Opened("k")), "true true false")
 		r.same("shut", r.Lines(r.county).Of("k"), int64(matching.Shut))
 
+		third := connectRig(t, r.url, r.county, r.clock)
+		third.ok(third.FollowLines(r.ctx(), r.county))
 		r.rebuild(matching.Snapshot{})
 		r.same("right after a rebuild", r.Lines(r.county) == nil, true)
 		both("after a rebuild", 0)
 		other.same("after a rebuild", other.Lines(r.county) == nil, true)
-		// The other still knows the old generation; the script sends it on.
-		other.ok(other.PublishLines(r.ctx(), r.county, matching.NewLines(map[string]int64{"l": 700}), nil, "of the old one"))
+		// The third still knows the old generation; the script sends it on.
+		third.ok(third.PublishLines(r.ctx(), r.county, matching.NewLines(map[string]int64{"l": 700}), nil, "of the old one"))
 		both("planned again", 700)
 		other.same("by what was there before the rebuild", other.Lines(r.county).Moved(), true)
 		r.forward(30 * time.Minute)
