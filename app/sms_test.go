@@ -146,3 +146,57 @@ func TestTextMessages(t *testing.T) {
 		t.Error("the log holds the phone number or the gateway's key")
 	}
 }
+
+// A gateway that refuses the server uses no message up and is logged; one that
+// comes back after a day sends nothing stale.
+func TestTextMessageGatewayRefuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.until10()
+	gateway := newReceiver(t)
+	texts := sms.New(sms.Config{
+		Record: w.app.Record, Care: w.app.Care, Residents: w.app.Residents, Audit: w.app.Audit, Now: w.now, Logger: w.app.Logger, URL: gateway.URL,
+	})
+	after := func(d time.Duration) {
+		t.Helper()
+		w.shift.Add(int64(d))
+		must(t, texts.Tick(t.Context()))
+	}
+	after(0)
+	_, err := w.app.Residents.SetConsent(t.Context(), "test", w.person.ID, []string{residents.ConsentMatching, residents.ConsentSMS})
+	must(t, err)
+	ends := func() {
+		t.Helper()
+		n, err := w.app.Care.AddNeed(t.Context(), adminOfAll, residents.NewNeed{
+			Resident: w.person.ID, Category: "legal", QtyUnits: 1, Urgency: 4, Source: "scan", UntilMs: w.now().Add(time.Minute).UnixMilli(),
+		})
+		must(t, err)
+		w.shift.Add(int64(2 * time.Minute))
+		w.until("the need has ended", func() bool {
+			got, err := w.app.Residents.NeedByID(t.Context(), n.ID)
+			must(t, err)
+			return got.State == residents.NeedExpired
+		})
+	}
+	gateway.answer(http.StatusUnauthorized)
+	ends()
+	after(10 * time.Second)
+	for range 9 { // more than there are tries
+		after(11 * time.Minute)
+	}
+	if gateway.count() != 10 || !strings.Contains(w.logs.String(), "refuses this server") {
+		t.Errorf("%d tries, and it is not logged", gateway.count())
+	}
+	gateway.answer(http.StatusOK)
+	after(11 * time.Minute)
+	after(11 * time.Minute)
+	if gateway.count() != 11 {
+		t.Errorf("%d tries, want one more: it is sent when the gateway takes it", gateway.count())
+	}
+	ends() // and nothing is gathered for more than a day
+	after(25 * time.Hour)
+	after(time.Minute)
+	if gateway.count() != 11 {
+		t.Error("what was so a day ago is sent")
+	}
+}
