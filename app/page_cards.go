@@ -157,15 +157,9 @@ func (a *App) showCardsPDF(c *fiber.Ctx) error {
 	return c.Send(file.Bytes())
 }
 
-// getCardPrint is getImport for files of cards, which are asked for before
-// they have begun: the browser fetches the file by itself.
-func (a *App) getCardPrint(c *fiber.Ctx) error {
-	err := a.getImport(c)
-	if errors.Is(err, faultNotFound) {
-		return c.JSON(importView{})
-	}
-	return err
-}
+// getCardPrint is getImport for files of cards: the browser fetches the file by
+// itself.
+func (a *App) getCardPrint(c *fiber.Ctx) error { return a.getImport(c) }
 
 func (a *App) showCardSheets(c *fiber.Ctx) error {
 	first := 0

@@ -53,12 +53,12 @@ func (a *App) progressOf(c *fiber.Ctx, id string) func(done, total int) {
 	}
 }
 
+// getImport says how far an import of the asker's is: nothing of nothing where
+// it has not begun, because a page asks before the server has read all of it, or
+// is long over.
 func (a *App) getImport(c *fiber.Ctx) error {
 	a.imports.mu.Lock()
-	v, ok := a.imports.at[actor(principalOf(c))+"|"+c.Params("id")]
+	v := a.imports.at[actor(principalOf(c))+"|"+c.Params("id")]
 	a.imports.mu.Unlock()
-	if !ok {
-		return faultNotFound
-	}
 	return c.JSON(v)
 }

@@ -44,9 +44,9 @@ func TestBench(t *testing.T) {
 	}
 	start(t, s)
 	path := filepath.Join(t.TempDir(), "out.json")
-	out := commandOK(t, s, "bench", "run", "--rate", "80", "--duration", "2s", "--warmup", "1s", "--connections", "8",
+	out := commandOK(t, s, "bench", "run", "--rate", "30", "--duration", "2s", "--warmup", "1s", "--connections", "8",
 		"--redis", s["REDIS_URL"], "--json", path)
-	for _, part := range []string{"空 POST", "仅匹配引擎", "同一脚本", "扫码", "扫码与空 POST 之比", "开环 open loop, 80/s", "promises gone: 0"} {
+	for _, part := range []string{"空 POST", "仅匹配引擎", "同一脚本", "扫码", "扫码与空 POST 之比", "开环 open loop, 30/s", "promises gone: 0"} {
 		if !strings.Contains(out, part) {
 			t.Errorf("no %q in\n%s", part, out)
 		}
@@ -55,10 +55,10 @@ func TestBench(t *testing.T) {
 	if f.Scans == nil || f.EmptyPost == nil || f.Engine == nil || f.RedisBenchmark == nil {
 		t.Fatalf("not everything was measured:\n%s", out)
 	}
-	if n := f.Scans.Answers + f.Scans.WarmedUp; n < 230 || n > 240 || f.Scans.Served != n || f.Scans.Failed() != 0 || f.Scans.Latency.P99Ms <= 0 {
-		t.Errorf("scans: got %+v, want about 240 answers, all of them with a promise", f.Scans)
+	if n := f.Scans.Answers + f.Scans.WarmedUp; n < 80 || n > 90 || f.Scans.Served != n || f.Scans.Failed() != 0 || f.Scans.Latency.P99Ms <= 0 {
+		t.Errorf("scans: got %+v, want about 90 answers, all of them with a promise", f.Scans)
 	}
-	if f.Scans.Sampled == 0 || len(f.Scans.Broken) > 0 || f.City.Residents != 400 || f.City.Needs != 2 || f.City.Left > 170 {
+	if f.Scans.Sampled == 0 || len(f.Scans.Broken) > 0 || f.City.Residents != 400 || f.City.Needs != 2 || f.City.Left > 320 {
 		t.Errorf("got %+v, %+v", f.Scans, f.City)
 	}
 	if f.Engine.Calls == 0 || f.Engine.Holds != 2*f.Engine.Calls {
@@ -128,7 +128,7 @@ func TestBenchSaysWhatToDo(t *testing.T) {
 func TestBenchInterrupted(t *testing.T) {
 	t.Parallel()
 	s := embedded(t).with("REDIS_URL", redistest.Start(t).URL())
-	commandOK(t, s, "bench", "prepare", "--residents", "3000", "--offers", "30", "--tokens", "2")
+	commandOK(t, s, "bench", "prepare", "--residents", "1000", "--offers", "30", "--tokens", "2")
 	p := start(t, s)
 	path := filepath.Join(t.TempDir(), "out.json")
 	cmd := exec.Command(binary, "bench", "run", "--rate", "20", "--duration", "50s", "--warmup", "0s", "--yardstick=false", "--json", path)
