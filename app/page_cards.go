@@ -22,7 +22,7 @@ const (
 	// of one processor. More are printed in parts.
 	cardsMost = 2000
 	// partsPerView is how many parts one page offers.
-	partsPerView = 25
+	partsPerView = 10
 	// numberMost is more than any place has cards, sheets or parts.
 	numberMost = 10_000_000
 	// sheetsPerView is how many sheets one page for the browser shows.
@@ -131,17 +131,12 @@ func (a *App) showCards(c *fiber.Ctx) error {
 	n := at.no
 	var cutsHere []string
 	for _, part := range parts {
-		query := url.Values{"division": {division}, "part": {strconv.Itoa(n)}}
-		if part.After != (press.Cut{}) {
-			query.Set("after", part.After.String())
-		}
 		if part.Until != (press.Cut{}) {
-			query.Set("until", part.Until.String())
 			cutsHere = append(cutsHere, part.Until.String())
 		}
 		v.Parts = append(v.Parts, pages.CardPart{
 			First: int64(before) + 1, Last: int64(before + part.Cards), Sheets: int64(part.Sheets),
-			ID: part.After.String() + "-" + part.Until.String(), Query: query.Encode(),
+			ID: part.After.String() + "-" + part.Until.String(), Query: cardsPart{n, part.After, part.Until}.query(division).Encode(),
 		})
 		before += part.Cards
 		n++
@@ -155,7 +150,7 @@ func (a *App) showCards(c *fiber.Ctx) error {
 }
 
 // cardsPart is a part of a division's cards, as a link names it: its number,
-// from 1, and its bounds. No number means the whole division.
+// from 1, and its bounds.
 type cardsPart struct {
 	no           int
 	after, until press.Cut
@@ -173,6 +168,17 @@ func partOf(c *fiber.Ctx) (p cardsPart, err error) {
 	return p, nil
 }
 
+func (p cardsPart) query(division string) url.Values {
+	query := url.Values{"division": {division}, "part": {strconv.Itoa(p.no)}}
+	if p.after != (press.Cut{}) {
+		query.Set("after", p.after.String())
+	}
+	if p.until != (press.Cut{}) {
+		query.Set("until", p.until.String())
+	}
+	return query
+}
+
 // numberOf is a number in the address, least if there is none.
 func numberOf(c *fiber.Ctx, name string, least int) (int, error) {
 	s := c.Query(name)
@@ -186,10 +192,9 @@ func numberOf(c *fiber.Ctx, name string, least int) (int, error) {
 	return n, nil
 }
 
-// printing takes a place for making cards, after counting them up to most, if
-// that is not 0; done gives it back. A part may have grown to twice as many
-// since it was cut.
-func (a *App) printing(c *fiber.Ctx, most int) (o press.Order, t press.Tally, done func(), err error) {
+// printing takes a place for making cards, after counting them; done gives it
+// back. A part may have grown to twice what one file takes since it was cut.
+func (a *App) printing(c *fiber.Ctx) (o press.Order, t press.Tally, done func(), err error) {
 	p := principalOf(c)
 	if o.Division, err = a.cardsDivision(c); err != nil {
 		return o, t, nil, err
@@ -201,7 +206,9 @@ func (a *App) printing(c *fiber.Ctx, most int) (o press.Order, t press.Tally, do
 	if err != nil {
 		return o, t, nil, err
 	}
-	if o.After, o.Until = part.after, part.until; c.Query("part") != "" {
+	o.After, o.Until = part.after, part.until
+	most := a.cardsMost
+	if c.Query("part") != "" {
 		most *= 2
 	}
 	o.Actor, o.Role, o.Purpose = actor(p), string(p.Role), routeOf(c).EN
@@ -211,7 +218,7 @@ func (a *App) printing(c *fiber.Ctx, most int) (o press.Order, t press.Tally, do
 	done = func() { a.prints.leave(o.Actor) }
 	if t, err = a.press.Count(c.UserContext(), o, most); err == nil {
 		switch {
-		case most > 0 && t.Cards > most:
+		case t.Cards > most:
 			err = faultManyCards
 		case t.Cards == 0:
 			err = faultNoCards
@@ -226,7 +233,7 @@ func (a *App) printing(c *fiber.Ctx, most int) (o press.Order, t press.Tally, do
 // showCardsPDF makes the file whole before its first byte goes out, so that
 // nobody prints half of it.
 func (a *App) showCardsPDF(c *fiber.Ctx) error {
-	o, t, done, err := a.printing(c, a.cardsMost)
+	o, t, done, err := a.printing(c)
 	if err != nil {
 		return err
 	}
@@ -268,7 +275,24 @@ func (a *App) showCardSheets(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	o, _, done, err := a.printing(c, 0)
+	part, err := partOf(c)
+	if err != nil {
+		return err
+	}
+	if c.Query("part") == "" {
+		division, err := a.cardsDivision(c)
+		if err != nil {
+			return err
+		}
+		next, ok, err := a.nextPart(c, division, cardsPart{})
+		if err != nil {
+			return err
+		}
+		if ok && next.until != (press.Cut{}) {
+			return c.Redirect("/cards/print?"+next.query(division).Encode(), fiber.StatusSeeOther)
+		}
+	}
+	o, _, done, err := a.printing(c)
 	if err != nil {
 		return err
 	}
@@ -296,16 +320,31 @@ func (a *App) showCardSheets(c *fiber.Ctx) error {
 		}
 		v.Sheets = append(v.Sheets, sheet)
 	}
-	if first+len(sheets) < t.Sheets {
-		next := url.Values{"division": {o.Division}, "first": {strconv.Itoa(first + len(sheets))}}
-		for _, name := range []string{"part", "after", "until"} {
-			if s := c.Query(name); s != "" {
-				next.Set(name, s)
-			}
+	switch {
+	case first+len(sheets) < t.Sheets && c.Query("part") == "":
+		v.Next = "/cards/print?division=" + o.Division + "&first=" + strconv.Itoa(first+len(sheets))
+	case first+len(sheets) < t.Sheets:
+		v.Next = "/cards/print?" + part.query(o.Division).Encode() + "&first=" + strconv.Itoa(first+len(sheets))
+	case part.until != (press.Cut{}):
+		next, ok, err := a.nextPart(c, o.Division, part)
+		if err != nil {
+			return err
 		}
-		v.Next = "/cards/print?" + next.Encode()
+		if ok {
+			v.Next = "/cards/print?" + next.query(o.Division).Encode()
+		}
 	}
 	return a.show(c, fiber.StatusOK, v)
+}
+
+// nextPart is the part behind another, the first behind the zero one; ok says
+// whether there is one.
+func (a *App) nextPart(c *fiber.Ctx, division string, p cardsPart) (next cardsPart, ok bool, err error) {
+	parts, _, _, err := a.press.Parts(c.UserContext(), press.Order{Division: division, After: p.until}, nil, a.cardsMost, 1)
+	if err != nil || len(parts) == 0 {
+		return next, false, err
+	}
+	return cardsPart{p.no + 1, parts[0].After, parts[0].Until}, true, nil
 }
 
 // cardFace draws a card for a page.

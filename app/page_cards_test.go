@@ -130,7 +130,30 @@ func TestCardsInParts(t *testing.T) {
 			t.Errorf("person %d is printed %d times, want once in each of three ways", i, n)
 		}
 	}
-	wantPage(t, w.do("caseworker", "GET", "/cards/print"+whole, nil), 200, "遗失请告诉社工")
+	// The browser's view goes from part to part.
+	got := w.do("caseworker", "GET", "/cards/print"+whole, nil)
+	if got.status != 303 {
+		t.Fatalf("more than one part in the browser: %d", got.status)
+	}
+	views := 0
+	for next := got.header.Get("Location"); next != ""; views++ {
+		page := w.do("caseworker", "GET", next, nil)
+		wantPage(t, page, 200, "遗失请告诉社工")
+		next = ""
+		if link := linkOfPart.FindStringSubmatch(string(page.body)); link != nil {
+			next = html.UnescapeString(link[1])
+		}
+	}
+	if views != pdfs/2 {
+		t.Errorf("%d parts in the browser, %d in files", views, pdfs/2)
+	}
+	for i, r := range people {
+		if n := w.printed(r) - before[r.ID]; n != 4 {
+			t.Errorf("person %d is printed %d times, want once more", i, n)
+		}
+	}
+	beyond := press.Cut{Division: "999999999999", Household: "h"}.String()
+	wantPage(t, w.do("caseworker", "GET", "/cards/print"+whole+"&part=2&after="+beyond, nil), 404)
 	for _, bad := range []string{"&after=x", "&part=0", "&cuts=x", "&cards=-1", "&until=" + village} {
 		if got := w.do("caseworker", "GET", "/cards"+whole+bad, nil); got.status != 404 {
 			t.Errorf("%s: %d", bad, got.status)

@@ -55,7 +55,9 @@ export function cardPrints(): void {
       const url = new URL(link.href);
       url.searchParams.set("import_id", id);
       link.href = url.href;
-      watch(id, link.closest<HTMLElement>("[data-part]")?.dataset["part"] ?? "");
+      const row = link.closest<HTMLElement>("[data-part]");
+      row?.append(box); // where the finger is
+      watch(id, row?.dataset["part"] ?? "");
     });
   }
 }
