@@ -70,20 +70,21 @@ type Config struct {
 type App struct {
 	Config
 
-	fiber   *fiber.App
-	routes  []Route
-	trusted []netip.Prefix
-	limits  *limiter
-	metrics *metrics
-	replays store.Collection[replay, *replay]
-	openapi func() ([]byte, error) // made when it is first asked for
-	site    *pages.Site
-	imports imports
-	gate    *gate
-	press   *press.Press
-	prints  prints
-	live    *hub
-	watched looks
+	fiber     *fiber.App
+	routes    []Route
+	trusted   []netip.Prefix
+	limits    *limiter
+	metrics   *metrics
+	replays   store.Collection[replay, *replay]
+	openapi   func() ([]byte, error) // made when it is first asked for
+	site      *pages.Site
+	imports   imports
+	gate      *gate
+	press     *press.Press
+	prints    prints
+	cardsMost int // cards one file takes
+	live      *hub
+	watched   looks
 	// dummyPIN is a hash that no PIN is of, checked where there is none.
 	dummyPIN string
 	// hashing has room for as many PIN checks as may run at once: each takes
@@ -122,6 +123,7 @@ func New(c Config) (*App, error) {
 		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), reading: make(chan struct{}, photosAtOnce), photoWait: photoTime,
 		startedMs: store.Millis(c.Now()),
 	}
+	a.cardsMost = cardsMost
 	a.press = press.New(press.Config{
 		Residents: c.Residents, Audit: c.Audit, Tree: c.Tree, Keys: c.Keys, Host: c.Settings.PublicHost, FontFile: c.Settings.Font,
 	})

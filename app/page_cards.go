@@ -3,7 +3,9 @@ package app
 import (
 	"bytes"
 	"errors"
+	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/gofiber/fiber/v2"
@@ -17,8 +19,12 @@ import (
 
 const (
 	// cardsMost is how many cards one file takes: some 4 MB and a few seconds
-	// of one processor. More are printed with the command.
+	// of one processor. More are printed in parts.
 	cardsMost = 2000
+	// partsPerView is how many parts one page offers.
+	partsPerView = 10
+	// numberMost is more than any place has cards, sheets or parts.
+	numberMost = 10_000_000
 	// sheetsPerView is how many sheets one page for the browser shows.
 	sheetsPerView = 20
 	// printsAtOnce is how many files of cards are made at a time, one for each
@@ -28,7 +34,7 @@ const (
 
 var ( // read only
 	faultManyCards = &fault{status: 422, code: "too_many_cards", title: words{"卡片过多", "Too many cards"},
-		detail: words{"一次最多打印 2000 张卡片。请选择较小的地区，或请系统管理员在服务器上用命令打印。", "At most 2,000 cards are printed at a time. Choose a smaller division, or ask the system's administrator to print them with the command on the server."}}
+		detail: words{"一个文件放不下这么多卡片。请打开“打印卡片”页面，重新划分后逐个部分打印。", "One file does not take so many cards. Open the page “Print cards”, divide them anew and print part by part."}}
 	faultNoCards = &fault{status: 404, code: "no_cards", title: words{"没有卡片", "No cards"},
 		detail: words{"这里没有可以打印的卡片：没有在册且有有效码的居民。", "There is no card to print: nobody here is served and has a valid code."}}
 	faultPrinting = &fault{status: 503, code: "busy", title: words{"正在打印其他卡片", "Other cards are being printed"},
@@ -92,18 +98,102 @@ func (a *App) showCards(c *fiber.Ctx) error {
 	if c.Query("division") != "" {
 		f.Values["division"] = []string{division}
 	}
-	t, err := a.press.Count(c.UserContext(), division, cardsMost)
+	at, err := partOf(c)
 	if err != nil {
 		return err
 	}
-	return a.show(c, fiber.StatusOK, pages.Cards{
-		Form: f, Divisions: a.below(principalOf(c).Division, regions.Village), Division: division, Place: a.placeName(division), Most: cardsMost,
-		Count: pages.CardCount{Cards: int64(t.Cards), Sheets: int64(t.Sheets), Gone: int64(t.Gone), NoCode: int64(t.NoCode), TooMany: t.Cards > cardsMost},
-	})
+	var cuts []press.Cut
+	if s := c.Query("cuts"); s != "" {
+		for _, one := range strings.SplitN(s, ",", partsPerView) {
+			cut, err := press.ParseCut(one)
+			if err != nil {
+				return faultNotFound
+			}
+			cuts = append(cuts, cut)
+		}
+	}
+	before, err := numberOf(c, "cards", 0)
+	if err != nil {
+		return err
+	}
+	parts, t, more, err := a.press.Parts(c.UserContext(), press.Order{Division: division, After: at.after}, cuts, a.cardsMost, partsPerView)
+	if err != nil {
+		return err
+	}
+	v := pages.Cards{
+		Form: f, Divisions: a.below(principalOf(c).Division, regions.Village), Division: division, Place: a.placeName(division), Most: int64(a.cardsMost),
+		Count: pages.CardCount{Cards: int64(t.Cards), Sheets: int64(t.Sheets), Gone: int64(t.Gone), NoCode: int64(t.NoCode)},
+		Owner: actor(principalOf(c)), After: at.after.String(), More: more || at.after != (press.Cut{}),
+	}
+	if t.Cards <= a.cardsMost && !v.More {
+		return a.show(c, fiber.StatusOK, v)
+	}
+	n := at.no
+	var cutsHere []string
+	for _, part := range parts {
+		if part.Until != (press.Cut{}) {
+			cutsHere = append(cutsHere, part.Until.String())
+		}
+		v.Parts = append(v.Parts, pages.CardPart{
+			First: int64(before) + 1, Last: int64(before + part.Cards), Sheets: int64(part.Sheets),
+			ID: part.After.String() + "-" + part.Until.String(), Query: cardsPart{n, part.After, part.Until}.query(division).Encode(),
+		})
+		before += part.Cards
+		n++
+	}
+	v.Cuts = strings.Join(cutsHere, ",")
+	if more {
+		next := url.Values{"division": {division}, "after": {cutsHere[len(cutsHere)-1]}, "part": {strconv.Itoa(n)}, "cards": {strconv.Itoa(before)}}
+		v.Next = "/cards?" + next.Encode()
+	}
+	return a.show(c, fiber.StatusOK, v)
+}
+
+// cardsPart is a part of a division's cards, as a link names it: its number,
+// from 1, and its bounds.
+type cardsPart struct {
+	no           int
+	after, until press.Cut
+}
+
+func partOf(c *fiber.Ctx) (p cardsPart, err error) {
+	if p.no, err = numberOf(c, "part", 1); err != nil {
+		return p, err
+	}
+	for name, cut := range map[string]*press.Cut{"after": &p.after, "until": &p.until} {
+		if *cut, err = press.ParseCut(c.Query(name)); err != nil {
+			return p, faultNotFound
+		}
+	}
+	return p, nil
+}
+
+func (p cardsPart) query(division string) url.Values {
+	query := url.Values{"division": {division}, "part": {strconv.Itoa(p.no)}}
+	if p.after != (press.Cut{}) {
+		query.Set("after", p.after.String())
+	}
+	if p.until != (press.Cut{}) {
+		query.Set("until", p.until.String())
+	}
+	return query
+}
+
+// numberOf is a number in the address, least if there is none.
+func numberOf(c *fiber.Ctx, name string, least int) (int, error) {
+	s := c.Query(name)
+	if s == "" {
+		return least, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < least || n > numberMost {
+		return 0, faultNotFound
+	}
+	return n, nil
 }
 
 // printing takes a place for making cards, after counting them; done gives it
-// back.
+// back. A part may have grown to twice what one file takes since it was cut.
 func (a *App) printing(c *fiber.Ctx) (o press.Order, t press.Tally, done func(), err error) {
 	p := principalOf(c)
 	if o.Division, err = a.cardsDivision(c); err != nil {
@@ -112,14 +202,23 @@ func (a *App) printing(c *fiber.Ctx) (o press.Order, t press.Tally, done func(),
 	if o.Layout, err = cards.ParseLayout(c.Query("layout")); err != nil {
 		return o, t, nil, faultLayout
 	}
+	part, err := partOf(c)
+	if err != nil {
+		return o, t, nil, err
+	}
+	o.After, o.Until = part.after, part.until
+	most := a.cardsMost
+	if c.Query("part") != "" {
+		most *= 2
+	}
 	o.Actor, o.Role, o.Purpose = actor(p), string(p.Role), routeOf(c).EN
 	if !a.prints.enter(o.Actor) {
 		return o, t, nil, faultPrinting
 	}
 	done = func() { a.prints.leave(o.Actor) }
-	if t, err = a.press.Count(c.UserContext(), o.Division, cardsMost); err == nil {
+	if t, err = a.press.Count(c.UserContext(), o, most); err == nil {
 		switch {
-		case t.Cards > cardsMost:
+		case t.Cards > most:
 			err = faultManyCards
 		case t.Cards == 0:
 			err = faultNoCards
@@ -153,7 +252,11 @@ func (a *App) showCardsPDF(c *fiber.Ctx) error {
 		return err
 	}
 	c.Set(fiber.HeaderContentType, "application/pdf")
-	c.Set(fiber.HeaderContentDisposition, `attachment; filename="cards-`+o.Division+`.pdf"`)
+	name := "cards-" + o.Division
+	if part := c.QueryInt("part"); part > 0 {
+		name += "-" + strconv.Itoa(part)
+	}
+	c.Set(fiber.HeaderContentDisposition, `attachment; filename="`+name+`.pdf"`)
 	return c.Send(file.Bytes())
 }
 
@@ -162,13 +265,26 @@ func (a *App) showCardsPDF(c *fiber.Ctx) error {
 func (a *App) getCardPrint(c *fiber.Ctx) error { return a.getImport(c) }
 
 func (a *App) showCardSheets(c *fiber.Ctx) error {
-	first := 0
-	if s := c.Query("first"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 0 || n > cardsMost {
-			return faultNotFound
+	first, err := numberOf(c, "first", 0)
+	if err != nil {
+		return err
+	}
+	part, err := partOf(c)
+	if err != nil {
+		return err
+	}
+	if c.Query("part") == "" {
+		division, err := a.cardsDivision(c)
+		if err != nil {
+			return err
 		}
-		first = n
+		next, ok, err := a.nextPart(c, division, cardsPart{})
+		if err != nil {
+			return err
+		}
+		if ok && next.until != (press.Cut{}) {
+			return c.Redirect("/cards/print?"+next.query(division).Encode(), fiber.StatusSeeOther)
+		}
 	}
 	o, _, done, err := a.printing(c)
 	if err != nil {
@@ -198,10 +314,31 @@ func (a *App) showCardSheets(c *fiber.Ctx) error {
 		}
 		v.Sheets = append(v.Sheets, sheet)
 	}
-	if first+len(sheets) < t.Sheets {
+	switch {
+	case first+len(sheets) < t.Sheets && c.Query("part") == "":
 		v.Next = "/cards/print?division=" + o.Division + "&first=" + strconv.Itoa(first+len(sheets))
+	case first+len(sheets) < t.Sheets:
+		v.Next = "/cards/print?" + part.query(o.Division).Encode() + "&first=" + strconv.Itoa(first+len(sheets))
+	case part.until != (press.Cut{}):
+		next, ok, err := a.nextPart(c, o.Division, part)
+		if err != nil {
+			return err
+		}
+		if ok {
+			v.Next = "/cards/print?" + next.query(o.Division).Encode()
+		}
 	}
 	return a.show(c, fiber.StatusOK, v)
+}
+
+// nextPart is the part behind another, the first behind the zero one; ok says
+// whether there is one.
+func (a *App) nextPart(c *fiber.Ctx, division string, p cardsPart) (next cardsPart, ok bool, err error) {
+	parts, _, _, err := a.press.Parts(c.UserContext(), press.Order{Division: division, After: p.until}, nil, a.cardsMost, 1)
+	if err != nil || len(parts) == 0 {
+		return next, false, err
+	}
+	return cardsPart{p.no + 1, parts[0].After, parts[0].Until}, true, nil
 }
 
 // cardFace draws a card for a page.

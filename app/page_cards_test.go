@@ -4,6 +4,10 @@ package app
 
 import (
 	"bytes"
+	"fmt"
+	"html"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -78,6 +82,81 @@ func TestPagesOfCards(t *testing.T) {
 	} {
 		if got := w.do("caseworker", "GET", path, nil); got.status != status {
 			t.Errorf("%s: %d, want %d", path, got.status, status)
+		}
+	}
+}
+
+var linkOfPart = regexp.MustCompile(`href="(/cards/(?:sheets\.pdf|print)\?[^"]+)"`)
+
+// More cards than one file takes are printed in parts that leave nobody out.
+func TestCardsInParts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.app.cardsMost = 4
+	people := []*residents.Resident{w.person}
+	for i := range 9 {
+		r, err := w.app.Residents.Register(t.Context(), "test", residents.Registration{Name: "张三", Division: village, Household: strconv.Itoa(i / 3)})
+		must(t, err)
+		people = append(people, r)
+	}
+	before := map[string]int{}
+	for _, r := range people {
+		before[r.ID] = w.printed(r)
+	}
+	whole := "?division=" + village
+	wantPage(t, w.do("caseworker", "GET", "/cards/sheets.pdf"+whole, nil), 422, "重新划分")
+	page := w.do("caseworker", "GET", "/cards"+whole, nil)
+	wantPage(t, page, 200, "第 1–", "已生成 %d/%d 部分", "补发了码")
+	pdfs := 0
+	for _, link := range linkOfPart.FindAllStringSubmatch(string(page.body), -1) {
+		got := w.do("caseworker", "GET", html.UnescapeString(link[1]), nil)
+		switch {
+		case got.status != 200:
+			t.Errorf("%s: %d", link[1], got.status)
+		case strings.HasPrefix(link[1], "/cards/print"):
+			wantPage(t, got, 200, "遗失请告诉社工")
+		default:
+			if pdfs++; got.header.Get("Content-Disposition") != fmt.Sprintf(`attachment; filename="cards-%s-%d.pdf"`, village, (pdfs+1)/2) {
+				t.Errorf("file %d: %v", pdfs, got.header)
+			}
+		}
+	}
+	if pdfs < 2*3 {
+		t.Errorf("%d files", pdfs)
+	}
+	// A4, the browser's and the card printer's.
+	for i, r := range people {
+		if n := w.printed(r) - before[r.ID]; n != 3 {
+			t.Errorf("person %d is printed %d times, want once in each of three ways", i, n)
+		}
+	}
+	// The browser's view goes from part to part.
+	got := w.do("caseworker", "GET", "/cards/print"+whole, nil)
+	if got.status != 303 {
+		t.Fatalf("more than one part in the browser: %d", got.status)
+	}
+	views := 0
+	for next := got.header.Get("Location"); next != ""; views++ {
+		page := w.do("caseworker", "GET", next, nil)
+		wantPage(t, page, 200, "遗失请告诉社工")
+		next = ""
+		if link := linkOfPart.FindStringSubmatch(string(page.body)); link != nil {
+			next = html.UnescapeString(link[1])
+		}
+	}
+	if views != pdfs/2 {
+		t.Errorf("%d parts in the browser, %d in files", views, pdfs/2)
+	}
+	for i, r := range people {
+		if n := w.printed(r) - before[r.ID]; n != 4 {
+			t.Errorf("person %d is printed %d times, want once more", i, n)
+		}
+	}
+	beyond := press.Cut{Division: "999999999999", Household: "h"}.String()
+	wantPage(t, w.do("caseworker", "GET", "/cards/print"+whole+"&part=2&after="+beyond, nil), 404)
+	for _, bad := range []string{"&after=x", "&part=0", "&cuts=x", "&cards=-1", "&until=" + village} {
+		if got := w.do("caseworker", "GET", "/cards"+whole+bad, nil); got.status != 404 {
+			t.Errorf("%s: %d", bad, got.status)
 		}
 	}
 }

@@ -49,13 +49,34 @@ type Cards struct {
 	Division  string // chosen, or the own one
 	Place     string
 	Count     CardCount
-	Most      int64 // cards that one file takes
+	Most      int64      // cards that one file takes
+	Parts     []CardPart // none where one file takes them all
+	More      bool       // Parts and Count are some of several pages'
+	Next      Link       // the parts after these
+	// For the script, which keeps what was made: whose it is, where this page's
+	// parts begin, and the cuts between them.
+	Owner, After, Cuts string
 }
+
+// CardPart is some of the cards of a division, in a file of their own.
+type CardPart struct {
+	First, Last int64 // numbers of its cards, from 1
+	Sheets      int64
+	ID          string // its bounds
+	Query       string // of its links
+}
+
+// PDF, Single and Print lead to its cards.
+func (p CardPart) PDF() Link    { return "/cards/sheets.pdf?" + p.Query }
+func (p CardPart) Single() Link { return p.PDF() + "&layout=single" }
+func (p CardPart) Print() Link  { return "/cards/print?" + p.Query }
+
+// Anew is the page with the parts divided anew.
+func (c Cards) Anew() Link { return "/cards?division=" + c.Division }
 
 // CardCount is how many cards a division has.
 type CardCount struct {
 	Cards, Sheets, Gone, NoCode int64
-	TooMany                     bool
 }
 
 // LeftOut is how many people get no card.

@@ -159,7 +159,10 @@ func samples(s *Site, lang string) []sample {
 		{"import", Import{Form: sampleForm(worker("/residents/import"), nil), Outcome: outcome}},
 		{"card", Card{Page: worker("/residents/r1/card"), ID: "r1", Face: sampleFace("李＊＊", "734118205569", "2030-11-25")}},
 		{"cards", Cards{Form: sampleForm(worker("/cards"), map[string][]string{"division": {"330502001006"}}), Divisions: areas, Division: "330502001006", Place: "吴兴区·月河街道·马军巷社区居委会", Count: CardCount{Cards: 312, Sheets: 32, Gone: 4, NoCode: 2}, Most: 2000}},
-		{"cards_many", Cards{Form: sampleForm(admin("/cards"), nil), Divisions: areas, Division: "330500000000", Place: "湖州市", Count: CardCount{Cards: 2001, Sheets: 204, TooMany: true}, Most: 2000}},
+		{"cards_many", Cards{Form: sampleForm(admin("/cards"), nil), Divisions: areas, Division: "330500000000", Place: "湖州市", Count: CardCount{Cards: 4312, Sheets: 436, Gone: 4}, Most: 2000, Owner: "a1", Cuts: "330502001006.h1,330502002010.h2", Parts: []CardPart{
+			{First: 1, Last: 2000, Sheets: 201, ID: "-330502001006.h1", Query: "division=330500000000&part=1&until=330502001006.h1"},
+			{First: 2001, Last: 3998, Sheets: 202, ID: "330502001006.h1-330502002010.h2", Query: "after=330502001006.h1&division=330500000000&part=2&until=330502002010.h2"},
+			{First: 3999, Last: 4312, Sheets: 33, ID: "330502002010.h2-", Query: "after=330502002010.h2&division=330500000000&part=3"}}}},
 		{"cards_none", Cards{Form: sampleForm(worker("/cards"), nil), Divisions: areas, Division: "330502001016", Place: "吴兴区·月河街道·月河社区居委会", Count: CardCount{Gone: 1}, Most: 2000}},
 		{"card_sheets", CardSheets{Page: worker("/cards"), Division: "330502001006", Place: "吴兴区·月河街道·马军巷社区居委会", First: 1, Last: 2, Total: 3, Next: "/cards/print?division=330502001006&first=2", Sheets: []CardSheet{
 			{"吴兴区·月河街道·马军巷社区居委会", "第 1 张，共 3 张 · Sheet 1 of 3", "请按实际大小打印。", []CardFace{sampleFace("李＊＊", "734118205569", ""), sampleFace("欧＊＊", "120094337186", "")}},

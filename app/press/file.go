@@ -35,7 +35,7 @@ func (p *Press) File(ctx context.Context, o Order, path string, progress func(do
 		return Tally{}, err
 	}
 	defer closeFonts()
-	total, err := p.Count(ctx, o.Division, 0)
+	total, err := p.Count(ctx, o, 0)
 	if err != nil {
 		return total, err
 	}

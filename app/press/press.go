@@ -63,7 +63,10 @@ func New(c Config) *Press { return &Press{cfg: c} }
 // Order is what to print, and who wants it.
 type Order struct {
 	Division string // 12 digits, it and all below
-	Layout   cards.Layout
+	// After and Until bound a part of the division's cards: those behind the one
+	// cut, up to the other.
+	After, Until Cut
+	Layout       cards.Layout
 	// Who prints, for the audit log.
 	Actor, Role, Purpose string
 }
@@ -91,18 +94,21 @@ type sheet struct {
 	holders []holder
 }
 
-// Count counts the cards of a division without opening anybody's name. It
-// stops counting beyond most, if that is not 0.
+// Count counts the cards of an order without opening anybody's name. It stops
+// counting beyond most, if that is not 0.
 //
 // Errors: [regions.ErrDivision].
-func (p *Press) Count(ctx context.Context, division string, most int) (Tally, error) {
+func (p *Press) Count(ctx context.Context, o Order, most int) (Tally, error) {
 	var t Tally
 	at, here := "", 0
-	err := p.cfg.Residents.Holders(ctx, division, func(r *residents.Resident, code *residents.Code) error {
+	err := p.cfg.Residents.Holders(ctx, o.Division, o.After.Division, func(r *residents.Resident, code *residents.Code) error {
+		if o.past(r) {
+			return errEnough
+		}
 		if r.Division != at {
 			at, here = r.Division, 0
 		}
-		if !t.gets(r, code) {
+		if o.side(r) != 0 || !t.gets(r, code) {
 			return nil
 		}
 		if t.Cards++; here%cards.PerSheet == 0 {
@@ -122,45 +128,63 @@ func (p *Press) Count(ctx context.Context, division string, most int) (Tally, er
 // gets says whether somebody gets a card, and counts those who do not.
 func (t *Tally) gets(r *residents.Resident, code *residents.Code) bool {
 	switch {
+	case holds(r, code):
+		return true
 	case r.Status != residents.Active:
 		t.Gone++
-	case code == nil:
-		t.NoCode++
 	default:
-		return true
+		t.NoCode++
 	}
 	return false
 }
 
-// walk visits the sheets of a division in order: village by village, in a
-// village by household, so that a family's cards lie together.
-func (p *Press) walk(ctx context.Context, division string, visit func([]sheet) error) (Tally, error) {
+func holds(r *residents.Resident, code *residents.Code) bool {
+	return r.Status == residents.Active && code != nil
+}
+
+// walk visits the sheets of an order: village by village, in a village by
+// household, so that a family's cards lie together.
+func (p *Press) walk(ctx context.Context, o Order, visit func([]sheet) error) (Tally, error) {
 	var t Tally
 	var village []holder
+	aside := map[int]int{} // cards of the village in the parts before (-1) and after (1)
 	flush := func() error {
 		slices.SortFunc(village, func(a, b holder) int {
 			return cmp.Or(cmp.Compare(a.household, b.household), cmp.Compare(a.code.CardNo, b.code.CardNo))
 		})
 		var sheets []sheet
-		of := (len(village) + cards.PerSheet - 1) / cards.PerSheet
+		here, before := sheetsFor(len(village)), sheetsFor(aside[-1])
+		of := before + here + sheetsFor(aside[1])
 		for some := range slices.Chunk(village, cards.PerSheet) {
-			sheets = append(sheets, sheet{place: p.cfg.Tree().Name(some[0].division), no: len(sheets) + 1, of: of, holders: some})
+			sheets = append(sheets, sheet{place: p.cfg.Tree().Name(some[0].division), no: before + len(sheets) + 1, of: of, holders: some})
 		}
 		t.Cards += len(village)
-		t.Sheets += of
+		t.Sheets += here
 		for some := range slices.Chunk(sheets, batch) {
 			if err := visit(some); err != nil {
 				return err
 			}
 		}
 		village = nil
+		clear(aside)
 		return nil
 	}
-	err := p.cfg.Residents.Holders(ctx, division, func(r *residents.Resident, code *residents.Code) error {
-		if len(village) > 0 && village[0].division != r.Division {
+	at := ""
+	err := p.cfg.Residents.Holders(ctx, o.Division, o.After.Division, func(r *residents.Resident, code *residents.Code) error {
+		if r.Division != at {
 			if err := flush(); err != nil {
 				return err
 			}
+			at = r.Division
+		}
+		if o.past(r) {
+			return errEnough
+		}
+		if side := o.side(r); side != 0 {
+			if holds(r, code) {
+				aside[side]++
+			}
+			return nil
 		}
 		if !t.gets(r, code) {
 			return nil
@@ -175,11 +199,14 @@ func (p *Press) walk(ctx context.Context, division string, visit func([]sheet) e
 	if err == nil {
 		err = flush()
 	}
-	if err != nil {
-		return t, fmt.Errorf("print cards of %s: %w", division, err)
+	if err != nil && !errors.Is(err, errEnough) {
+		return t, fmt.Errorf("print cards of %s: %w", o.Division, err)
 	}
 	return t, nil
 }
+
+// sheetsFor is how many sheets so many cards of a village take.
+func sheetsFor(n int) int { return (n + cards.PerSheet - 1) / cards.PerSheet }
 
 // Card is what stands on the card of somebody with this name and code. It is
 // for the caller to see that the code counts, and to write to the audit log.
@@ -245,7 +272,7 @@ func (p *Press) record(ctx context.Context, o Order, sheets []sheet) error {
 // them over in order. progress hears how many cards are done.
 func (p *Press) leaves(ctx context.Context, o Order, fonts []*cards.Font, shelf *shelf, progress func(cards int), take func(cards.Leaf) error) (Tally, error) {
 	done, drawn, reused := 0, 0, 0
-	t, err := p.walk(ctx, o.Division, func(sheets []sheet) error {
+	t, err := p.walk(ctx, o, func(sheets []sheet) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -362,7 +389,7 @@ func (p *Press) fonts(n int) (fonts []*cards.Font, closeAll func(), err error) {
 	return fonts, closeAll, nil
 }
 
-// Print writes the cards of a division as one PDF. It draws with one
+// Print writes the cards of an order as one PDF. It draws with one
 // processor; progress, which may be nil, hears how many cards are done.
 //
 // Errors: [ErrEmpty], [cards.ErrFont], [regions.ErrDivision].
@@ -393,12 +420,12 @@ func (p *Press) bind(ctx context.Context, o Order, w io.Writer, fonts []*cards.F
 	return t, book.Close()
 }
 
-// Sheets returns some sheets of a division for drawing elsewhere, from the
+// Sheets returns some sheets of an order for drawing elsewhere, from the
 // first-th (counted from 0 over all villages), and how many there are.
 func (p *Press) Sheets(ctx context.Context, o Order, first, most int) ([]cards.Sheet, Tally, error) {
 	var chosen []sheet
 	at := 0
-	t, err := p.walk(ctx, o.Division, func(sheets []sheet) error {
+	t, err := p.walk(ctx, o, func(sheets []sheet) error {
 		for _, s := range sheets {
 			if at >= first && len(chosen) < most {
 				chosen = append(chosen, s)

@@ -134,7 +134,7 @@ func TestWhoGetsACard(t *testing.T) {
 	must(t, err)
 
 	want := press.Tally{Cards: 42, Sheets: 3 + 3, Gone: 2, NoCode: 1}
-	count, err := o.Count(t.Context(), town, 0)
+	count, err := o.Count(t.Context(), o.order(), 0)
 	must(t, err)
 	if count != want {
 		t.Errorf("counted %+v, want %+v", count, want)
@@ -186,7 +186,7 @@ func TestWhoGetsACard(t *testing.T) {
 	if total != 42+10 {
 		t.Errorf("%d looks in the audit log, want %d", total, 42+10)
 	}
-	if early, err := o.Count(t.Context(), town, 10); err != nil || early.Cards != 11 {
+	if early, err := o.Count(t.Context(), o.order(), 10); err != nil || early.Cards != 11 {
 		t.Errorf("a count up to 10: %+v, %v", early, err)
 	}
 }

@@ -9,14 +9,16 @@ import (
 
 // Holders walks over the residents of a division and all below it, in order of
 // their division, each with the code that counts now; nil where there is none.
-// Whether somebody is still served here is for the caller to ask.
+// Whether somebody is still served here is for the caller to ask. A walk with a
+// start leaves out the divisions before it.
 //
 // Errors: [regions.ErrDivision], and what visit returns, which ends the walk.
-func (s *Service) Holders(ctx context.Context, division string, visit func(*Resident, *Code) error) error {
+func (s *Service) Holders(ctx context.Context, division, start string, visit func(*Resident, *Code) error) error {
 	from, to, err := regions.Range(division)
 	if err != nil {
 		return err
 	}
+	from = max(from, start)
 	for after := ""; ; {
 		page, next, err := s.residents.Find(ctx, store.Query{Index: "division", From: from, To: to, After: after, Limit: store.MaxPage})
 		if err != nil {

@@ -310,7 +310,7 @@ type holder struct {
 // the city's files. Cards that earlier runs have scanned stay in front.
 func (b *builder) finish(ctx context.Context) error {
 	var holders []holder
-	if err := b.s.residents.Holders(ctx, b.s.city(), func(r *residents.Resident, c *residents.Code) error {
+	if err := b.s.residents.Holders(ctx, b.s.city(), "", func(r *residents.Resident, c *residents.Code) error {
 		if r.CreatedBy == byBench && c != nil && r.Status == residents.Active {
 			holders = append(holders, holder{resident: r.ID, code: c})
 		}

@@ -95,6 +95,51 @@ func TestBrowserPrintsCards(t *testing.T) {
 	}
 }
 
+// A town of more cards than one file takes is printed in parts. The page says
+// which are made, and goes on with the others after it was closed, though
+// somebody came to live there meanwhile.
+func TestBrowserPrintsCardsInParts(t *testing.T) {
+	t.Parallel()
+	s := embedded(t)
+	server := start(t, s, "--demo")
+	secrets := demoSignIns(t, server, s)
+	commandOK(t, s, "import", "residents", villagers(t, 2010))
+	worker := newBrowser(t, "").person(t, server.base)
+	worker.t = t
+	worker.signIn("caseworker", secrets.Passwords["caseworker"])
+	const town = "/cards?division=330502001000"
+	worker.open(town)
+	worker.see("main .parts li:nth-child(2)", "第 ")
+	worker.see("[data-parts]", "已生成 0/2 部分")
+	cuts := func() string {
+		return step(worker, "read the cuts", chromedp.Evaluate[string](`document.querySelector("[data-parts]").dataset.parts`))
+	}
+	first := cuts()
+	worker.press(`.parts li:nth-child(2) a[data-cards]`)
+	worker.see("[data-cards-bar]", "已制作完成")
+	worker.see("[data-parts]", "已生成 1/2 部分")
+	commandOK(t, s, "import", "residents", villagers(t, 2310))
+	worker.open("/residents")
+	worker.open(town)
+	worker.see("[data-parts]", "已生成 1/2 部分")
+	worker.see(".parts li:nth-child(2)", "已生成")
+	if again := cuts(); again != first {
+		t.Errorf("the cuts are %s, were %s", again, first)
+	}
+	for _, lang := range []string{"zh", "en"} {
+		worker.phone()
+		worker.speak(lang)
+		worker.open(town)
+		worker.see("[data-parts]", "1")
+		worker.fits(town)
+	}
+	worker.press("[data-parts-anew]")
+	worker.see("[data-parts]", "0")
+	if again := cuts(); again == first {
+		t.Error("divided anew, the cuts are the old ones")
+	}
+}
+
 // onPaper is how many pages, all A4, and how many different codes a PDF has.
 func onPaper(t *testing.T, file string) (pages, codes int) {
 	t.Helper()
