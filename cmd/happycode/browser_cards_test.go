@@ -148,7 +148,7 @@ func onPaper(t *testing.T, file string) (pages, codes int) {
 		t.Fatalf("pdfinfo: %v\n%s", err, info)
 	}
 	dir := t.TempDir()
-	if out, err := exec.Command("pdftoppm", "-r", "200", "-gray", "-png", file, filepath.Join(dir, "p")).CombinedOutput(); err != nil {
+	if out, err := exec.Command("pdftoppm", "-r", "300", "-gray", "-png", file, filepath.Join(dir, "p")).CombinedOutput(); err != nil {
 		t.Fatalf("pdftoppm: %v\n%s", err, out)
 	}
 	pictures, err := filepath.Glob(filepath.Join(dir, "p*.png"))
