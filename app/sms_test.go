@@ -3,10 +3,12 @@ package app
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/sms"
 )
@@ -20,6 +22,18 @@ func (w *world) until10() {
 		at = at.AddDate(0, 0, 1)
 	}
 	w.shift.Add(int64(at.Sub(local)))
+}
+
+// told waits until an event of a need is in the ledger: it is written after what
+// it tells.
+func (w *world) told(kind, need string) {
+	w.t.Helper()
+	w.until(kind+" is told", func() bool {
+		now := w.now()
+		events, _, err := w.app.Care.Told(w.t.Context(), now.Add(-24*time.Hour).UnixMilli(), now.Add(time.Hour).UnixMilli(), "", 1000)
+		must(w.t, err)
+		return slices.ContainsFunc(events, func(e *care.Event) bool { return e.Kind == kind && e.Need == need })
+	})
 }
 
 // What a waiting need was promised is told by text message, once, by day, with
@@ -57,6 +71,7 @@ func TestTextMessages(t *testing.T) {
 			must(t, err)
 			return got.State == residents.NeedPromised
 		})
+		w.told("allocation.promised", n.ID)
 	}
 	after(0) // what was before there was a gateway is not told
 
@@ -128,6 +143,7 @@ func TestTextMessages(t *testing.T) {
 		must(t, err)
 		return got.State == residents.NeedExpired && got.Reason.ZH != ""
 	})
+	w.told("need.expired", over.ID)
 	after(10 * time.Second)
 	if gateway.count() != 3 {
 		t.Fatalf("a text message in the night: %s", gateway.bodies[len(gateway.bodies)-1])
@@ -177,6 +193,7 @@ func TestTextMessageGatewayRefuses(t *testing.T) {
 			must(t, err)
 			return got.State == residents.NeedExpired
 		})
+		w.told("need.expired", n.ID)
 	}
 	gateway.answer(http.StatusUnauthorized)
 	ends()
