@@ -221,7 +221,7 @@ func TestStoryKnowsTheCapOfAnOffer(t *testing.T) {
 	_, err := w.app.Care.PostOffer(t.Context(), accounts.Principal{Account: "test", Role: accounts.Admin, Division: city}, w.orgID, providers.NewOffer{
 		TitleZH: "上门照护", Category: "homecare", Divisions: []string{county}, Pace: matching.PaceNow, CapUnits: 1, CapPeriod: matching.Month,
 		Handover: providers.Handover{How: providers.OnSite, Place: "家中"},
-		Lots:     []providers.NewLot{{QtyUnits: 5, FromMs: now.Add(-time.Hour).UnixMilli(), UntilMs: now.Add(24 * time.Hour).UnixMilli()}},
+		Lots:     []providers.NewLot{{QtyUnits: 5, FromMs: now.Add(-time.Hour).UnixMilli(), UntilMs: now.Add(32 * 24 * time.Hour).UnixMilli()}},
 	})
 	must(t, err)
 	first, second := w.need(w.person, "homecare"), w.need(w.person, "homecare")
@@ -236,6 +236,9 @@ func TestStoryKnowsTheCapOfAnOffer(t *testing.T) {
 		waiting++
 		if len(story.Offers) != 1 || story.Offers[0].Reason.Code != matching.CodeOfferCapped || story.Offers[0].Reason.Facts["next_ms"] == "" {
 			t.Errorf("an offer that the household has used up: %+v", story.Offers)
+		}
+		if r := story.Need.Reason; r.Code != matching.CodeWaitingOfferCap || r.Facts["next_ms"] == "" {
+			t.Errorf("who waits is not told from when on the offer allows more: %+v", r)
 		}
 	}
 	if waiting != 1 {

@@ -310,6 +310,7 @@ type match struct {
 	notFor map[string][]NotServed     // per need
 	short  map[string]matching.Reason // per need: why something is still wanted
 	place  map[string]int64           // per need: position on the waiting list
+	again  map[string]time.Time       // per need: when an offer's own cap allows more
 	fresh  []*Allocation              // promised by this match
 	told   []*Allocation              // promised, and perhaps not told as an event yet
 	unlist map[string]bool            // per need: the engine may have taken it off the list
@@ -321,6 +322,7 @@ type match struct {
 func (m *match) run(ctx context.Context) error {
 	m.past, m.notFor = map[string][]*Allocation{}, map[string][]NotServed{}
 	m.short, m.place, m.unlist = map[string]matching.Reason{}, map[string]int64{}, map[string]bool{}
+	m.again = map[string]time.Time{}
 	for try := 0; try < 4; try++ {
 		again, err := m.once(ctx, try == 0)
 		if errors.Is(err, matching.ErrNotReady) {
@@ -629,6 +631,13 @@ func (m *match) why(ctx context.Context, n *residents.Need, o matching.Outcome, 
 		candidates = append(candidates, c)
 	}
 	m.notFor[n.ID] = m.s.describe(misses)
+	if o.Why == matching.ShortOfferCap {
+		next, err := m.allowedAgain(ctx, candidates)
+		if err != nil {
+			return matching.Reason{}, err
+		}
+		m.again[n.ID] = next
+	}
 	if o.Why != matching.ShortCap {
 		switch line, err := m.above(ctx, candidates, at); {
 		case err != nil:
@@ -649,6 +658,35 @@ func (m *match) why(ctx context.Context, n *residents.Need, o matching.Outcome, 
 	return m.shortage(n, o), nil
 }
 
+// allowedAgain is when the first of the offers that have stock, and have given the
+// household all they allow, may give it more; the zero time where none will before
+// its lot ends.
+func (m *match) allowedAgain(ctx context.Context, candidates []matching.Candidate) (first time.Time, err error) {
+	full, err := m.s.offerCaps(ctx, m.resident.County, m.resident.Household, candidates)
+	if err != nil {
+		return first, err
+	}
+	var lots []string
+	offers := map[string]openOffer{}
+	for _, c := range candidates {
+		if o, known := m.s.offer(c.Offer); known && full[c.Offer].Code != "" {
+			lots, offers[c.Lot] = append(lots, c.Lot), o
+		}
+	}
+	stock, err := m.s.engine.Stock(ctx, m.resident.County, lots)
+	if err != nil {
+		return first, err
+	}
+	for _, st := range stock {
+		o := offers[st.ID]
+		next := o.CapPeriod.End(m.s.now())
+		if st.FreeUnits > 0 && !next.IsZero() && next.UnixMilli() < o.lot(st.ID).UntilMs && (first.IsZero() || next.Before(first)) {
+			first = next
+		}
+	}
+	return first, nil
+}
+
 func (m *match) shortage(n *residents.Need, o matching.Outcome) matching.Reason {
 	category, _ := providers.CategoryByID(n.Category)
 	now := m.s.now()
@@ -659,7 +697,7 @@ func (m *match) shortage(n *residents.Need, o matching.Outcome) matching.Reason 
 	case matching.ShortCap:
 		return matching.ReasonWaitingCap(o.CapUsed, category.CapUnits, category.CapPeriod, category.CapPeriod.End(now))
 	case matching.ShortOfferCap:
-		return matching.ReasonWaitingOfferCap(time.Time{})
+		return matching.ReasonWaitingOfferCap(m.again[n.ID])
 	case matching.ShortStock:
 		return matching.ReasonWaitingStock(0) // the position has a field of its own
 	}
