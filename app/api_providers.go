@@ -128,7 +128,7 @@ func (a *App) join(c *fiber.Ctx, n providers.NewOrganisation, who accounts.NewAc
 	if err := a.Accounts.SetRole(ctx, id, id, accounts.Provider, "", org.ID); err != nil {
 		return nil, err
 	}
-	return org, nil
+	return org, a.Providers.AddOwner(ctx, org.ID, id)
 }
 
 type organisationsQuery struct {

@@ -290,7 +290,7 @@ func (a *App) getLive(c *fiber.Ctx) error {
 	authorization, session := c.Get(fiber.HeaderAuthorization), c.Cookies(a.cookieName(c))
 	stays := func(ctx context.Context) bool { // still the same, and still signed in
 		now, _, err := a.recognise(ctx, authorization, session)
-		return err == nil && now.Account == p.Account && now.Role == p.Role && now.Division == p.Division
+		return err == nil && now.Account == p.Account && now.Role == p.Role && now.Division == p.Division && now.Organisation == p.Organisation && now.Duty == p.Duty
 	}
 	now := a.Now().UnixMilli()
 	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {

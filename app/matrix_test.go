@@ -272,6 +272,8 @@ func TestMatrix(t *testing.T) {
 	w := newWorld(t)
 	rows := matrix(w)
 	maps.Copy(rows, cardRows())
+	maps.Copy(rows, organisationRows(w))
+	dutiesJoin(w)
 	for _, r := range w.app.Routes() {
 		row, ok := rows[r.Name]
 		if !ok {
@@ -282,10 +284,14 @@ func TestMatrix(t *testing.T) {
 		if row.path == "" {
 			continue
 		}
+		dutiesSignIn(w)
 		w.residentsSignIn() // signing in or out is among the routes
-		for i, actor := range append(actorsInOrder, "carer") {
+		for i, actor := range append(actorsInOrder, "carer", "owner", "handover") {
 			want := carerCell(r, row.cells)
-			if i < len(row.cells) {
+			switch {
+			case actor == "owner" || actor == "handover":
+				want = dutyCell(r, row.cells, actor)
+			case i < len(row.cells):
 				want = row.cells[i]
 			}
 			var body any

@@ -1,6 +1,9 @@
 package app
 
-import "github.com/xingfuma/happycode/app/care"
+import (
+	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/care"
+)
 
 // needRoutes are what is done with a need that is there: its story, changing
 // and withdrawing it.
@@ -15,7 +18,7 @@ func needRoutes() []Route {
 			ZH: "需求的全部经过：每次决定的需求分与今日线、现况与下一步", EN: "The whole story of a need: score and line at each decision, where it stands, what comes next", Response: care.Story{}}),
 		api(Route{Method: "GET", Path: "/waiting", Name: "listWaiting", Handler: (*App).listWaiting, Roles: caseworkers, Purpose: "view_waiting",
 			ZH: "候补名单：位次、需求分、今日线与原因", EN: "Who waits: position, weight, line and reason", Query: waitingQuery{}, Response: list[waitingView]{}}),
-		api(Route{Method: "GET", Path: "/live", Name: "getLive", Handler: (*App).getLive, Roles: everybody,
+		api(Route{Method: "GET", Path: "/live", Name: "getLive", Handler: (*App).getLive, Roles: everybody, Right: accounts.ToHandOver,
 			ZH: "实时事件流(Server-Sent Events)，只含本人有权知道的编号与数量", EN: "What happens, as server-sent events: to each only what is theirs, ids and quantities", Query: liveQuery{}, ContentType: "text/event-stream; charset=utf-8"}),
 
 		{Method: "GET", Path: "/waiting", Name: "showWaiting", Kind: Page, Handler: (*App).showWaiting, Roles: caseworkers, Purpose: "view_waiting",

@@ -76,6 +76,9 @@ type Organisation struct {
 	CreatedMs  int64      `json:"created_ms"`
 	CreatedBy  string     `json:"created_by"`
 	Decisions  []Decision `json:"decisions,omitempty"` // oldest first
+	// Owners are accounts that own it; OwnersKept says that they are all of them.
+	Owners     []string `json:"owners,omitempty"`
+	OwnersKept bool     `json:"owners_kept"`
 }
 
 // NewOrganisation is what an organisation says of itself when it joins.

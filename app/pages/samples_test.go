@@ -13,10 +13,10 @@ type sample struct {
 
 func samplePage(s *Site, lang, role, path string) Page {
 	users := map[string]User{
-		"admin":      {"沈静", "admin", "湖州市"},
-		"caseworker": {"陈立群", "caseworker", "吴兴区 · 月河街道"},
-		"provider":   {"王芳", "provider", "湖州市慈善总会"},
-		"resident":   {"李秀英", "resident", ""},
+		"admin":      {Name: "沈静", Role: "admin", Place: "湖州市", Runs: true},
+		"caseworker": {Name: "陈立群", Role: "caseworker", Place: "吴兴区 · 月河街道", Runs: true},
+		"provider":   {Name: "王芳", Role: "provider", Place: "湖州市慈善总会", Duty: "owner", Runs: true},
+		"resident":   {Name: "李秀英", Role: "resident", Runs: true},
 		"":           {},
 	}
 	return s.Page(lang, users[role], "csrf-of-the-session", path)
@@ -137,7 +137,7 @@ func samples(s *Site, lang string) []sample {
 		{ID: "o1", Kind: "enterprise", Status: "pending", CreditCode: "91330500MA2B3C4D5X", Place: "吴兴区", Contact: "0572-2030405", Name: Text{"浙北大厦集团", "Zhebei Group"}, CreatedMs: sampleNow - sampleDay},
 		{ID: "o2", Kind: "charity", Status: "approved", CreditCode: "53330500MJ8760123B", Place: "南浔区", Name: Text{"湖州市慈善总会", "Huzhou Charity Federation"}, CreatedMs: sampleNow - 40*sampleDay, Note: "材料齐全"}}}
 
-	return append(append(carerSamples(s, lang), needSamples(s, lang)...), []sample{
+	return append(append(append(carerSamples(s, lang), needSamples(s, lang)...), organisationSamples(s, lang)...), []sample{
 		{"signin", signin},
 		{"password", password},
 		{"home_admin", Home{Page: admin("/"), Pending: 2}},
