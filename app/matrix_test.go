@@ -134,7 +134,7 @@ func matrix(w *world) map[string]row {
 		"getOrganisation":    get(staffCounty, api+"/organisations/"+w.orgID),
 		"decideOrganisation": with(adminHere, api+"/organisations/"+w.orgID+"/decision", func(*world) any { return decisionRequest{Status: "approved"} }),
 		"createOffer": with(givenHere, api+"/offers", func(w *world) any {
-			return offerRequest{Organisation: w.orgID, Lots: lotsFor(w, 3), offerTerms: offerTerms{TitleZH: "伞", Category: "discount", Divisions: []string{county}, Handover: pickup()}}
+			return offerRequest{Organisation: w.orgID, offerLots: offerLots{Lots: lotsFor(w, 3)}, offerTerms: offerTerms{TitleZH: "伞", Category: "discount", Divisions: []string{county}, Handover: pickup()}}
 		}),
 		"listOffers":    get(staffAll, api+"/offers"),
 		"getOffer":      get(staffHere, api+"/offers/"+offer),
