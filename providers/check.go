@@ -71,7 +71,7 @@ func (s *Service) checkOrganisation(n NewOrganisation) (*Organisation, error) {
 func (s *Service) checkOffer(n NewOffer) (*Offer, []place, error) {
 	o := &Offer{
 		Category: n.Category, ValueFen: n.ValueFen, MinScoreMilli: n.MinScoreMilli,
-		CapUnits: n.CapUnits, CapPeriod: n.CapPeriod, Pace: n.Pace, ReserveMilli: n.ReserveMilli, Handover: n.Handover,
+		CapUnits: n.CapUnits, CapPeriod: n.CapPeriod, Pace: n.Pace, ReserveMilli: n.ReserveMilli, Fund: n.Fund, Handover: n.Handover,
 	}
 	for _, check := range []func() error{
 		func() error { return s.checkWords(o, n) },

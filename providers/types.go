@@ -160,6 +160,7 @@ type Offer struct {
 	Pace          matching.Pace   `json:"pace"`          // how fast it is released; empty, of older offers: drip
 	ReserveMilli  int64           `json:"reserve_milli"` // for pace drip: 500..3000; 0, of older offers: 1400
 	Kept          []Kept          `json:"kept,omitempty"`
+	Fund          string          `json:"fund,omitempty"` // id of the fund that pays for it; empty: none
 	Handover      Handover        `json:"handover"`
 	Status        OfferStatus     `json:"status"`
 	Lots          []OfferLot      `json:"lots"`
@@ -211,6 +212,7 @@ type NewOffer struct {
 	// with at pace drip: 500..3000; 0: 1400.
 	ReserveMilli int64    `json:"reserve_milli"`
 	Kept         []Kept   `json:"kept"`
+	Fund         string   `json:"fund"` // id of the fund that pays for it; empty: none
 	Handover     Handover `json:"handover"`
 	Lots         []NewLot `json:"lots"`
 	// Key makes repeating safe: a second offer of the same organisation under
