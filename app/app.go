@@ -33,6 +33,7 @@ import (
 	"github.com/xingfuma/happycode/app/vault"
 	"github.com/xingfuma/happycode/app/webhooks"
 	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/providers/funds"
 	"github.com/xingfuma/happycode/qrcode"
 )
 
@@ -46,6 +47,7 @@ type Config struct {
 	Residents *residents.Service
 	Reports   *reports.Service
 	Providers *providers.Service
+	Funds     *funds.Service
 	Regions   *regions.Service
 	Care      *care.Service
 	Webhooks  *webhooks.Service
@@ -103,7 +105,7 @@ func Schemas() []store.Schema { return []store.Schema{replaySchema} }
 func New(c Config) (*App, error) {
 	missing := map[string]bool{
 		"Record": c.Record == nil, "Accounts": c.Accounts == nil, "Audit": c.Audit == nil,
-		"Residents": c.Residents == nil, "Reports": c.Reports == nil, "Providers": c.Providers == nil, "Regions": c.Regions == nil,
+		"Residents": c.Residents == nil, "Reports": c.Reports == nil, "Providers": c.Providers == nil, "Funds": c.Funds == nil, "Regions": c.Regions == nil,
 		"Care": c.Care == nil, "Webhooks": c.Webhooks == nil, "Vault": c.Vault == nil, "Keys": c.Keys == nil, "Tree": c.Tree == nil, "TreeChanged": c.TreeChanged == nil,
 	}
 	for name, is := range missing {

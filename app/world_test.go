@@ -34,6 +34,7 @@ import (
 	"github.com/xingfuma/happycode/app/webhooks"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/providers/funds"
 )
 
 const (
@@ -114,6 +115,7 @@ type world struct {
 	t       *testing.T
 	app     *App
 	ring    *keyring.Ring
+	keeper  *funds.Keeper
 	logs    *logs
 	address string       // "" until it listens
 	shift   atomic.Int64 // how far the clock is ahead, ns
@@ -158,7 +160,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 	t.Cleanup(func() { record.Close() })
 	ctx := t.Context()
 	must(t, record.Ensure(ctx, slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
-		providers.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), sms.Schemas(), Schemas())...))
+		providers.Schemas(), funds.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), sms.Schemas(), Schemas())...))
 	redis, err := matching.StartEmbedded("")
 	must(t, err)
 	t.Cleanup(redis.Close)
@@ -189,17 +191,19 @@ func newWorld(t *testing.T, environ ...string) *world {
 	t.Cleanup(chain.Close)
 	people := residents.New(residents.Config{Record: record, Vault: keys, Keys: ring, Now: w.now, DivisionExists: known})
 	told := reports.New(reports.Config{Record: record, Vault: keys, Now: w.now, DivisionExists: known})
-	givers := providers.New(providers.Config{Record: record, Now: w.now, Known: known})
+	books := funds.New(funds.Config{Record: record, Vault: keys, Now: w.now, Known: known, Logger: log})
+	givers := providers.New(providers.Config{Record: record, Now: w.now, Known: known, Funds: books})
 	life, err := care.New(care.Config{
 		Record: record, Engine: engine, Catalogue: matching.NewCatalogue(), Residents: people, Providers: givers,
 		Audit: chain, Tree: current.Load, Vault: keys, Keys: ring, Now: w.now, Logger: log,
 		Tick: 20 * time.Millisecond, PINAboveFen: set.PINAboveFen,
 	})
 	must(t, err)
+	w.keeper = funds.NewKeeper(funds.KeeperConfig{Record: record, Books: books, Ledger: life, Offers: givers, Now: w.now, Logger: log})
 	must(t, life.Start(ctx))
 	t.Cleanup(life.Stop)
 	w.app, err = New(Config{
-		Settings: set, Record: record, Accounts: who, Audit: chain, Residents: people, Reports: told, Providers: givers,
+		Settings: set, Record: record, Accounts: who, Audit: chain, Residents: people, Reports: told, Providers: givers, Funds: books,
 		Regions: places, Care: life, Webhooks: webhooks.New(webhooks.Config{
 			Record: record, Vault: keys, Ledger: life, Now: w.now, Logger: log, Networks: set.WebhookNetworks,
 		}), Vault: keys, Keys: ring, Tree: current.Load, TreeChanged: current.Store,

@@ -70,7 +70,7 @@ func (s *Service) checkOrganisation(n NewOrganisation) (*Organisation, error) {
 // it serves: first for what is kept for nobody, then for each of its Kept.
 func (s *Service) checkOffer(n NewOffer) (*Offer, []place, error) {
 	o := &Offer{
-		Category: n.Category, ValueFen: n.ValueFen, MinScoreMilli: n.MinScoreMilli, Wish: n.Wish, Only: n.Only,
+		Category: n.Category, ValueFen: n.ValueFen, MinScoreMilli: n.MinScoreMilli, Wish: n.Wish, Only: n.Only, Fund: n.Fund,
 		CapUnits: n.CapUnits, CapPeriod: n.CapPeriod, Pace: n.Pace, ReserveMilli: n.ReserveMilli, Handover: n.Handover,
 	}
 	for _, check := range []func() error{

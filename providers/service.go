@@ -26,6 +26,9 @@ type Config struct {
 	// how many residents or villages it has within the divisions served; nil:
 	// all counties are equal.
 	Weight func(county string, divisions []string) int64
+	// Funds sets money aside for offers that draw on a fund; nil: such offers
+	// are refused.
+	Funds Funds
 }
 
 // Service keeps organisations, offers and shares. It is safe for concurrent use.
@@ -198,8 +201,9 @@ func (s *Service) List(ctx context.Context, status Status, after string, limit i
 	return s.orgs.Find(ctx, q)
 }
 
-// Post writes an offer with its split over counties, then the shares. A crash
-// between the two is mended by [Service.EnsureShares].
+// Post has the offer's fund, if it has one, set its worth aside, then writes the
+// offer with its split over counties, then the shares. A crash before the offer
+// is mended by [Service.NeverPosted], one after it by [Service.EnsureShares].
 // Errors: [ErrNotApproved]; [ErrOffer], which names the field at fault.
 func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewOffer) (*Offer, error) {
 	org, err := s.orgs.Get(ctx, org.ID) // as it is now
@@ -222,6 +226,9 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 	o.CreatedMs, o.CreatedBy = store.Millis(s.config.Now()), by
 	o.ChangedMs = o.CreatedMs
 	s.divide(o, places)
+	if err := s.reserve(ctx, by, o); err != nil {
+		return nil, err
+	}
 	err = s.offers.Insert(ctx, o)
 	if n.Key != "" && errors.Is(err, store.ErrDuplicate) {
 		o, err = s.offers.Get(ctx, o.ID)

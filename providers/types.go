@@ -164,6 +164,7 @@ type Offer struct {
 	Pace          matching.Pace   `json:"pace"`          // how fast it is released; empty, of older offers: drip
 	ReserveMilli  int64           `json:"reserve_milli"` // for pace drip: 500..3000; 0, of older offers: 1400
 	Kept          []Kept          `json:"kept,omitempty"`
+	Fund          string          `json:"fund,omitempty"` // id of the fund that pays for it; empty: none
 	Handover      Handover        `json:"handover"`
 	Unlimited     bool            `json:"unlimited,omitempty"` // its lots hold [UnlimitedUnits]
 	Images        []string        `json:"images,omitempty"`    // ids of photos, see images.go
@@ -220,6 +221,7 @@ type NewOffer struct {
 	// with at pace drip: 500..3000; 0: 1400.
 	ReserveMilli int64    `json:"reserve_milli"`
 	Kept         []Kept   `json:"kept"`
+	Fund         string   `json:"fund"` // id of the fund that pays for it; empty: none
 	Handover     Handover `json:"handover"`
 	Form         Form     `json:"form"` // empty: of its category and handover, see [FormOf]
 	// Unlimited, for discounts: lots and series need no quantity, each holds
