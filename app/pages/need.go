@@ -9,7 +9,7 @@ type NeedStory struct {
 	Source              string // key below "need_source."
 	Score, Weight, Base string // now; Base without the time waited
 	Live                bool
-	Own                 bool // who looks is the one who needs it
+	Own                 bool     // who looks is the one who needs it
 	Today               string   // 2006-01-02
 	Whys                []string // keys below "need_why."
 	Steps               []NeedStep
