@@ -240,10 +240,10 @@ func needRows(need string) map[string]row {
 		"listWaiting":  {cells("s+-+-rrrr++"), "/api/v1/waiting?county=" + county, nil, ""},
 		"showWaiting":  {workers, "/waiting", nil, ""},
 		"getLive":      {anybody, "/api/v1/live?wait_s=0", nil, ""},
-		"editNeed":     {workersHere, "/api/v1/needs/" + need, func(*world) any { return needEdit{Reason: "other", Asked: new(int64(0))} }, ""},
+		"editNeed":     {selfHere, "/api/v1/needs/" + need, func(*world) any { return needEdit{Reason: "other", Asked: new(int64(0))} }, ""},
 		"getNeedStory": {selfHere, "/api/v1/needs/" + need + "/story", nil, ""},
 		"showNeed":     {selfHere, "/needs/" + need, nil, ""},
-		"saveNeedEdit": {workersHere, "/needs/" + need + "/edit", func(*world) any { return strings.NewReader("qty=1") }, "application/x-www-form-urlencoded"},
+		"saveNeedEdit": {selfHere, "/needs/" + need + "/edit", func(*world) any { return strings.NewReader("qty=1") }, "application/x-www-form-urlencoded"},
 	}
 }
 
