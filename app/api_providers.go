@@ -20,9 +20,10 @@ type organisationView struct {
 	CreditCode string           `json:"credit_code"`
 	Status     providers.Status `json:"status" enum:"pending,approved,suspended"`
 	Division   string           `json:"division"`
-	Contact    string           `json:"contact"`
 	CreatedMs  int64            `json:"created_ms"`
 	Decisions  []decisionView   `json:"decisions"`
+	providers.Profile
+	Places []placeView `json:"places"`
 }
 
 type decisionView struct {
@@ -35,10 +36,14 @@ type decisionView struct {
 func viewOrganisation(o *providers.Organisation) organisationView {
 	v := organisationView{
 		ID: o.ID, Name: o.Name, NameEN: o.NameEN, Kind: o.Kind, CreditCode: o.CreditCode, Status: o.Status,
-		Division: o.Division, Contact: o.Contact, CreatedMs: o.CreatedMs, Decisions: make([]decisionView, len(o.Decisions)),
+		Division: o.Division, Profile: o.Profile(), CreatedMs: o.CreatedMs, Decisions: make([]decisionView, len(o.Decisions)),
 	}
 	for i, d := range o.Decisions {
 		v.Decisions[i] = decisionView(d)
+	}
+	v.Places = make([]placeView, len(o.Places))
+	for i, p := range o.Places {
+		v.Places[i] = viewPlace(p)
 	}
 	return v
 }

@@ -214,6 +214,9 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 		return nil, fmt.Errorf("post an offer for %s: %w", org.ID, ErrNotApproved)
 	}
 	o, places, err := s.checkOffer(n)
+	if err == nil {
+		err = org.serves(n.Divisions)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -13,12 +13,15 @@ type OfOrganisation struct {
 
 // Tabs are the pages of the organisation that the one who looks may open.
 func (o OfOrganisation) Tabs() []Tab {
-	var out []Tab
+	out := []Tab{{"profile", ""}}
 	if o.Owns {
 		out = append(out, Tab{"people", "/people"})
 	}
 	return out
 }
+
+// StatusIcons are the icons of the statuses of an organisation.
+func (OfOrganisation) StatusIcons() map[string]string { return Home{}.StatusIcons() }
 
 // Tab is one of an organisation's pages: its key below "org_tab." and where it
 // is below the organisation.
