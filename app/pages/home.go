@@ -56,7 +56,10 @@ func (h Home) Tiles() []Tile {
 	case "caseworker":
 		return []Tile{people, register, waiting, told, offline, devices, load, offers}
 	case "provider":
-		return []Tile{{"/offers", "list", "home.own_offers", "home.own_offers_text"}}
+		return []Tile{
+			{"/counter", "scan", "home.counter", "home.counter_text"},
+			{"/offers", "list", "home.own_offers", "home.own_offers_text"},
+		}
 	}
 	return nil
 }
