@@ -736,7 +736,7 @@ func (s *Service) leasePerson(ctx context.Context, p accounts.Principal, d *Devi
 func (s *Service) leaseOne(ctx context.Context, d *Device, l *Lease, id string) error {
 	now := s.now().UnixMilli()
 	_, err := s.allocations.Change(ctx, id, func(a *Allocation) error {
-		if a.State != Promised || a.Lease != "" || a.Disputed != "" || a.ExpiresMs <= now || a.UntilMs <= now {
+		if a.State != Promised || a.Lease != "" || a.Disputed != "" || a.GivenUnits > 0 || a.ExpiresMs <= now || a.UntilMs <= now {
 			return errSame
 		}
 		a.leaseTo(d, l)

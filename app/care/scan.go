@@ -808,7 +808,8 @@ func needView(n *residents.Need, past []*Allocation) NeedView {
 	for _, a := range past {
 		switch a.State {
 		case Promised:
-			v.PromisedUnits += a.QtyUnits
+			v.PromisedUnits += a.QtyUnits - a.GivenUnits
+			v.GivenUnits += a.GivenUnits
 		case HandedOver:
 			v.GivenUnits += a.QtyUnits
 		}
@@ -868,6 +869,7 @@ func (s *Service) view(a *Allocation) AllocationView {
 	if a.State == HandedOver {
 		v.HandedOverMs, v.Proof, v.Carer = a.givenMs(), a.Proof, a.Carer
 	}
+	v.GivenUnits, v.RestUnits, v.RestReason, v.Parts = a.givenNow(), a.RestUnits, a.RestReason, partViews(a)
 	if reason := a.leased(); reason.Code != "" {
 		v.Leased = &reason
 	}

@@ -121,6 +121,16 @@ func stepsOf(n *residents.Need, past []*Allocation) []Step {
 		if a.AcceptedMs > 0 {
 			steps = append(steps, step(a.AcceptedMs, "accepted", a.AcceptedBy, matching.Reason{}))
 		}
+		for _, e := range partEvents(a) {
+			part := step(e.AtMs, "part", e.By, e.Reason)
+			part.QtyUnits = e.QtyUnits
+			steps = append(steps, part)
+		}
+		if a.RestUnits > 0 {
+			rest := step(a.EndedMs, string(a.RestState), a.EndedBy, a.RestReason)
+			rest.QtyUnits = a.RestUnits
+			steps = append(steps, rest)
+		}
 		if a.State != Promised {
 			end := step(cmp.Or(a.GivenMs, a.EndedMs), string(a.State), a.EndedBy, a.EndReason)
 			end.Proof = a.Proof
@@ -338,6 +348,7 @@ func kinds() map[string]matching.Text {
 		"allocation.promised":    {ZH: "派发", EN: "Given"},
 		"allocation.accepted":    {ZH: "居民接受", EN: "Accepted"},
 		"allocation.handed_over": {ZH: "交付", EN: "Handed over"},
+		"allocation.part":        {ZH: "交付一部分", EN: "Handed over in part"},
 		"allocation.declined":    {ZH: "居民谢绝", EN: "Declined"},
 		"allocation.expired":     {ZH: "逾期未领取", EN: "Not fetched in time"},
 		"allocation.withdrawn":   {ZH: "份额退回", EN: "Taken back"},
