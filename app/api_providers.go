@@ -198,16 +198,18 @@ type offerView struct {
 	WithdrawnMs  int64                 `json:"withdrawn_ms"`
 	Kind         providers.Kind        `json:"kind" enum:"government,charity,enterprise"`
 	offerTerms
-	Lots []providers.OfferLot `json:"lots"`
+	RuleZH string               `json:"rule_zh" description:"What the rule says."`
+	RuleEN string               `json:"rule_en"`
+	Lots   []providers.OfferLot `json:"lots"`
 }
 
 func viewOffer(o *providers.Offer) offerView {
 	return offerView{
 		ID: o.ID, Organisation: o.Organisation, CreatedMs: o.CreatedMs, Status: o.Status, WithdrawnMs: o.WithdrawnMs,
-		Kind: o.Kind, Lots: o.Lots,
+		Kind: o.Kind, Lots: o.Lots, RuleZH: o.Rule.ZH, RuleEN: o.Rule.EN,
 		offerTerms: offerTerms{
 			TitleZH: o.TitleZH, TitleEN: o.TitleEN, Category: o.Category, Unit: o.Unit, ValueFen: o.ValueFen,
-			Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, CapUnits: o.CapUnits,
+			Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr, CapUnits: o.CapUnits,
 			CapPeriod: string(o.CapPeriod), Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Kept: o.Kept, Handover: o.Handover,
 		},
 	}
@@ -223,6 +225,7 @@ type offerTerms struct {
 	Divisions     []string           `json:"divisions" required:"true" description:"Served, 12-digit codes."`
 	Groups        []string           `json:"groups" description:"The person is in one of them; empty: any."`
 	MinScoreMilli int64              `json:"min_score_milli" minimum:"0" maximum:"1000"`
+	Rule          string             `json:"rule" maxLength:"2000" description:"Who else may not have it, as a CEL expression over age, groups, health, division, score, household_size, received and today, e.g. age >= 70 && !received.within(\"meal\", 7). POST /rules/check says what one means. Empty: none."`
 	CapUnits      int64              `json:"cap_units" minimum:"0" description:"Per household and cap_period; 0: none."`
 	CapPeriod     string             `json:"cap_period" enum:"day,week,month,year,ever"`
 	Pace          string             `json:"pace" enum:"now,even,drip" description:"How fast it is released: at once, an equal part in each minute, or by need lines. Empty: drip, or now where every lot lasts half an hour at most."`
@@ -244,7 +247,7 @@ func (a *App) createOffer(c *fiber.Ctx) error {
 	}
 	o, err := a.post(c, in.Organisation, providers.NewOffer{
 		TitleZH: in.TitleZH, TitleEN: in.TitleEN, Category: in.Category, Unit: in.Unit, ValueFen: in.ValueFen,
-		Divisions: in.Divisions, Groups: in.Groups, MinScoreMilli: in.MinScoreMilli, CapUnits: in.CapUnits,
+		Divisions: in.Divisions, Groups: in.Groups, MinScoreMilli: in.MinScoreMilli, Rule: in.Rule, CapUnits: in.CapUnits,
 		CapPeriod: matching.Period(in.CapPeriod), Pace: matching.Pace(in.Pace), ReserveMilli: in.ReserveMilli,
 		Kept: in.Kept, Handover: in.Handover, Lots: in.Lots,
 	})

@@ -54,6 +54,7 @@ const (
 	LimitJoin   Limit = "join"
 	LimitReport Limit = "report"
 	LimitCodes  Limit = "codes"
+	LimitReach  Limit = "reach"
 )
 
 // Handler serves one route; it is a method of App taken as an expression.
@@ -102,7 +103,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), needRoutes(), hookRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), offlineRoutes(), probeRoutes())
+	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), needRoutes(), hookRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), ruleRoutes(), reportRoutes(), offlineRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.
