@@ -122,7 +122,7 @@ func matrix(w *world) map[string]row {
 		"importDivisions": file(adminOnly, api+"/divisions/import", divisionsCSV),
 		"listCategories":  get(open, api+"/categories"),
 		"listGroups":      get(open, api+"/groups"),
-		"getImport":       get(workers, api+"/imports/bar"),
+		"getImport":       get(staffAll, api+"/imports/bar"),
 		"createOrganisation": with(open, api+"/organisations", func(w *world) any {
 			n := w.next()
 			return joinRequest{
@@ -274,6 +274,7 @@ func TestMatrix(t *testing.T) {
 	rows := matrix(w)
 	maps.Copy(rows, cardRows())
 	maps.Copy(rows, organisationRows(w))
+	maps.Copy(rows, ruleRows())
 	dutiesJoin(w)
 	for _, r := range w.app.Routes() {
 		row, ok := rows[r.Name]

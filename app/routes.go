@@ -54,6 +54,7 @@ const (
 	LimitJoin   Limit = "join"
 	LimitReport Limit = "report"
 	LimitCodes  Limit = "codes"
+	LimitReach  Limit = "reach"
 )
 
 // Handler serves one route; it is a method of App taken as an expression.
@@ -115,6 +116,7 @@ func table() []Route {
 		counterRoutes(),
 		screenRoutes(),
 		carerRoutes(),
+		ruleRoutes(),
 		reportRoutes(),
 		offlineRoutes(),
 		organisationRoutes(),

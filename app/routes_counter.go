@@ -7,7 +7,6 @@ import (
 	"github.com/xingfuma/happycode/app/care"
 )
 
-
 // counterRoutes are the counter of a provider: what its organisation owes who
 // stands there. app/care writes to the audit log.
 func counterRoutes() []Route {

@@ -166,6 +166,7 @@ type Offer struct {
 	Divisions     []string        `json:"divisions"` // served, 12-digit codes
 	Groups        []string        `json:"groups,omitempty"`
 	MinScoreMilli int64           `json:"min_score_milli"` // 0..1000
+	Rule          Rule            `json:"rule"`            // who else may not; no Expr: nobody
 	CapUnits      int64           `json:"cap_units"`       // per household and CapPeriod; 0: none
 	CapPeriod     matching.Period `json:"cap_period"`
 	Pace          matching.Pace   `json:"pace"`          // how fast it is released; empty, of older offers: drip
@@ -219,6 +220,7 @@ type NewOffer struct {
 	Divisions     []string        `json:"divisions"`
 	Groups        []string        `json:"groups"`
 	MinScoreMilli int64           `json:"min_score_milli"`
+	Rule          string          `json:"rule"` // in CEL, see package eligibility; empty: none
 	CapUnits      int64           `json:"cap_units"`
 	CapPeriod     matching.Period `json:"cap_period"` // empty: the category's
 	// Pace is how fast it is released; empty: drip, or now where every lot lasts

@@ -357,7 +357,7 @@ type spareOffer struct {
 
 // spareOffers are the offers of which a device may have spares in a division:
 // open to everybody there, and handed over by the caseworker in whole units.
-// Whether somebody belongs to a group, or has the score, is not for a device
+// Whether somebody belongs to a group, has the score, or meets a rule is not for a device
 // without a network to decide.
 func (s *Service) spareOffers(division, county string) []spareOffer {
 	now := s.now().UnixMilli()
@@ -365,7 +365,7 @@ func (s *Service) spareOffers(division, county string) []spareOffer {
 	defer s.known.mu.RUnlock()
 	var out []spareOffer
 	for _, o := range s.known.byID {
-		if !carried(o.Handover) || o.Category == providers.Cash || len(o.Groups) > 0 || o.MinScoreMilli > 0 {
+		if !carried(o.Handover) || o.Category == providers.Cash || len(o.Groups) > 0 || o.MinScoreMilli > 0 || o.Rule.Expr != "" {
 			continue
 		}
 		if !slices.ContainsFunc(o.Divisions, func(d string) bool { return regions.Within(division, d) }) {
