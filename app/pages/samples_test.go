@@ -1,5 +1,7 @@
 package pages
 
+import "slices"
+
 const (
 	sampleNow  = 1_764_036_000_000 // 2025-11-25 10:00 in China
 	sampleHour = 3_600_000
@@ -109,7 +111,8 @@ func samples(s *Site, lang string) []sample {
 	pin := sampleForm(samplePage(s, lang, "resident", "/me"), nil)
 	pin.Failure, pin.Errors["old_pin"] = pin.T("form.check"), pin.T("me.pin_wrong")
 	offerNew := OfferNew{Form: sampleForm(giver("/offers/new"), map[string][]string{
-		"title_zh": {"社区食堂午餐"}, "lot_qty": {"200"}, "lot_from": {"2025-11-25T10:30"}, "lot_until": {"2025-11-25T09:30"}, "divisions": {"330502001000"}, "cap_period": {"day"}, "pace": {"drip"}, "reserve": {"2"}, "kept_group": {"elderly", "", ""}, "kept_division": {"", "330502001000", ""}, "kept_percent": {"30", "80", ""}}),
+		"title_zh": {"社区食堂午餐"}, "key": {"k1"}, "images": {"i1"}, "s0_every": {"week"}, "s0_qty": {"60"}, "s0_weekday": {"1", "2", "3", "4", "5"}, "s0_from": {"2025-12-01"}, "s0_to": {"2025-12-31"}, "s0_start": {"11:00"}, "s0_end": {"13:00"}, "lot_qty": {"200"}, "lot_from": {"2025-11-25T10:30"}, "lot_until": {"2025-11-25T09:30"}, "divisions": {"330502001000"}, "cap_period": {"day"}, "pace": {"drip"}, "reserve": {"2"}, "kept_group": {"elderly", "", ""}, "kept_division": {"", "330502001000", ""}, "kept_percent": {"30", "80", ""}}),
+		OfferForm: "meals", Hows: []string{"pickup", "delivery", "onsite"}, MayDraft: true,
 		Categories: categories, Groups: groups, Counties: []CountyTowns{
 			{"330502000000", "吴兴区", []Town{{"330502001000", "月河街道"}, {"330502002000", "朝阳街道"}, {"330502003000", "爱山街道"}}},
 			{"330503000000", "南浔区", []Town{{"330503100000", "南浔镇"}}}}}
@@ -137,7 +140,7 @@ func samples(s *Site, lang string) []sample {
 		{ID: "o1", Kind: "enterprise", Status: "pending", CreditCode: "91330500MA2B3C4D5X", Place: "吴兴区", Contact: "0572-2030405", Name: Text{"浙北大厦集团", "Zhebei Group"}, CreatedMs: sampleNow - sampleDay},
 		{ID: "o2", Kind: "charity", Status: "approved", CreditCode: "53330500MJ8760123B", Place: "南浔区", Name: Text{"湖州市慈善总会", "Huzhou Charity Federation"}, CreatedMs: sampleNow - 40*sampleDay, Note: "材料齐全"}}}
 
-	return append(append(carerSamples(s, lang), needSamples(s, lang)...), []sample{
+	return append(slices.Concat(carerSamples(s, lang), needSamples(s, lang), offerSamples(s, lang)), []sample{
 		{"signin", signin},
 		{"password", password},
 		{"home_admin", Home{Page: admin("/"), Pending: 2}},
