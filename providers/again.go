@@ -23,8 +23,11 @@ func (o *Offer) Again(now time.Time) NewOffer {
 		n.Form = FormOf(o.Category, o.Handover.How)
 	}
 	lots := o.byHand()
-	first, last := o.months()
-	step := (last.Year()-first.Year())*12 + int(last.Month()-first.Month()) + 1
+	first, last := o.begins()
+	step := 1 // the least that leads past the last that begins
+	for step < 12*100 && !shift(first, step).After(last) {
+		step++
+	}
 	for months := step; months < 12*100; months += step {
 		n.Series, n.Lots = nil, nil
 		for _, s := range o.Plan {
@@ -81,9 +84,9 @@ func lastIndex(s string, c byte) int {
 	return len(s)
 }
 
-// months are the first and the last month in which something of the offer
+// begins are the first and the last time at which something of the offer
 // begins.
-func (o *Offer) months() (first, last time.Time) {
+func (o *Offer) begins() (first, last time.Time) {
 	for i, l := range o.Lots {
 		from := time.UnixMilli(l.FromMs).In(cst)
 		if i == 0 || from.Before(first) {

@@ -24,6 +24,11 @@ func offerSamples(s *Site, lang string) []sample {
 	unlimited := preview
 	unlimited.OfferForm, unlimited.Unlimited, unlimited.Rest = "discount", true, nil
 	return []sample{
+		{"offer_unlimited", Offer{
+			Page: samplePage(s, lang, "caseworker", "/offers/f2"), ID: "f2", Kind: "enterprise", Status: "open", Provider: "浙北大厦集团", How: "voucher", OfferForm: "discount", Unlimited: true,
+			Title: Text{"理发八折", "Haircuts, 20% off"}, Category: Text{"爱心折扣", "Discounts"}, Places: []string{"吴兴区"}, Cap: Amount{Units: 4, Unit: Text{"次", "use"}}, CapPeriod: "month", CreatedMs: sampleNow, Pace: "now",
+			Stock: []Share{{ID: "f2-1@330502", Place: "吴兴区", FromMs: sampleNow, UntilMs: sampleNow + 30*sampleDay, Qty: 10_000_000, Free: 9_999_961, Promised: 8, HandedOver: 31, Unlimited: true}},
+		}},
 		{"offer_kinds", OfferKinds{
 			Page: draft, Forms: []string{"meals", "goods", "service", "voucher", "cash", "discount"},
 			Drafts: []OfferDraft{{ID: "d1", Form: "meals", Title: Text{"社区食堂午餐", ""}, ChangedMs: sampleNow}, {ID: "d2", ChangedMs: sampleNow - sampleDay}},

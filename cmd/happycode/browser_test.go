@@ -131,7 +131,7 @@ func TestBrowser(t *testing.T) {
 						v.who.fits("/offers/:id")
 					}
 					if path == "/offers/new?form=meals" {
-						v.who.unfold("form > details.fold-card > summary")
+						v.who.unfold("form > details.fold-card")
 						v.who.press("[data-kept-add]")
 						v.who.press("[data-kept-add]")
 						v.who.press("[data-kept-remove]")
