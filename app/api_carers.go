@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -283,12 +284,18 @@ func (a *App) photoIn(c *fiber.Ctx, field string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	done, err := a.photoTurn(c.UserContext())
+	return a.shrunk(c.UserContext(), file)
+}
+
+// shrunk is a photo as it is kept. Errors: faultPhoto, faultPhotoLarge,
+// faultBusy.
+func (a *App) shrunk(ctx context.Context, file io.Reader) ([]byte, error) {
+	done, err := a.photoTurn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	ctx, cancel := context.WithTimeout(c.UserContext(), photoTime)
+	ctx, cancel := context.WithTimeout(ctx, photoTime)
 	defer cancel()
 	jpeg, err := photos.Shrink(ctx, file, photos.Usual(), photoSide)
 	switch {

@@ -290,18 +290,9 @@ func (a *App) createOffer(c *fiber.Ctx) error {
 // post posts an offer for an organisation that the one who asks acts for.
 func (a *App) post(c *fiber.Ctx, organisation string, n providers.NewOffer) (*providers.Offer, error) {
 	p := principalOf(c)
-	if p.Role == accounts.Provider && organisation == "" {
-		organisation = p.Organisation
-	}
-	if organisation == "" {
-		return nil, faultField.with(fieldFault{"organisation", words{"请选择机构", "choose the organisation"}})
-	}
-	org, err := a.Providers.Get(c.UserContext(), organisation)
+	org, err := a.actsFor(c, organisation)
 	if err != nil {
 		return nil, err
-	}
-	if p.Role == accounts.Provider && p.Organisation != org.ID || p.Role != accounts.Provider && !p.Sees(org.Division) {
-		return nil, errOutside
 	}
 	if key := c.Get("Idempotency-Key"); key != "" { // as for needs: a crash cannot double it
 		n.Key = hash(p.Account, key)

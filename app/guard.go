@@ -39,6 +39,7 @@ const (
 	localDevice
 	localReport
 	localHook
+	localDraft
 	localAbout
 	localGuessed // a wrong guess was shown in a form again
 )
@@ -411,6 +412,18 @@ func (a *App) look(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 			may = managesOffer(p, org)
 		}
 		c.Locals(localOffer, x)
+	case ScopeDraft:
+		x, err := a.Providers.Draft(ctx, id)
+		if err != nil {
+			return err
+		}
+		org, err := a.Providers.Get(ctx, x.Organisation)
+		if err != nil {
+			return err
+		}
+		division = org.Division
+		may = managesOffer(p, org)
+		c.Locals(localDraft, x)
 	case ScopeOrganisation:
 		x, err := a.Providers.Get(ctx, id)
 		if err != nil {

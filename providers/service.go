@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/xingfuma/happycode/app/store"
@@ -42,6 +43,8 @@ type Service struct {
 	offers store.Collection[Offer, *Offer]
 	shares store.Collection[Share, *Share]
 	moves  store.Collection[Move, *Move]
+	drafts store.Collection[Draft, *Draft]
+	images store.Collection[Image, *Image]
 }
 
 func organisationsSchema() store.Schema {
@@ -69,7 +72,7 @@ func SharesSchema() store.Schema {
 
 // Schemas declares the collections of this package.
 func Schemas() []store.Schema {
-	return []store.Schema{organisationsSchema(), offersSchema(), SharesSchema(), MovesSchema()}
+	return []store.Schema{organisationsSchema(), offersSchema(), SharesSchema(), MovesSchema(), draftsSchema(), imagesSchema()}
 }
 
 // New makes a service. Record and Now are required.
@@ -80,6 +83,8 @@ func New(c Config) *Service {
 		offers: store.Of[Offer](c.Record, offersSchema()),
 		shares: store.Of[Share](c.Record, SharesSchema()),
 		moves:  store.Of[Move](c.Record, MovesSchema()),
+		drafts: store.Of[Draft](c.Record, draftsSchema()),
+		images: store.Of[Image](c.Record, imagesSchema()),
 	}
 }
 
@@ -227,9 +232,13 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 	if err != nil {
 		return nil, err
 	}
+	if err := s.useImages(ctx, org.ID, n.Images); err != nil {
+		return nil, err
+	}
+	o.Images = slices.Clone(n.Images)
 	o.Meta = store.Meta{ID: store.NewID()}
 	if n.Key != "" {
-		o.ID = keyedID(org.ID, n.Key)
+		o.ID = KeyedID(org.ID, n.Key)
 	}
 	o.Organisation, o.Kind = org.ID, org.Kind
 	o.Revision, o.Status = 1, OfferOpen
@@ -252,8 +261,16 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 	return o, nil
 }
 
-// keyedID is the offer's id under an idempotency key.
-func keyedID(organisation, key string) string {
+// Check says what an offer would be, posted now: its lots in their order, and
+// what was left out filled in. Nothing is written.
+// Errors: [ErrOffer].
+func (s *Service) Check(n NewOffer) (*Offer, error) {
+	o, _, err := s.checkOffer(n)
+	return o, err
+}
+
+// KeyedID is the id of the offer that an organisation posts under a key.
+func KeyedID(organisation, key string) string {
 	sum := sha256.Sum256([]byte("offer\x00" + organisation + "\x00" + key))
 	return "o" + hex.EncodeToString(sum[:16])
 }

@@ -4,6 +4,7 @@ import { el, number, randomName, yuan } from "./dom";
 import { follow } from "./follow";
 import { mindList } from "./offline/leaving";
 import { places } from "./places";
+import { series } from "./series";
 import { leave } from "./kept";
 
 function confirmations(): void {
@@ -373,6 +374,7 @@ filteredSelects();
 filteredTrees();
 lots();
 keptRows();
+series();
 printing();
 copying();
 liveStock();
