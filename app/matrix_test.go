@@ -272,6 +272,7 @@ func TestMatrix(t *testing.T) {
 	w := newWorld(t)
 	rows := matrix(w)
 	maps.Copy(rows, cardRows())
+	maps.Copy(rows, fundRows(w))
 	for _, r := range w.app.Routes() {
 		row, ok := rows[r.Name]
 		if !ok {

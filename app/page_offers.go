@@ -90,7 +90,8 @@ func (a *App) offerForm(c *fiber.Ctx) (pages.OfferNew, error) {
 			return v, err
 		}
 	}
-	return v, nil
+	v.Funds, err = a.fundChoices(c)
+	return v, err
 }
 
 // organisationChoices are the approved organisations that an administrator
@@ -143,7 +144,7 @@ func (a *App) saveOffer(c *fiber.Ctx) error {
 	lots, rows := typedLots(f, category)
 	in.Lots = lots
 	kept, keptRows := typedKept(f)
-	in.Kept = kept
+	in.Kept, in.Fund = kept, f.Value("fund")
 	if _, more := f.Values["kept_more"]; more {
 		f.Errors, f.Failure, v.KeptMore = map[string]string{}, "", true
 		return a.show(c, fiber.StatusOK, v)
@@ -231,6 +232,12 @@ func (a *App) showOffer(c *fiber.Ctx) error {
 		return err
 	}
 	v.Provider = v.Say(text(org.Name, org.NameEN))
+	if v.Fund, err = a.fundName(c, o.Fund); err != nil {
+		return err
+	}
+	if o.Fund != "" && managesOffer(principalOf(c), org) {
+		v.FundLink = "/funds/" + o.Fund
+	}
 	v.MayWithdraw = o.Status == providers.OfferOpen && managesOffer(principalOf(c), org)
 	for _, code := range o.Divisions {
 		v.Places = append(v.Places, a.placeName(code))

@@ -40,6 +40,7 @@ const (
 	ScopeConflict     Scope = "conflict"     // division
 	ScopeReport       Scope = "report"       // reportOf; caseworkers: division
 	ScopeWebhook      Scope = "webhook"      // hookOf; administrators: division
+	ScopeFund         Scope = "fund"         // fundOf; providers: own; administrators: the organisation's seat
 )
 
 // Limit names the rate limit a route counts against; see limiter.go.
@@ -102,7 +103,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), needRoutes(), hookRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), offlineRoutes(), probeRoutes())
+	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), needRoutes(), hookRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), offlineRoutes(), fundRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.

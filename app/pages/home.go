@@ -47,6 +47,7 @@ func (h Home) Tiles() []Tile {
 		return []Tile{
 			people, register, waiting, told, offline, devices, load, offers,
 			{"/organisations", "house", "home.organisations", "home.organisations_text"},
+			{"/funds", "coin", "home.funds_see", "home.funds_see_text"},
 			{"/accounts", "person", "home.accounts", "home.accounts_text"},
 			{"/tokens", "key", "home.tokens", "home.tokens_text"},
 			{"/webhooks", "bell", "home.webhooks", "home.webhooks_text"},
@@ -56,7 +57,7 @@ func (h Home) Tiles() []Tile {
 	case "caseworker":
 		return []Tile{people, register, waiting, told, offline, devices, load, offers}
 	case "provider":
-		return []Tile{{"/offers", "list", "home.own_offers", "home.own_offers_text"}}
+		return []Tile{{"/offers", "list", "home.own_offers", "home.own_offers_text"}, {"/funds", "coin", "home.funds", "home.funds_text"}}
 	}
 	return nil
 }

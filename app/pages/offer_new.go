@@ -7,7 +7,15 @@ type OfferNew struct {
 	Categories    []Choice
 	Groups        []Choice
 	Counties      []CountyTowns
-	KeptMore      bool // more rows for what is kept were asked for
+	Funds         []Choice // that may pay for it
+	KeptMore      bool     // more rows for what is kept were asked for
+}
+
+// SelectFund is the field for the fund that pays.
+func (o OfferNew) SelectFund() Field {
+	f := o.Select("fund", "offer_new.fund", o.Funds)
+	f.Options = append([]Option{{"", o.T("form.none"), f.Value == ""}}, f.Options...)
+	return f
 }
 
 // CountyTowns is a county with its towns.

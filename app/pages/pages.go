@@ -280,7 +280,7 @@ func (p Page) Nav() []NavItem {
 	case "caseworker":
 		items = []NavItem{{"/", "home", "nav.home", false}, {"/scan", "scan", "nav.scan", false}, {"/residents", "people", "nav.residents", false}, {"/offers", "gift", "nav.offers", false}}
 	case "provider":
-		items = []NavItem{{"/", "home", "nav.home", false}, {"/offers", "gift", "nav.offers", false}, {"/offers/new", "plus", "nav.offer_new", false}}
+		items = []NavItem{{"/", "home", "nav.home", false}, {"/offers", "gift", "nav.offers", false}, {"/offers/new", "plus", "nav.offer_new", false}, {"/funds", "coin", "nav.funds", false}}
 	}
 	best := -1
 	for i, item := range items {

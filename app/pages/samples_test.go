@@ -1,5 +1,7 @@
 package pages
 
+import "slices"
+
 const (
 	sampleNow  = 1_764_036_000_000 // 2025-11-25 10:00 in China
 	sampleHour = 3_600_000
@@ -137,7 +139,7 @@ func samples(s *Site, lang string) []sample {
 		{ID: "o1", Kind: "enterprise", Status: "pending", CreditCode: "91330500MA2B3C4D5X", Place: "吴兴区", Contact: "0572-2030405", Name: Text{"浙北大厦集团", "Zhebei Group"}, CreatedMs: sampleNow - sampleDay},
 		{ID: "o2", Kind: "charity", Status: "approved", CreditCode: "53330500MJ8760123B", Place: "南浔区", Name: Text{"湖州市慈善总会", "Huzhou Charity Federation"}, CreatedMs: sampleNow - 40*sampleDay, Note: "材料齐全"}}}
 
-	return append(append(carerSamples(s, lang), needSamples(s, lang)...), []sample{
+	return append(slices.Concat(carerSamples(s, lang), needSamples(s, lang), fundSamples(s, lang)), []sample{
 		{"signin", signin},
 		{"password", password},
 		{"home_admin", Home{Page: admin("/"), Pending: 2}},
