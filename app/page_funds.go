@@ -168,13 +168,24 @@ func (a *App) showFund(c *fiber.Ctx) error {
 			Offer: d.Offer, Title: titles[d.Offer], Left: d.LeftUnits() * d.ValueFen, Spent: d.SpentUnits * d.ValueFen, Of: d.QtyUnits * d.ValueFen,
 		})
 	}
-	for _, e := range entries {
+	for i, e := range entries {
+		if i > 0 && sameStep(entries[i-1], e) { // one step that took money of several donations
+			v.Movements[len(v.Movements)-1].Fen += e.Fen
+			continue
+		}
 		v.Movements = append(v.Movements, pages.Movement{
 			AtMs: e.AtMs, What: string(e.What), Fen: e.Fen, Offer: e.Offer, Title: titles[e.Offer], Donation: e.Donation, Reason: e.Reason,
 		})
 	}
 	v.Months = fundMonths(f, funds.MonthOf(now))
 	return a.show(c, fiber.StatusOK, v)
+}
+
+// sameStep says whether two entries that follow each other, the later first, are
+// of one step; its first has the quantity.
+func sameStep(later, e *funds.Entry) bool {
+	return later.What == e.What && later.Offer == e.Offer && later.Allocation == e.Allocation && later.Donation == e.Donation &&
+		later.BookedMs == e.BookedMs && later.QtyUnits == 0 && e.What != funds.Donated
 }
 
 // movementsShown is how many entries one page of a fund shows.

@@ -70,7 +70,7 @@ func (a *App) statementPaper(c *fiber.Ctx, most int) (papers.Paper, error) {
 // stay anonymous.
 func (a *App) statedDonations(page pages.Page, f *funds.Fund, s *funds.Statement, most int) (papers.Table, error) {
 	t := papers.Table{Title: page.T("statement.donations"), Empty: page.T("statement.none"), Columns: []papers.Column{
-		{Head: page.T("statement.receipt"), Width: 3}, {Head: page.T("statement.day"), Width: 3},
+		{Head: page.T("statement.receipt"), Width: 3}, {Head: page.T("statement.day"), Width: 4},
 		{Head: page.T("statement.direction"), Width: 6}, {Head: page.T("statement.amount"), Kind: papers.Money, Width: 3.5},
 	}}
 	if f.DonorsNamed {
