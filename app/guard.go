@@ -40,6 +40,7 @@ const (
 	localReport
 	localHook
 	localDraft
+	localFund
 	localAbout
 	localGuessed // a wrong guess was shown in a form again
 )
@@ -475,6 +476,18 @@ func (a *App) look(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 		division = x.Division
 		may = p.Sees(division)
 		c.Locals(localReport, x)
+	case ScopeFund:
+		x, err := a.Funds.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		org, err := a.Providers.Get(ctx, x.Organisation)
+		if err != nil {
+			return err
+		}
+		division = org.Division
+		may = seesFund(p, org)
+		c.Locals(localFund, x)
 	case ScopeWebhook:
 		x, err := a.Webhooks.Get(ctx, id)
 		if err != nil {

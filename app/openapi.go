@@ -28,6 +28,9 @@ type (
 	carerPath struct {
 		Carer string `path:"carer" required:"true"`
 	}
+	donationPath struct {
+		Donation string `path:"donation" required:"true"`
+	}
 	pictureForm struct {
 		File *multipart.FileHeader `formData:"file" required:"true" description:"JPEG, PNG or WebP; up to 10 MB and 25 megapixels; of those of a progressive JPEG each counts as four."`
 	}
@@ -96,6 +99,9 @@ func describeRoute(r *openapi31.Reflector, route Route) error {
 	}
 	if route.Idempotent {
 		oc.AddReqStructure(keyHeader{})
+	}
+	if strings.Contains(route.Path, ":donation") {
+		oc.AddReqStructure(donationPath{})
 	}
 	if strings.Contains(route.Path, ":carer") {
 		oc.AddReqStructure(carerPath{})

@@ -91,7 +91,13 @@ func (a *App) showOffer(c *fiber.Ctx) error {
 		return err
 	}
 	v.Provider = v.Say(text(org.Name, org.NameEN))
+	if v.Fund, err = a.fundName(c, o.Fund); err != nil {
+		return err
+	}
 	manages := managesOffer(principalOf(c), org)
+	if o.Fund != "" && manages {
+		v.FundLink = "/funds/" + o.Fund
+	}
 	v.MayWithdraw, v.MayAgain = o.Status == providers.OfferOpen && manages, manages && o.Wish == ""
 	for _, code := range o.Divisions {
 		v.Places = append(v.Places, a.placeName(code))

@@ -41,6 +41,7 @@ const (
 	ScopeConflict     Scope = "conflict"     // division
 	ScopeReport       Scope = "report"       // reportOf; caseworkers: division
 	ScopeWebhook      Scope = "webhook"      // hookOf; administrators: division
+	ScopeFund         Scope = "fund"         // fundOf; providers: own; administrators: the organisation's seat
 )
 
 // Limit names the rate limit a route counts against; see limiter.go.
@@ -122,6 +123,7 @@ func table() []Route {
 		offlineRoutes(),
 		organisationRoutes(),
 		offerRoutes(),
+		fundRoutes(),
 		probeRoutes(),
 	)
 }

@@ -50,6 +50,7 @@ func (h Home) Tiles() []Tile {
 		return []Tile{
 			people, register, waiting, told, offline, devices, load, offers,
 			{"/organisations", "house", "home.organisations", "home.organisations_text"},
+			{"/funds", "coin", "home.funds_see", "home.funds_see_text"},
 			{"/accounts", "person", "home.accounts", "home.accounts_text"},
 			{"/tokens", "key", "home.tokens", "home.tokens_text"},
 			{"/webhooks", "bell", "home.webhooks", "home.webhooks_text"},
@@ -61,7 +62,7 @@ func (h Home) Tiles() []Tile {
 	case "provider":
 		tiles := []Tile{{"/counter", "scan", "home.counter", "home.counter_text"}, {"/offers", "list", "home.own_offers", "home.own_offers_text"}}
 		if h.User.Runs {
-			tiles = append(tiles, Tile{"/organisation", "house", "home.organisation", "home.organisation_text"})
+			tiles = append(tiles, Tile{"/funds", "coin", "home.funds", "home.funds_text"}, Tile{"/organisation", "house", "home.organisation", "home.organisation_text"})
 		}
 		return tiles
 	}

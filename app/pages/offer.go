@@ -9,6 +9,8 @@ type Offer struct {
 	Title, Category, Place          Text
 	Note                            string
 	ValueFen                        int64
+	Fund                            Text // that pays for it; empty: none
+	FundLink                        Link // for those who see it
 	Places                          []string
 	Groups                          []Text
 	MinScoreMilli                   int64

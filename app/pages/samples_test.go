@@ -146,6 +146,7 @@ func samples(s *Site, lang string) []sample {
 		organisationSamples(s, lang),
 		counterSamples(s, lang),
 		offerSamples(s, lang),
+		fundSamples(s, lang),
 	), []sample{
 		{"signin", signin},
 		{"password", password},
