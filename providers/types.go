@@ -83,6 +83,9 @@ type Organisation struct {
 	Serves        []string   `json:"serves,omitempty"` // see [Profile]
 	Places        []Place    `json:"places,omitempty"`
 	ChangedMs     int64      `json:"changed_ms"` // of profile or places; 0: since it joined
+	// Untold says that a decision was made of which its open offers do not bear
+	// the mark yet, see [Service.FinishDecisions].
+	Untold bool `json:"untold"`
 	// Owners are accounts that own it; OwnersKept says that they are all of them.
 	Owners     []string `json:"owners,omitempty"`
 	OwnersKept bool     `json:"owners_kept"`

@@ -18,6 +18,7 @@ import (
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/documents"
 	"github.com/xingfuma/happycode/app/keyring"
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/reports"
@@ -62,6 +63,7 @@ type system struct {
 	providers *providers.Service
 	care      *care.Service
 	webhooks  *webhooks.Service
+	documents *documents.Service
 	sms       *sms.Service
 	notes     store.Collection[note, *note]
 
@@ -194,7 +196,7 @@ func (s *system) openRecord(ctx context.Context) error {
 	}
 	s.onClose("the record", s.record.Close)
 	schemas := slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
-		providers.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), sms.Schemas(), app.Schemas(), []store.Schema{noteSchema})
+		providers.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), documents.Schemas(), sms.Schemas(), app.Schemas(), []store.Schema{noteSchema})
 	if err := s.record.Ensure(ctx, schemas...); err != nil {
 		return fmt.Errorf("prepare the record: %w", err)
 	}
@@ -310,6 +312,7 @@ func (s *system) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.documents = documents.New(documents.Config{Record: s.record, Vault: s.vault, Now: s.now})
 	s.webhooks = webhooks.New(webhooks.Config{
 		Record: s.record, Vault: s.vault, Ledger: s.care, Now: s.now, Logger: s.log, Networks: s.settings.WebhookNetworks,
 	})
@@ -433,7 +436,7 @@ func knownGroup(id string) bool {
 func (s *system) application() (*app.App, error) {
 	return app.New(app.Config{
 		Settings: s.settings, Record: s.record, Accounts: s.accounts, Audit: s.audit,
-		Residents: s.residents, Reports: s.reports, Providers: s.providers, Regions: s.regions, Care: s.care, Webhooks: s.webhooks, Vault: s.vault, Keys: s.keys,
+		Residents: s.residents, Reports: s.reports, Providers: s.providers, Regions: s.regions, Care: s.care, Webhooks: s.webhooks, Documents: s.documents, Vault: s.vault, Keys: s.keys,
 		Tree: s.tree.Load,
 		TreeChanged: func(t *regions.Tree) {
 			s.tree.Store(t)
