@@ -90,6 +90,13 @@ func organisationRows(w *world) map[string]row {
 	paper, err := w.app.Documents.Add(w.t.Context(), "test", documents.NewDocument{Organisation: w.orgID, Kind: "licence", Type: "application/pdf", File: []byte("%PDF-1.7 %%EOF")})
 	must(w.t, err)
 	return map[string]row{
+		"getHSDS":                 get(open, api+"/hsds"),
+		"listHSDSOrganizations":   get(staffAll, api+"/hsds/organizations"),
+		"getHSDSOrganization":     get(staffCounty, api+"/hsds/organizations/"+w.orgID),
+		"listHSDSServices":        get(staffAll, api+"/hsds/services"),
+		"getHSDSService":          get("s------rr--", api+"/hsds/services/none"), /* TestHSDS has one that is there */
+		"listHSDSLocations":       get(staffAll, api+"/hsds/locations"),
+		"importHSDS":              {cells: adminOnly, path: api + "/hsds/import", kind: "multipart/form-data; boundary=b", body: func(*world) any { return strings.NewReader("--b--\r\n") }},
 		"listDocuments":           get(owners, api+org+"/documents"),
 		"createDocument":          file(api + org + "/documents"),
 		"getDocument":             get(owners, api+org+"/documents/"+paper.ID),

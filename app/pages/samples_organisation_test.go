@@ -22,6 +22,7 @@ func organisationSamples(s *Site, lang string) []sample {
 			{ID: "p1", Where: "吴兴区·月河街道", Phone: "0572-2000001", Name: Text{"月河门店爱心柜台", "Yuehe store, aid counter"}, Address: Text{"月河路 8 号一楼", "8 Yuehe Road, ground floor"}, WGS84: "30.869330, 120.102450", GCJ02: "30.867010, 120.106920",
 				Today: "08:30-11:30, 13:00-17:00", Kept: true, Week: []DayHours{{"1", "08:30-11:30, 13:00-17:00", ""}, {"6", "09:00-12:00", ""}}, Except: []DayHours{{"2026-01-01", "", "元旦"}}},
 			{ID: "p2", Where: "南浔区·南浔镇", Name: Text{"南浔门店", ""}, Address: Text{"人瑞路 12 号", ""}, Kept: true}}}
+	org.Listed = []ListedRow{{Name: Text{"义务法律咨询", "Free legal advice"}, Description: "每周三下午", URL: "https://123.cn/law", Active: true}, {Name: Text{"冬衣捐赠点", ""}}}
 	org.Values = map[string][]string{"description_zh": {"湖州本地超市"}, "serves": {"330502000000"}}
 	refused := Organisation{OfOrganisation: base("provider", "profile", ""), CreditCode: "91330500MA2B4C5D6E", Place: "吴兴区·月河街道", Why: "营业执照已过期，请更新后联系我们。", CreatedMs: sampleNow - sampleDay, Counties: areas}
 	refused.Status = "suspended"
