@@ -28,9 +28,23 @@ type organisationView struct {
 
 type decisionView struct {
 	AtMs   int64            `json:"at_ms"`
-	By     string           `json:"by"`
+	By     string           `json:"by" description:"Account id; for administrators only."`
 	Status providers.Status `json:"status"`
 	Note   string           `json:"note"`
+}
+
+// organisationFor is an organisation as p may see it: who decided about it is
+// for administrators.
+func organisationFor(p accounts.Principal) func(*providers.Organisation) organisationView {
+	return func(o *providers.Organisation) organisationView {
+		v := viewOrganisation(o)
+		if p.Role != accounts.Admin {
+			for i := range v.Decisions {
+				v.Decisions[i].By = ""
+			}
+		}
+		return v
+	}
 }
 
 func viewOrganisation(o *providers.Organisation) organisationView {
@@ -154,7 +168,7 @@ func (a *App) listOrganisations(c *fiber.Ctx) error {
 		if err != nil {
 			return err
 		}
-		return c.JSON(listed([]*providers.Organisation{org}, "", viewOrganisation))
+		return c.JSON(listed([]*providers.Organisation{org}, "", organisationFor(p)))
 	}
 	status := providers.Status(c.Query("status"))
 	switch status {
@@ -175,7 +189,9 @@ func (a *App) listOrganisations(c *fiber.Ctx) error {
 	return c.JSON(listed(mine, next, viewOrganisation))
 }
 
-func (a *App) getOrganisation(c *fiber.Ctx) error { return c.JSON(viewOrganisation(organisationOf(c))) }
+func (a *App) getOrganisation(c *fiber.Ctx) error {
+	return c.JSON(organisationFor(principalOf(c))(organisationOf(c)))
+}
 
 type decisionRequest struct {
 	Status providers.Status `json:"status" required:"true" enum:"approved,suspended"`

@@ -106,6 +106,9 @@ func describeRoute(r *openapi31.Reflector, route Route) error {
 	if strings.Contains(route.Path, ":carer") {
 		oc.AddReqStructure(carerPath{})
 	}
+	if strings.Contains(route.Path, ":document") {
+		oc.AddReqStructure(documentPath{})
+	}
 	if strings.Contains(route.Path, ":place") {
 		oc.AddReqStructure(placePath{})
 	}
@@ -115,6 +118,8 @@ func describeRoute(r *openapi31.Reflector, route Route) error {
 	switch {
 	case route.Upload && route.Scope == ScopeAllocation:
 		oc.AddReqStructure(pictureForm{})
+	case route.Upload && route.Scope == ScopeOrganisation:
+		oc.AddReqStructure(documentForm{})
 	case route.Upload:
 		oc.AddReqStructure(fileForm{})
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/documents"
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
@@ -308,6 +309,7 @@ func faultOfField(err error) *fault {
 		resident *residents.FieldError
 		report   *reports.FieldError
 		hook     *webhooks.FieldError
+		document *documents.FieldError
 		locked   accounts.LockedError
 	)
 	switch {
@@ -324,6 +326,8 @@ func faultOfField(err error) *fault {
 		return faultField.with(fieldFault{report.Field, words{report.ZH, report.EN}})
 	case errors.As(err, &hook):
 		return faultField.with(fieldFault{hook.Field, words{hook.ZH, hook.EN}})
+	case errors.As(err, &document):
+		return faultField.with(fieldFault{document.Field, words{document.ZH, document.EN}})
 	case errors.As(err, &locked):
 		return faultLocked
 	}

@@ -122,6 +122,7 @@ func table() []Route {
 		reportRoutes(),
 		offlineRoutes(),
 		organisationRoutes(),
+		hsdsRoutes(),
 		offerRoutes(),
 		fundRoutes(),
 		probeRoutes(),

@@ -51,6 +51,7 @@ func organisationsSchema() store.Schema {
 	return store.Schema{Name: "organisations", Indexes: []store.Index{
 		{Name: "credit_code", Fields: []string{"credit_code"}, Unique: true},
 		{Name: "status", Fields: []string{"status", "created_ms"}},
+		{Name: "untold", Fields: []string{"untold"}},
 	}}
 }
 
@@ -111,14 +112,18 @@ var errUnchanged = errors.New("unchanged")
 
 // Decide approves or suspends an organisation, and keeps who did so, when and
 // why. Deciding what is decided already changes nothing.
-// Errors: [FieldError] for another status or a note above 500 characters;
-// [store.ErrNotFound].
+// Errors: [FieldError] for another status, a note above 500 characters, or a
+// suspension without a reason; [store.ErrNotFound].
 func (s *Service) Decide(ctx context.Context, by, id string, status Status, note string) (*Organisation, error) {
 	if status != Approved && status != Suspended {
 		return nil, FieldError{"status", "请选择批准(approved)或停用(suspended)。",
 			"Choose approved or suspended.", nil}
 	}
-	note, err := text("note", "说明", "The note", note, 0, 500)
+	least := 0
+	if status == Suspended { // the organisation reads why
+		least = 2
+	}
+	note, err := text("note", "原因", "The reason", note, least, 500)
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +134,7 @@ func (s *Service) Decide(ctx context.Context, by, id string, status Status, note
 		}
 		o.Status = status
 		o.Decisions = append(o.Decisions, Decision{AtMs: store.Millis(s.config.Now()), By: by, Status: status, Note: note})
+		o.Untold = true
 		return nil
 	})
 	if errors.Is(err, errUnchanged) {
@@ -137,7 +143,31 @@ func (s *Service) Decide(ctx context.Context, by, id string, status Status, note
 	if err != nil {
 		return nil, err
 	}
-	return changed, s.touch(ctx, id)
+	return changed, s.finish(ctx, changed)
+}
+
+// FinishDecisions marks the open offers of organisations that were decided on
+// by a process that died before it did so.
+func (s *Service) FinishDecisions(ctx context.Context) error {
+	return s.orgs.Each(ctx, store.Query{Index: "untold", Equal: []any{true}, Limit: offersPerPage}, func(o *Organisation) error {
+		return s.finish(ctx, o)
+	})
+}
+
+// finish marks the open offers of an organisation, then that this is done for
+// the decisions that o knows of.
+func (s *Service) finish(ctx context.Context, o *Organisation) error {
+	if err := s.touch(ctx, o.ID); err != nil {
+		return err
+	}
+	_, err := s.orgs.Change(ctx, o.ID, func(now *Organisation) error {
+		if !now.Untold || len(now.Decisions) != len(o.Decisions) {
+			return errUnchanged
+		}
+		now.Untold = false
+		return nil
+	})
+	return unchangedIsFine(err)
 }
 
 // touch has every process look at an organisation's open offers again: those

@@ -4,6 +4,7 @@ package pages
 type Home struct {
 	Page
 	Status         string // of the provider's own organisation: pending, approved, suspended; or ""
+	Why            string // as the last decision says
 	Pending        int    // organisations that wait for the administrator
 	Reports        int    // new ones of the division and below
 	ReportsOverdue int    // of these, those that have waited too long
