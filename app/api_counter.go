@@ -18,6 +18,10 @@ var ( // read only
 		detail: words{"此码无效、已更换，或贵机构目前没有待交付给此人的内容。请核对卡号；仍有疑问，请居民联系所在村(社区)。", "The code is not valid, was replaced, or your organisation owes this person nothing now. Check the card number; if in doubt, the person asks at their village."}}
 	faultCounterLook = &fault{status: 422, code: faultProof.code, again: true, title: words{"请重新扫码", "Scan again"},
 		detail: words{"这次扫码已过期、不是您扫的，或该卡已更换；请重新扫码后再交付。", "This scan is too long ago, was not yours, or the card was replaced since. Scan again, then hand over."}}
+	faultVoucher = &fault{status: 404, code: "unknown_voucher", title: words{"没有这张券", "No such voucher"},
+		detail: words{"此券码无效，或不由贵机构兑付。请核对券码，注意字母和数字。", "The voucher's code is not valid, or it is not yours to redeem. Check the letters and digits."}}
+	faultRedeemed = &fault{status: 409, code: "redeemed", title: words{"此券已用过", "Redeemed before"},
+		detail: words{"每张券只能用一次，这张已经用过了。如有疑问，请本人联系所在村(社区)。", "A voucher is redeemed once, and this one was. If in doubt, the person asks at their village."}}
 	faultCounterProof = &fault{status: 422, code: faultProofNeeded.code, again: true, title: words{"需要 PIN", "The PIN is needed"},
 		detail: words{"此项价值较高，仅扫码不能交付：请领取人输入 PIN。", "This is worth so much that a scan alone does not do: have the person enter the PIN."}}
 	faultCounterPIN = &fault{status: 422, code: faultHandoverPIN.code, again: true, title: words{"PIN 不正确", "The PIN is not right"},
@@ -42,6 +46,10 @@ func atCounter(p accounts.Principal, do func() error) error {
 	}
 	err := do()
 	switch {
+	case errors.Is(err, care.ErrUnknownVoucher):
+		return faultVoucher
+	case errors.Is(err, care.ErrRedeemed):
+		return faultRedeemed
 	case errors.Is(err, care.ErrUnknownCode):
 		return faultCounterCode
 	case errors.Is(err, store.ErrNotFound):
@@ -122,4 +130,69 @@ func (a *App) counterGive(c *fiber.Ctx, g care.CounterGiving) (item care.Counter
 		return a.hashed(ctx, give)
 	})
 	return item, err
+}
+
+type voucherRequest struct {
+	Code string `json:"code" required:"true" maxLength:"300" description:"As printed or scanned; gaps, small letters, O for 0 and I or L for 1 do not matter."`
+}
+
+func (a *App) checkVoucher(c *fiber.Ctx) error {
+	in, err := decode[voucherRequest](c)
+	if err != nil {
+		return err
+	}
+	v, err := a.voucherAtCounter(c, in.Code)
+	if err != nil {
+		return err
+	}
+	return c.JSON(v)
+}
+
+func (a *App) voucherAtCounter(c *fiber.Ctx, code string) (v care.CounterVoucher, err error) {
+	p := principalOf(c)
+	err = atCounter(p, func() error {
+		v, err = a.Care.Voucher(c.UserContext(), p, code)
+		return err
+	})
+	return v, err
+}
+
+type redeemRequest struct {
+	Code string `json:"code" required:"true" maxLength:"300" description:"As for a check."`
+	PIN  string `json:"pin" description:"The person's PIN, where the check says pin_required."`
+}
+
+func (a *App) redeemVoucher(c *fiber.Ctx) error {
+	in, err := decode[redeemRequest](c)
+	if err != nil {
+		return err
+	}
+	v, err := a.redeem(c, in.Code, c.Get("Idempotency-Key"), in.PIN)
+	if err != nil {
+		return err
+	}
+	return c.JSON(v)
+}
+
+func (a *App) redeem(c *fiber.Ctx, code, attempt, pin string) (v care.CounterVoucher, err error) {
+	ctx, p := c.UserContext(), principalOf(c)
+	err = atCounter(p, func() error {
+		redeem := func() error {
+			v, err = a.Care.Redeem(ctx, p, code, attempt, pin)
+			return err
+		}
+		if pin == "" {
+			return redeem()
+		}
+		return a.hashed(ctx, redeem)
+	})
+	return v, err
+}
+
+func (a *App) listVouchers(c *fiber.Ctx) error {
+	all, err := a.Care.Vouchers(c.UserContext(), allocationOf(c).ID)
+	if err != nil {
+		return err
+	}
+	return c.JSON(list[care.Voucher]{Items: all})
 }

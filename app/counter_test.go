@@ -10,6 +10,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/providers"
 )
 
 // A counter is told what its organisation owes, without a word of who it is but for
@@ -110,3 +111,50 @@ func TestCounterPages(t *testing.T) {
 }
 
 var hiddenField = regexp.MustCompile(`<input type="hidden" name="(\w+)" value="([^"]*)">`)
+
+// A resident's voucher is shown with its code, redeemed once, and wrong codes run
+// into the limit; the landing page of its picture names nobody.
+func TestVoucherPages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.stopClock()
+	id := w.owedBy("voucher", 2, providers.Handover{How: providers.Voucher})
+	wantPage(t, w.do("resident", "GET", "/me", nil), 200, "接受后即可查看券码")
+	form := header{"Content-Type", "application/x-www-form-urlencoded"}
+	ask := func(actor, path string, v url.Values) answer {
+		return w.do(actor, "POST", path, strings.NewReader(v.Encode()), form)
+	}
+	ask("resident", "/allocations/"+id+"/accept", url.Values{})
+	wantPage(t, w.do("resident", "GET", "/me", nil), 200, "/allocations/"+id+"/vouchers")
+	page := w.do("resident", "GET", "/allocations/"+id+"/vouchers", nil)
+	wantPage(t, page, 200, "第 1 张", "第 2 张", "<svg class=\"voucher-qr\"")
+	code := regexp.MustCompile("V[0-9A-Z]{3}-[0-9A-Z]{4}-[0-9A-Z]{4}").FindString(string(page.body))
+	page = ask("provider", "/counter", url.Values{"code": {strings.ToLower(code)}})
+	wantPage(t, page, 200, code, "1 张", "核销这张券")
+	attempt := regexp.MustCompile(`name="attempt" value="([^"]+)"`).FindStringSubmatch(string(page.body))
+	if attempt == nil {
+		t.Fatalf("no attempt: %s", page.body)
+	}
+	redeem := url.Values{"code": {code}, "attempt": {attempt[1]}}
+	for range 2 {
+		wantPage(t, ask("provider", "/counter/voucher", redeem), 200, "已核销，请交付")
+	}
+	redeem.Set("attempt", "another")
+	wantPage(t, ask("provider", "/counter/voucher", redeem), 409, "这张已经用过了")
+	wantPage(t, ask("provider", "/counter", url.Values{"code": {code}}), 200, "用过")
+	wantPage(t, w.do("resident", "GET", "/allocations/"+id+"/vouchers", nil), 200, `gone">`+code)
+	if e := w.lastAudit(); e.Act != "view_vouchers" || e.Subject != w.person.ID {
+		t.Errorf("in the audit log: %+v", e)
+	}
+	foreign := w.do("other provider", "POST", "/api/v1/counter/vouchers/check", voucherRequest{code})
+	invented := w.do("other provider", "POST", "/api/v1/counter/vouchers/check", voucherRequest{"V000-0000-0000"})
+	if foreign.status != 404 || !bytes.Equal(foreign.body, invented.body) {
+		t.Errorf("another's voucher: %d %s, an invented one: %s", foreign.status, foreign.body, invented.body)
+	}
+	for range 40 {
+		invented = w.do("other provider", "POST", "/api/v1/counter/vouchers/redeem", redeemRequest{Code: "V000-0000-0000"})
+	}
+	if invented.status != 429 {
+		t.Errorf("after forty guesses: %d", invented.status)
+	}
+}

@@ -22,8 +22,19 @@ func counterRows(w *world) map[string]row {
 	form := func(values func(w *world) url.Values) func(w *world) any {
 		return func(w *world) any { return strings.NewReader(values(w).Encode()) }
 	}
+	voucher := w.owedBy("voucher", 3, providers.Handover{How: providers.Voucher})
+	_, err := w.app.Care.Accept(w.t.Context(), accounts.Principal{Account: "test", Role: accounts.Admin, Division: city}, voucher)
+	must(w.t, err)
+	codes, err := w.app.Care.Vouchers(w.t.Context(), voucher)
+	must(w.t, err)
 	const kind = "application/x-www-form-urlencoded"
 	return map[string]row{
+		"showVouchers":    {cells: selfHere, path: "/allocations/" + voucher + "/vouchers"},
+		"listVouchers":    {cells: selfHere, path: "/api/v1/allocations/" + voucher + "/vouchers"},
+		"showVoucher":     {cells: open, path: "/v"},
+		"checkVoucher":    {cells: counterHere, path: "/api/v1/counter/vouchers/check", body: func(*world) any { return voucherRequest{codes[0].Code} }},
+		"redeemVoucher":   {cells: counterHere, path: "/api/v1/counter/vouchers/redeem", body: func(*world) any { return redeemRequest{Code: codes[0].Code} }},
+		"saveVoucher":     {cells: counterHere, path: "/counter/voucher", kind: kind, body: form(func(*world) url.Values { return url.Values{"code": {codes[1].Code}} })},
 		"showCounter":     {cells: counterAll, path: "/counter"},
 		"scanAtCounter":   {cells: counterHere, path: "/api/v1/counter/scans", body: code},
 		"saveCounterScan": {cells: counterHere, path: "/counter", kind: kind, body: form(func(w *world) url.Values { return url.Values{"code": {w.person.CardNo}} })},

@@ -61,6 +61,8 @@ func otherActs() map[string]words {
 
 		"counter_scan":     {"在机构柜台扫码", "Scanned the code at a provider's counter"},
 		"counter_handover": {"在机构柜台交付", "Handed aid over at a provider's counter"},
+		"redeem_voucher":   {"核销代金券", "Redeemed a voucher"},
+		"view_vouchers":    {"查看代金券券码", "Looked at the codes of vouchers"},
 
 		"accept_repeated":   {"再次接受派发(他人已接受)", "Accepted aid that somebody else had accepted"},
 		"decline_repeated":  {"再次谢绝派发(他人已谢绝)", "Declined aid that somebody else had declined"},

@@ -213,6 +213,9 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 	if err != nil {
 		return nil, err
 	}
+	if err := s.partnersExist(ctx, o.Handover); err != nil {
+		return nil, err
+	}
 	o.Meta = store.Meta{ID: store.NewID()}
 	if n.Key != "" {
 		o.ID = keyedID(org.ID, n.Key)

@@ -166,6 +166,7 @@ func (s *Service) end(ctx context.Context, id string, e ending) (*Allocation, er
 			if a.GivenUnits > 0 {
 				a.Parts = append(a.Parts, Part{
 					AtUnits: a.GivenUnits, QtyUnits: a.QtyUnits - a.GivenUnits, AtMs: now, By: e.by, Proof: e.remark, Carer: e.carer, Scan: e.scan,
+					Vouchers: a.nextVouchers(a.QtyUnits - a.GivenUnits),
 				})
 				a.GivenUnits = a.QtyUnits
 			}

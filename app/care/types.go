@@ -227,7 +227,7 @@ var (
 // Schemas are the collections of this package.
 func Schemas() []store.Schema {
 	return []store.Schema{
-		allocationSchema, eventSchema, redemptionSchema, photoSchema, deviceSchema, leaseSchema, offlineSchema, conflictSchema,
+		allocationSchema, eventSchema, redemptionSchema, photoSchema, deviceSchema, leaseSchema, offlineSchema, conflictSchema, voucherSchema,
 	}
 }
 

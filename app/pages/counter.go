@@ -7,7 +7,54 @@ type Counter struct {
 	Look     *CounterLook
 	Given    *CounterItem // was just handed over
 	GivenNow int64        // so many of it
+	Voucher  *CounterVoucher
 }
+
+// CounterVoucher is a voucher that was scanned or typed.
+type CounterVoucher struct {
+	Code, Attempt string
+	Title, Unit   Text
+	UntilMs       int64
+	RedeemedMs    int64 // 0: not yet
+	Now           bool  // by this very click
+	Ended         bool  // taken back or expired
+	PINRequired   bool
+}
+
+// One is the voucher's unit.
+func (v CounterVoucher) One() Amount { return Amount{Units: 1, Unit: v.Unit} }
+
+// Vouchers are the single-use codes of a promise.
+type Vouchers struct {
+	Page
+	Aid      Aid
+	Back     string
+	Vouchers []Voucher
+}
+
+// Voucher is one code; Path draws it in a square of Side, margin included.
+type Voucher struct {
+	Unit       int64
+	Code       string
+	RedeemedMs int64
+	Path       string
+	Side       int
+}
+
+func (Vouchers) template() string { return "vouchers" }
+
+// VoucherFound is what the picture of a voucher opens: the same for all.
+type VoucherFound struct {
+	Page
+	EN Page
+}
+
+// VoucherFound makes the page.
+func (s *Site) VoucherFound() VoucherFound {
+	return VoucherFound{Page: s.Page(Chinese, User{}, "", "/v"), EN: s.Page(English, User{}, "", "/v")}
+}
+
+func (VoucherFound) template() string { return "voucher_found" }
 
 // CounterLook is what a counter learns of a person.
 type CounterLook struct {

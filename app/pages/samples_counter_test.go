@@ -14,7 +14,20 @@ func counterSamples(s *Site, lang string) []sample {
 		Leased: Text{"已由离线设备“一号平板”领走。", "Taken along offline by the device “Tablet 1”."}}
 	refused := Counter{Form: form()}
 	refused.Failure = Page{Lang: lang}.Say(Text{"此码无效、已更换，或贵机构目前没有待交付给此人的内容。", "The code is not valid, was replaced, or your organisation owes this person nothing now."})
+	voucher := CounterVoucher{Code: "V7KQ-2MX0-9PTC", Attempt: "a1", Title: Text{"超市购物券", "Shop voucher"}, Unit: Text{"张", "voucher"}, UntilMs: sampleNow + 5*sampleDay, PINRequired: true}
+	used, ended, now := voucher, voucher, voucher
+	used.RedeemedMs, ended.Ended, now.RedeemedMs, now.Now = sampleNow-sampleDay, true, sampleNow, true
+	mine := Vouchers{Page: samplePage(s, lang, "resident", "/allocations/n1-0/vouchers"), Back: "/me", Aid: Aid{Title: voucher.Title, ExpiresMs: voucher.UntilMs}}
+	none := mine
+	mine.Vouchers = []Voucher{{Unit: 1, Code: "V7KQ-2MX0-9PTC", RedeemedMs: sampleNow - sampleDay}, {Unit: 2, Code: "VX01-8Y7M-2Q4A", Path: "M4 4h7v1h-7zM24 4h1v1h-1z", Side: 29}}
 	return []sample{
+		{"counter_voucher", Counter{Form: form(), Voucher: &voucher}},
+		{"counter_voucher_used", Counter{Form: form(), Voucher: &used}},
+		{"counter_voucher_ended", Counter{Form: form(), Voucher: &ended}},
+		{"counter_voucher_now", Counter{Form: form(), Voucher: &now}},
+		{"vouchers", mine},
+		{"vouchers_none", none},
+		{"voucher_found", s.VoucherFound()},
 		{"counter", Counter{Form: form()}},
 		{"counter_refused", refused},
 		{"counter_owed", Counter{Form: form(), Look: &CounterLook{Scan: "c2Nhbg", Initial: "李＊＊", Items: []CounterItem{meal, blanket, taken}}}},
