@@ -26,6 +26,10 @@ var ( // read only
 		detail: words{"此项价值较高，仅扫码不能交付：请领取人输入 PIN。", "This is worth so much that a scan alone does not do: have the person enter the PIN."}}
 	faultCounterPIN = &fault{status: 422, code: faultHandoverPIN.code, again: true, title: words{"PIN 不正确", "The PIN is not right"},
 		detail: words{"PIN 不正确，或输错过多已暂时锁定；请再试一次。代持人领取时输入代持人的 PIN。", "The PIN is not right, or locked after many wrong tries. Try again. A carer enters the carer's own PIN."}}
+	faultTooEarly = &fault{status: 409, code: "too_early", title: words{"还不能登记未到", "Too early"},
+		detail: words{"领取时间还没过四分之三，对方可能还会来；到时再登记未到。", "The time to fetch it is not three quarters over, and they may still come. Say so then."}}
+	faultCounterEnded = &fault{status: 409, code: faultEnded.code, title: words{"已结束", "It has ended"},
+		detail: words{"这一项已交付完、退回或过期，请刷新后再看。", "This was given, taken back or has expired. Reload and look again."}}
 	faultGivenMeanwhile = &fault{status: 409, code: "given_meanwhile", title: words{"刚刚已有交付", "Something was just given"},
 		detail: words{"另一位同事刚交付了其中一部分，请重新扫码，以最新数量为准。", "A colleague has just given some of it. Scan again and go by what is left now."}}
 	faultUnits = &fault{status: 409, code: "units", title: words{"数量超出", "Too many"},
@@ -54,6 +58,10 @@ func atCounter(p accounts.Principal, do func() error) error {
 		return faultCounterCode
 	case errors.Is(err, store.ErrNotFound):
 		return errOutside
+	case errors.Is(err, care.ErrTooEarly):
+		return faultTooEarly
+	case errors.Is(err, care.ErrEnded):
+		return faultCounterEnded
 	case errors.Is(err, care.ErrProof):
 		return faultCounterLook
 	case errors.Is(err, care.ErrProofNeeded):
@@ -195,4 +203,152 @@ func (a *App) listVouchers(c *fiber.Ctx) error {
 		return err
 	}
 	return c.JSON(list[care.Voucher]{Items: all})
+}
+
+func (a *App) getCounterDay(c *fiber.Ctx) error {
+	day, err := a.counterDay(c)
+	if err != nil {
+		return err
+	}
+	return c.JSON(day)
+}
+
+func (a *App) counterDay(c *fiber.Ctx) (day *care.CounterDay, err error) {
+	p := principalOf(c)
+	err = atCounter(p, func() error {
+		day, err = a.Care.CounterDay(c.UserContext(), p)
+		return err
+	})
+	return day, err
+}
+
+type counterReturn struct {
+	Item       string `json:"item" required:"true" description:"Of the day's list, or of a scan's answer."`
+	Units      int64  `json:"units" minimum:"1" description:"How many come back."`
+	GivenUnits int64  `json:"given_units" description:"How many are given now, as the list said."`
+	Why        string `json:"why" enum:"mistake,unused,spoiled" description:"Never given and recorded by mistake; brought back for somebody else; brought back and of no more use."`
+}
+
+func (a *App) returnAtCounter(c *fiber.Ctx) error {
+	in, err := decode[counterReturn](c)
+	if err != nil {
+		return err
+	}
+	item, err := a.counterBack(c, in)
+	if err != nil {
+		return err
+	}
+	return c.JSON(item)
+}
+
+func (a *App) counterBack(c *fiber.Ctx, in counterReturn) (item care.CounterItem, err error) {
+	p := principalOf(c)
+	err = atCounter(p, func() error {
+		item, err = a.Care.ReturnAtCounter(c.UserContext(), p, in.Item, care.TakingBack{Units: in.Units, GivenUnits: in.GivenUnits, Why: in.Why})
+		return err
+	})
+	return item, err
+}
+
+type counterItemRequest struct {
+	Item string `json:"item" required:"true" description:"Of the day's list, of a round, or of a scan's answer."`
+}
+
+func (a *App) noShowAtCounter(c *fiber.Ctx) error {
+	in, err := decode[counterItemRequest](c)
+	if err != nil {
+		return err
+	}
+	if err := a.counterNoShow(c, in.Item); err != nil {
+		return err
+	}
+	return c.SendStatus(fiber.StatusNoContent)
+}
+
+func (a *App) counterNoShow(c *fiber.Ctx, item string) error {
+	p := principalOf(c)
+	return atCounter(p, func() error { return a.Care.NoShowAtCounter(c.UserContext(), p, item) })
+}
+
+func (a *App) triedDelivery(c *fiber.Ctx) error {
+	in, err := decode[counterItemRequest](c)
+	if err != nil {
+		return err
+	}
+	item, err := a.counterTried(c, in.Item)
+	if err != nil {
+		return err
+	}
+	return c.JSON(item)
+}
+
+func (a *App) counterTried(c *fiber.Ctx, name string) (item care.CounterItem, err error) {
+	p := principalOf(c)
+	err = atCounter(p, func() error {
+		item, err = a.Care.Tried(c.UserContext(), p, name)
+		return err
+	})
+	return item, err
+}
+
+type roundQuery struct {
+	Day string `query:"day" description:"2006-01-02, within two weeks; without it today. Names and addresses are told on the day only."`
+}
+
+func (a *App) getRound(c *fiber.Ctx) error {
+	round, err := a.round(c)
+	if err != nil {
+		return err
+	}
+	return c.JSON(round)
+}
+
+func (a *App) round(c *fiber.Ctx) (round *care.Round, err error) {
+	p := principalOf(c)
+	err = atCounter(p, func() error {
+		round, err = a.Care.RoundOn(c.UserContext(), p, c.Query("day"))
+		return err
+	})
+	return round, err
+}
+
+type returnRequest struct {
+	Units      int64  `json:"units" minimum:"1" description:"How many come back."`
+	GivenUnits int64  `json:"given_units" description:"How many are given now: given_units of the allocation while it is promised, qty_units once it was handed over."`
+	Why        string `json:"why" enum:"mistake,unused,spoiled"`
+}
+
+func (a *App) returnAllocation(c *fiber.Ctx) error {
+	in, err := decode[returnRequest](c)
+	if err != nil {
+		return err
+	}
+	v, err := a.Care.TakeBack(c.UserContext(), principalOf(c), allocationOf(c).ID, care.TakingBack{Units: in.Units, GivenUnits: in.GivenUnits, Why: in.Why})
+	if err != nil {
+		return err
+	}
+	return c.JSON(v)
+}
+
+func (a *App) noShowAllocation(c *fiber.Ctx) error {
+	v, err := a.Care.NoShow(c.UserContext(), principalOf(c), allocationOf(c).ID)
+	if err != nil {
+		return err
+	}
+	return c.JSON(v)
+}
+
+type addressRequest struct {
+	Address string `json:"address" maxLength:"100" description:"Where aid is brought; empty: nowhere. Told to who brings it only with the consent “delivery”."`
+}
+
+func (a *App) setAddress(c *fiber.Ctx) error {
+	in, err := decode[addressRequest](c)
+	if err != nil {
+		return err
+	}
+	if _, err := a.Residents.SetAddress(c.UserContext(), residentOf(c).ID, in.Address); err != nil {
+		return err
+	}
+	return c.SendStatus(fiber.StatusNoContent)
 }

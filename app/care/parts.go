@@ -39,6 +39,15 @@ type PartView struct {
 	InsteadWhy string `json:"instead_why"` // of [InsteadReasons]
 }
 
+// settledParts is how many parts came before something was given back: what is
+// given afterwards is no repeat of them.
+func (a *Allocation) settledParts() int64 {
+	if n := len(a.Backs); n > 0 {
+		return a.Backs[n-1].AfterParts
+	}
+	return 0
+}
+
 // maxParts bounds how often something of one allocation is given.
 const maxParts = 400
 
@@ -55,7 +64,7 @@ func (a *Allocation) givenNow() int64 {
 
 // partViews are the parts of an allocation, where it was not simply given whole.
 func partViews(a *Allocation) []PartView {
-	if len(a.Parts) == 1 && a.Parts[0].QtyUnits == a.promisedUnits() && a.Parts[0].Instead == "" {
+	if len(a.Parts) == 1 && len(a.Backs) == 0 && a.Parts[0].QtyUnits == a.promisedUnits() && a.Parts[0].Instead == "" {
 		return nil
 	}
 	var out []PartView
@@ -102,7 +111,7 @@ type handing struct {
 
 // done says whether this very handover has been recorded already.
 func (g handing) done(a *Allocation) bool {
-	for _, x := range a.Parts {
+	for _, x := range a.Parts[a.settledParts():] {
 		same := x.AtUnits == g.seen && x.QtyUnits == g.units
 		if len(g.vouchers) > 0 {
 			same = slices.Equal(x.Vouchers, g.vouchers)
@@ -198,7 +207,11 @@ func partEvents(a *Allocation) (out []*Event) {
 
 // endEvents tell how an allocation ended, and how the rest of it did.
 func endEvents(a *Allocation) []*Event {
-	out := []*Event{endedEvent(a)}
+	end := endedEvent(a)
+	if a.ReturnedUnits > 0 {
+		end.ID, end.Kind, end.QtyUnits = a.ID+":"+string(HandedOver), "allocation."+string(HandedOver), a.QtyUnits+a.ReturnedUnits
+	}
+	out := []*Event{end}
 	if a.RestUnits > 0 {
 		e := allocationEvent(a, string(a.RestState), a.EndedMs, a.EndedBy, a.RestReason)
 		e.ID, e.QtyUnits = a.ID+":rest", a.RestUnits

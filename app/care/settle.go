@@ -201,6 +201,9 @@ var errSame = errors.New("nothing to change")
 // settle tells the share, the matcher, the events and the need that an
 // allocation has ended. Every step may be repeated.
 func (s *Service) settle(ctx context.Context, a *Allocation) error {
+	if a.BackUnits > 0 {
+		return s.settleBack(ctx, a)
+	}
 	outcome := map[State]providers.Outcome{
 		HandedOver: providers.HandedOver, Declined: providers.Returned,
 		Expired: providers.Returned, Withdrawn: providers.Returned,

@@ -96,12 +96,23 @@ func (s *Service) Vouchers(ctx context.Context, id string) ([]Voucher, error) {
 
 // redeemedMs is when a unit was given, by its code or by hand; 0: not yet.
 func (a *Allocation) redeemedMs(unit int64) int64 {
-	for _, x := range a.Parts {
+	at := int64(0)
+	for i, x := range a.Parts {
+		for _, b := range a.Backs {
+			if b.AfterParts == int64(i) && slices.Contains(b.Vouchers, unit) {
+				at = 0
+			}
+		}
 		if slices.Contains(x.Vouchers, unit) {
-			return x.AtMs
+			at = x.AtMs
 		}
 	}
-	return 0
+	for _, b := range a.Backs {
+		if b.AfterParts == int64(len(a.Parts)) && slices.Contains(b.Vouchers, unit) {
+			at = 0
+		}
+	}
+	return at
 }
 
 // nextVouchers are the first units that nobody has had, where there are codes.

@@ -83,3 +83,49 @@ func (i CounterItem) Of(units int64) Amount { return Amount{Units: units, Unit: 
 func (Counter) InsteadReasons() []string { return []string{"sold_out", "unsuitable", "asked", "other"} }
 
 func (Counter) template() string { return "counter" }
+
+// CounterDay is what a counter did today, and what is still to be fetched.
+type CounterDay struct {
+	Form
+	Stock   []CounterItem // what is open, by offer
+	Given   []CounterEntry
+	Waiting []CounterEntry
+}
+
+// CounterEntry is one line of it.
+type CounterEntry struct {
+	CounterItem
+	AtMs         int64 // when it was given last
+	NoShowFromMs int64 // from when on nobody may be said to come; 0: not here
+	MayNoShow    bool
+}
+
+// BackReasons are the reasons for which something comes back, keys below "back.".
+func (Page) BackReasons() []string { return []string{"mistake", "unused", "spoiled"} }
+
+func (CounterDay) template() string { return "counter_day" }
+
+// Round is what is brought home on a day.
+type Round struct {
+	Form
+	DayMs int64
+	Today bool // only then people are named
+	Towns []RoundTown
+}
+
+// RoundTown is the part of a round in one town.
+type RoundTown struct {
+	Place string
+	Stops []RoundStop
+}
+
+// RoundStop is one thing to bring.
+type RoundStop struct {
+	CounterItem
+	Village              string
+	Name, Phone, Address string
+	Agreed               bool // to be named to who brings it
+	TriedMs              int64
+}
+
+func (Round) template() string { return "round" }
