@@ -105,7 +105,7 @@ func (a *App) addDocument(c *fiber.Ctx, n documents.NewDocument) (*documents.Doc
 		n.Type, err = "application/pdf", documents.CheckPDF(n.File)
 	} else {
 		n.Type = "image/jpeg"
-		n.File, err = a.shrunk(c.UserContext(), n.File, limits)
+		n.File, err = a.redrawn(c.UserContext(), n.File)
 	}
 	if err != nil {
 		return nil, err
@@ -118,20 +118,13 @@ func (a *App) addDocument(c *fiber.Ctx, n documents.NewDocument) (*documents.Doc
 	return d, nil
 }
 
-// shrunk makes a new JPEG of a picture.
-func (a *App) shrunk(ctx context.Context, file []byte, l photos.Limits) ([]byte, error) {
-	done, err := a.photoTurn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	ctx, cancel := context.WithTimeout(ctx, photoTime)
-	defer cancel()
-	jpeg, err := photos.Shrink(ctx, bytes.NewReader(file), l, documentSide)
+// redrawn makes a new JPEG of a picture, large enough to be read.
+func (a *App) redrawn(ctx context.Context, file []byte) ([]byte, error) {
+	jpeg, err := a.shrunk(ctx, bytes.NewReader(file), documentSide)
 	switch {
-	case errors.Is(err, photos.ErrFormat):
+	case errors.Is(err, faultPhoto):
 		return nil, documents.CheckPDF(nil)
-	case errors.Is(err, photos.ErrTooLarge):
+	case errors.Is(err, faultPhotoLarge):
 		return nil, faultField.with(fieldFault{"file", faultPhotoLarge.detail})
 	}
 	return jpeg, err

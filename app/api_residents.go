@@ -19,7 +19,7 @@ import (
 
 type consentView struct {
 	AtMs  int64    `json:"at_ms"`
-	Scope []string `json:"scope" items.enum:"matching,provider_handover,sms"`
+	Scope []string `json:"scope" items.enum:"matching,provider_handover,sms,delivery"`
 }
 
 // residentView is a person as those see it who answer for them, and they
@@ -75,7 +75,7 @@ type residentRequest struct {
 	ScoreMilli int64    `json:"score_milli" minimum:"0" maximum:"1000"`
 	Household  string   `json:"household" description:"Id of a household of the division, or a key of the office's own; empty for a new one."`
 	PIN        string   `json:"pin" format:"password" description:"6 to 12 digits; empty: none yet."`
-	Consent    []string `json:"consent" items.enum:"matching,provider_handover,sms"`
+	Consent    []string `json:"consent" items.enum:"matching,provider_handover,sms,delivery"`
 }
 
 func (a *App) createResident(c *fiber.Ctx) error {
@@ -409,7 +409,7 @@ func (a *App) hashed(ctx context.Context, do func() error) error {
 }
 
 type consentRequest struct {
-	Scope []string `json:"scope" required:"true" items.enum:"matching,provider_handover,sms" description:"All that the resident agrees to from now on; empty withdraws the consent."`
+	Scope []string `json:"scope" required:"true" items.enum:"matching,provider_handover,sms,delivery" description:"All that the resident agrees to from now on; empty withdraws the consent."`
 }
 
 func (a *App) setConsent(c *fiber.Ctx) error {

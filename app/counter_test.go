@@ -7,9 +7,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/residents"
+	"github.com/xingfuma/happycode/providers"
 )
 
 // A counter is told what its organisation owes, without a word of who it is but for
@@ -110,3 +112,127 @@ func TestCounterPages(t *testing.T) {
 }
 
 var hiddenField = regexp.MustCompile(`<input type="hidden" name="(\w+)" value="([^"]*)">`)
+
+// A resident's voucher is shown with its code, redeemed once, and wrong codes run
+// into the limit; the landing page of its picture names nobody.
+func TestVoucherPages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.stopClock()
+	id := w.owedBy("voucher", 2, providers.Handover{How: providers.Voucher})
+	wantPage(t, w.do("resident", "GET", "/me", nil), 200, "接受后即可查看券码")
+	form := header{"Content-Type", "application/x-www-form-urlencoded"}
+	ask := func(actor, path string, v url.Values) answer {
+		return w.do(actor, "POST", path, strings.NewReader(v.Encode()), form)
+	}
+	ask("resident", "/allocations/"+id+"/accept", url.Values{})
+	wantPage(t, w.do("resident", "GET", "/me", nil), 200, "/allocations/"+id+"/vouchers")
+	page := w.do("resident", "GET", "/allocations/"+id+"/vouchers", nil)
+	wantPage(t, page, 200, "第 1 张", "第 2 张", "<svg class=\"voucher-qr\"")
+	code := regexp.MustCompile("V[0-9A-Z]{3}-[0-9A-Z]{4}-[0-9A-Z]{4}").FindString(string(page.body))
+	page = ask("provider", "/counter", url.Values{"code": {strings.ToLower(code)}})
+	wantPage(t, page, 200, code, "1 张", "核销这张券")
+	attempt := regexp.MustCompile(`name="attempt" value="([^"]+)"`).FindStringSubmatch(string(page.body))
+	if attempt == nil {
+		t.Fatalf("no attempt: %s", page.body)
+	}
+	redeem := url.Values{"code": {code}, "attempt": {attempt[1]}}
+	for range 2 {
+		wantPage(t, ask("provider", "/counter/voucher", redeem), 200, "已核销，请交付")
+	}
+	redeem.Set("attempt", "another")
+	wantPage(t, ask("provider", "/counter/voucher", redeem), 409, "这张已经用过了")
+	wantPage(t, ask("provider", "/counter", url.Values{"code": {code}}), 200, "用过")
+	wantPage(t, w.do("resident", "GET", "/allocations/"+id+"/vouchers", nil), 200, `gone">`+code)
+	if e := w.lastAudit(); e.Act != "view_vouchers" || e.Subject != w.person.ID {
+		t.Errorf("in the audit log: %+v", e)
+	}
+	foreign := w.do("other provider", "POST", "/api/v1/counter/vouchers/check", voucherRequest{code})
+	invented := w.do("other provider", "POST", "/api/v1/counter/vouchers/check", voucherRequest{"V000-0000-0000"})
+	if foreign.status != 404 || !bytes.Equal(foreign.body, invented.body) {
+		t.Errorf("another's voucher: %d %s, an invented one: %s", foreign.status, foreign.body, invented.body)
+	}
+	for range 40 {
+		invented = w.do("other provider", "POST", "/api/v1/counter/vouchers/redeem", redeemRequest{Code: "V000-0000-0000"})
+	}
+	if invented.status != 429 {
+		t.Errorf("after forty guesses: %d", invented.status)
+	}
+}
+
+// What is brought home is listed by town: on the day, names, phones and addresses
+// of those who agreed, who find it in the audit log; of others, and ahead of the
+// day, nothing.
+func TestRoundNamesOnlyThoseWhoAgreed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.owedBy("grocery", 2, providers.Handover{How: providers.Delivery})
+	if _, err := w.app.Residents.SetAddress(t.Context(), w.person.ID, canaryAddress); err != nil {
+		t.Fatal(err)
+	}
+	personal := []string{canaryName, canaryPhone, canaryAddress}
+	ask := func(path string) answer { return w.do("provider", "GET", path, nil) }
+	silent := func(when string, paths ...string) {
+		t.Helper()
+		for _, path := range paths {
+			got := ask(path)
+			for _, canary := range append(personal, canaryID, canaryNote, w.person.ID, w.person.CardNo) {
+				if got.status != 200 || bytes.Contains(got.body, []byte(canary)) {
+					t.Errorf("%s, %s (%d) tells %q", when, path, got.status, canary)
+				}
+			}
+		}
+	}
+	wantPage(t, ask("/counter/round"), 200, "柜台试grocery", "本人未同意告知", "2 份")
+	silent("without consent", "/counter/round", "/api/v1/counter/rounds", "/counter/today", "/api/v1/counter/today")
+	if _, err := w.app.Residents.SetConsent(t.Context(), "test", w.person.ID, []string{residents.ConsentMatching, residents.ConsentDelivery}); err != nil {
+		t.Fatal(err)
+	}
+	china := time.FixedZone("", 8*3600)
+	ahead := "?day=" + w.now().In(china).AddDate(0, 0, 1).Format(time.DateOnly)
+	silent("the day before", "/counter/round"+ahead, "/api/v1/counter/rounds"+ahead)
+	wantPage(t, ask("/counter/round"), 200, personal...)
+	if e := w.lastAudit(); e.Act != "delivery_list" || e.Subject != w.person.ID || e.Role != "provider" {
+		t.Errorf("in the audit log: %+v", e)
+	}
+	silent("with consent to be named at the door", "/counter/today", "/api/v1/counter/today", "/offers", "/api/v1/events")
+	if got := w.do("other provider", "GET", "/counter/round", nil); bytes.Contains(got.body, []byte(canaryName)) {
+		t.Error("another organisation is told who they are")
+	}
+	if got := ask("/counter/round?day=yesterday"); got.status != 400 {
+		t.Errorf("a day that is none: %d", got.status)
+	}
+	// Nobody at home: tried first, then given up, and others get it.
+	form := header{"Content-Type", "application/x-www-form-urlencoded"}
+	item := url.Values{"item": {w.itemOf("grocery")}, "round": {"1"}}
+	w.do("provider", "POST", "/counter/tried", strings.NewReader(item.Encode()), form)
+	wantPage(t, ask("/counter/round"), 200, "上门无人", "不再送")
+	wantOn(t, w.do("provider", "POST", "/counter/noshow", strings.NewReader(item.Encode()), form), `^/counter/round\?done=no_show$`)
+	wantPage(t, ask("/counter/round"), 200, "这一天没有要送的")
+	wantPage(t, w.do("resident", "GET", "/me", nil), 200, "上门时无人在家")
+}
+
+// A wrong click at the counter is put right from the day's list; who is only late
+// does not lose the meal.
+func TestCounterDay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.owed("meal", 2)
+	form := header{"Content-Type", "application/x-www-form-urlencoded"}
+	ask := func(path string, v url.Values) answer {
+		return w.do("provider", "POST", path, strings.NewReader(v.Encode()), form)
+	}
+	wantPage(t, ask("/counter/noshow", url.Values{"item": {w.itemOf("meal")}}), 409, "还没过四分之三")
+	g := w.counterGiving("meal")
+	g.Units = 2
+	if got := w.do("provider", "POST", "/api/v1/counter/handovers", g); got.status != 200 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	wantPage(t, w.do("provider", "GET", "/counter/today", nil), 200, "柜台试meal", "2 份", "目前没有待领取的")
+	back := url.Values{"item": {g.Item}, "units": {"1"}, "given_units": {"2"}, "why": {"mistake"}}
+	wantOn(t, ask("/counter/return", back), `^/counter/today\?done=returned$`)
+	wantPage(t, w.do("provider", "GET", "/counter/today", nil), 200, "1 份")
+	wantPage(t, w.do("resident", "GET", "/me", nil), 200, "记错了，实际没有给")
+	back.Set("given_units", "9")
+	wantPage(t, ask("/counter/return", back), 409, "另一位同事刚交付了其中一部分")
+}

@@ -254,7 +254,7 @@ func (a *App) denied(c *fiber.Ctx, p accounts.Principal, r *Route, object, subje
 // number, a password, a PIN.
 func guessed(err error) bool {
 	switch faultOf(err).code {
-	case faultCode.code, faultCredentials.code, faultProof.code, faultHandoverPIN.code:
+	case faultCode.code, faultCredentials.code, faultProof.code, faultHandoverPIN.code, faultVoucher.code:
 		return true
 	}
 	return false

@@ -434,7 +434,7 @@ func (a *App) takePhoto(c *fiber.Ctx, organisation string, h *multipart.FileHead
 		return "", err
 	}
 	defer file.Close()
-	jpeg, err := a.shrunk(c.UserContext(), file)
+	jpeg, err := a.shrunk(c.UserContext(), file, photoSide)
 	if err != nil {
 		return "", err
 	}

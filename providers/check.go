@@ -273,8 +273,10 @@ func checkHandover(h *Handover) (err error) {
 	if h.PlaceEN, err = text("handover.place_en", "英文地点", "The English place", h.PlaceEN, 0, 200); err != nil {
 		return err
 	}
-	h.Note, err = text("handover.note", "交付说明", "The note", h.Note, 0, 500)
-	return err
+	if h.Note, err = text("handover.note", "交付说明", "The note", h.Note, 0, 500); err != nil {
+		return err
+	}
+	return checkPartners(h)
 }
 
 // shortLotMs is how long a lot may last for its offer to be given at once where

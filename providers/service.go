@@ -266,6 +266,9 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 		return nil, err
 	}
 	o.Images = slices.Clone(n.Images)
+	if err := s.partnersExist(ctx, o.Handover); err != nil {
+		return nil, err
+	}
 	o.Meta = store.Meta{ID: store.NewID()}
 	if n.Key != "" {
 		o.ID = KeyedID(org.ID, n.Key)

@@ -129,6 +129,9 @@ type Handover struct {
 	Place   string `json:"place"` // required for pickup, up to 200 characters
 	PlaceEN string `json:"place_en"`
 	Note    string `json:"note"`
+	// Partners are other organisations, by id, at whose counters vouchers are
+	// redeemed too; 50 at most, for vouchers only.
+	Partners []string `json:"partners,omitempty"`
 }
 
 // OfferStatus is where an offer stands.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/xingfuma/happycode/matching"
@@ -20,6 +21,9 @@ type Part struct {
 	// Scan is what it rests on: the id of a look at a counter, or of the
 	// redemption of a voucher. A repeat with the same gives nothing twice.
 	Scan string `json:"scan,omitempty"`
+	// Vouchers are the units of a promise by voucher, each with a code of its
+	// own, that were given; from 1 on.
+	Vouchers []int64 `json:"vouchers,omitempty"`
 	// Instead is what was given in place of what was promised, InsteadWhy the
 	// reason, of [InsteadReasons]; empty where it was what was promised.
 	Instead    string `json:"instead,omitempty"`
@@ -33,6 +37,15 @@ type PartView struct {
 	Proof      string `json:"proof"`
 	Instead    string `json:"instead"`     // what was given in place of what was promised; "": that itself
 	InsteadWhy string `json:"instead_why"` // of [InsteadReasons]
+}
+
+// settledParts is how many parts came before something was given back: what is
+// given afterwards is no repeat of them.
+func (a *Allocation) settledParts() int64 {
+	if n := len(a.Backs); n > 0 {
+		return a.Backs[n-1].AfterParts
+	}
+	return 0
 }
 
 // maxParts bounds how often something of one allocation is given.
@@ -51,7 +64,7 @@ func (a *Allocation) givenNow() int64 {
 
 // partViews are the parts of an allocation, where it was not simply given whole.
 func partViews(a *Allocation) []PartView {
-	if len(a.Parts) == 1 && a.Parts[0].QtyUnits == a.promisedUnits() && a.Parts[0].Instead == "" {
+	if len(a.Parts) == 1 && len(a.Backs) == 0 && a.Parts[0].QtyUnits == a.promisedUnits() && a.Parts[0].Instead == "" {
 		return nil
 	}
 	var out []PartView
@@ -92,12 +105,18 @@ type handing struct {
 	scan    string
 	instead string
 	why     string // of instead
+	// vouchers are the units that are given by their codes; seen does not matter then.
+	vouchers []int64
 }
 
 // done says whether this very handover has been recorded already.
 func (g handing) done(a *Allocation) bool {
-	for _, x := range a.Parts {
-		if x.AtUnits == g.seen && x.QtyUnits == g.units && x.By == g.by && x.Scan == g.scan {
+	for _, x := range a.Parts[a.settledParts():] {
+		same := x.AtUnits == g.seen && x.QtyUnits == g.units
+		if len(g.vouchers) > 0 {
+			same = slices.Equal(x.Vouchers, g.vouchers)
+		}
+		if same && x.By == g.by && x.Scan == g.scan {
 			return true
 		}
 	}
@@ -110,30 +129,38 @@ func (g handing) done(a *Allocation) bool {
 // allocation is handed over like any other. fresh is false where it was
 // recorded before.
 //
-// Errors: [ErrEnded], [ErrGivenMeanwhile], [ErrUnits], [LeasedError],
-// [ErrDisputed].
+// Errors: [ErrEnded], [ErrGivenMeanwhile], [ErrUnits], [ErrRedeemed],
+// [LeasedError], [ErrDisputed].
 func (s *Service) give(ctx context.Context, id string, g handing) (a *Allocation, fresh bool, err error) {
 	now := s.now().UnixMilli()
 	accepted := false
 	a, err = s.allocations.Change(ctx, id, func(a *Allocation) error {
-		left := a.QtyUnits - a.GivenUnits
+		left, units := a.QtyUnits-a.GivenUnits, g.vouchers
+		seen := g.seen
+		if len(units) > 0 {
+			seen = a.GivenUnits
+		} else {
+			units = a.nextVouchers(g.units)
+		}
 		switch {
 		case g.done(a):
 			return errSame
+		case slices.ContainsFunc(g.vouchers, func(u int64) bool { return a.redeemedMs(u) > 0 }), len(g.vouchers) > 0 && a.State == HandedOver && a.RestUnits == 0:
+			return ErrRedeemed
 		case a.State != Promised:
 			return ErrEnded
 		case a.Disputed != "":
 			return ErrDisputed
 		case a.Lease != "":
 			return &LeasedError{Device: a.LeaseName, UntilMs: a.LeaseUntilMs}
-		case a.GivenUnits != g.seen:
+		case a.GivenUnits != seen:
 			return ErrGivenMeanwhile
 		case g.units < 1 || g.units > left || len(a.Parts) >= maxParts:
 			return ErrUnits
 		}
 		a.Parts = append(a.Parts, Part{
-			AtUnits: g.seen, QtyUnits: g.units, AtMs: now, By: g.by, Proof: g.proof.how, Carer: g.proof.carer, Scan: g.scan,
-			Instead: g.instead, InsteadWhy: g.why,
+			AtUnits: seen, QtyUnits: g.units, AtMs: now, By: g.by, Proof: g.proof.how, Carer: g.proof.carer, Scan: g.scan,
+			Instead: g.instead, InsteadWhy: g.why, Vouchers: units,
 		})
 		a.GivenUnits += g.units
 		if accepted = g.units < left && a.AcceptedMs == 0; accepted { // who fetches some wants the rest
@@ -180,7 +207,11 @@ func partEvents(a *Allocation) (out []*Event) {
 
 // endEvents tell how an allocation ended, and how the rest of it did.
 func endEvents(a *Allocation) []*Event {
-	out := []*Event{endedEvent(a)}
+	end := endedEvent(a)
+	if a.ReturnedUnits > 0 {
+		end.ID, end.Kind, end.QtyUnits = a.ID+":"+string(HandedOver), "allocation."+string(HandedOver), a.QtyUnits+a.ReturnedUnits
+	}
+	out := []*Event{end}
 	if a.RestUnits > 0 {
 		e := allocationEvent(a, string(a.RestState), a.EndedMs, a.EndedBy, a.RestReason)
 		e.ID, e.QtyUnits = a.ID+":rest", a.RestUnits

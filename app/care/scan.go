@@ -953,6 +953,10 @@ func (s *Service) view(a *Allocation) AllocationView {
 		v.HandedOverMs, v.Proof, v.Carer = a.givenMs(), a.Proof, a.Carer
 	}
 	v.GivenUnits, v.RestUnits, v.RestReason, v.Parts = a.givenNow(), a.RestUnits, a.RestReason, partViews(a)
+	v.ReturnedUnits, v.Backs = a.ReturnedUnits, backViews(a)
+	if a.State == Returned {
+		v.QtyUnits, v.EndReason = a.ReturnedUnits, reasonBack(a.Backs[len(a.Backs)-1])
+	}
 	if reason := a.leased(); reason.Code != "" {
 		v.Leased = &reason
 	}

@@ -166,6 +166,7 @@ func (s *Service) end(ctx context.Context, id string, e ending) (*Allocation, er
 			if a.GivenUnits > 0 {
 				a.Parts = append(a.Parts, Part{
 					AtUnits: a.GivenUnits, QtyUnits: a.QtyUnits - a.GivenUnits, AtMs: now, By: e.by, Proof: e.remark, Carer: e.carer, Scan: e.scan,
+					Vouchers: a.nextVouchers(a.QtyUnits - a.GivenUnits),
 				})
 				a.GivenUnits = a.QtyUnits
 			}
@@ -200,6 +201,9 @@ var errSame = errors.New("nothing to change")
 // settle tells the share, the matcher, the events and the need that an
 // allocation has ended. Every step may be repeated.
 func (s *Service) settle(ctx context.Context, a *Allocation) error {
+	if a.BackUnits > 0 {
+		return s.settleBack(ctx, a)
+	}
 	outcome := map[State]providers.Outcome{
 		HandedOver: providers.HandedOver, Declined: providers.Returned,
 		Expired: providers.Returned, Withdrawn: providers.Returned,

@@ -42,13 +42,16 @@ var (
 // State is where an allocation stands.
 type State string
 
-// The states: promised, then exactly one of the others, for good.
+// The states: promised, then exactly one of the others, for good; only what was
+// handed over may come back.
 const (
 	Promised   State = "promised"
 	HandedOver State = "handed_over"
 	Declined   State = "declined"
 	Expired    State = "expired"
 	Withdrawn  State = "withdrawn"
+	// Returned comes after handed over: all of it came back, or never was given.
+	Returned State = "returned"
 	// Void marks an id that must never become an allocation: its hold was
 	// given up after a crash, see DESIGN.md, "Marks".
 	Void State = "void"
@@ -110,6 +113,14 @@ type Allocation struct {
 	RestUnits  int64           `json:"rest_units,omitempty"`
 	RestState  State           `json:"rest_state,omitempty"`
 	RestReason matching.Reason `json:"rest_reason,omitzero"`
+	// Backs is what came back after it was given, oldest first; nothing is taken
+	// out of it. ReturnedUnits came back after the end: they are in QtyUnits no
+	// more. BackUnits of them the share may not have been told of yet, while
+	// Unsettled says so.
+	Backs         []Back `json:"backs,omitempty"`
+	ReturnedUnits int64  `json:"returned_units,omitempty"`
+	BackUnits     int64  `json:"back_units,omitempty"`
+	TriedMs       int64  `json:"tried_ms,omitempty"` // somebody came with it and nobody was at home
 
 	// While Lease is set, only the device may hand it over; see DESIGN.md, "Leases".
 	Lease        string   `json:"lease"`
@@ -154,7 +165,7 @@ func (a *Allocation) hold() matching.Hold {
 
 // promisedUnits is how many units were promised at first, which is what the
 // share and the matcher have it for until it is settled.
-func (a *Allocation) promisedUnits() int64 { return a.QtyUnits + a.RestUnits }
+func (a *Allocation) promisedUnits() int64 { return a.QtyUnits + a.RestUnits + a.ReturnedUnits }
 
 // counts says whether the units of the allocation count against caps.
 func (a *Allocation) counts() bool { return a.State == Promised || a.State == HandedOver }
@@ -226,7 +237,7 @@ var (
 // Schemas are the collections of this package.
 func Schemas() []store.Schema {
 	return []store.Schema{
-		allocationSchema, eventSchema, redemptionSchema, photoSchema, deviceSchema, leaseSchema, offlineSchema, conflictSchema,
+		allocationSchema, eventSchema, redemptionSchema, photoSchema, deviceSchema, leaseSchema, offlineSchema, conflictSchema, voucherSchema,
 	}
 }
 
@@ -305,6 +316,10 @@ type AllocationView struct {
 	RestUnits  int64           `json:"rest_units"`
 	RestReason matching.Reason `json:"rest_reason"`
 	Parts      []PartView      `json:"parts,omitempty"` // oldest first, where it was given piece by piece
+	// ReturnedUnits came back after it was handed over: they are in QtyUnits no
+	// more, unless all did.
+	ReturnedUnits int64      `json:"returned_units"`
+	Backs         []BackView `json:"backs,omitempty"`
 	// Leased says which device has it, or that a report of it is in dispute:
 	// nobody else may change it then.
 	Leased *matching.Reason `json:"leased,omitempty"`

@@ -266,7 +266,7 @@ func (s *Service) missingEvents(ctx context.Context, county string, needs bool) 
 		if a.AcceptedMs > 0 && a.AcceptedMs < settled {
 			batch = append(batch, acceptedEvent(a))
 		}
-		for _, e := range partEvents(a) {
+		for _, e := range slices.Concat(partEvents(a), backEvents(a)) {
 			if e.AtMs < settled {
 				batch = append(batch, e)
 			}
@@ -394,6 +394,11 @@ func (c *shareCount) faults() (out []Fault) {
 	var promised int64
 	for id, a := range c.active {
 		switch {
+		case a.BackUnits > 0:
+			handed += a.QtyUnits
+			if !sh.TookBack(a.backName()) {
+				handed += a.BackUnits
+			}
 		case !c.settling[id]:
 			promised += a.promisedUnits()
 		case a.State == HandedOver:

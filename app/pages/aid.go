@@ -50,6 +50,8 @@ type Aid struct {
 	Given, Rest       Amount // while promised, given already; when ended, not given
 	RestReason        Text
 	Parts             []AidPart // where it was given piece by piece
+	Backs             []AidBack // what came back after it was given
+	GivenUnits        int64     // that the person has
 }
 
 // AidPart is some of an allocation that changed hands at once.
@@ -58,6 +60,13 @@ type AidPart struct {
 	AtMs       int64
 	Instead    string // what was given in its place
 	InsteadWhy string // a key below "instead."
+}
+
+// AidBack is some of it that came back.
+type AidBack struct {
+	Amount Amount
+	AtMs   int64
+	Why    string // a key below "back."
 }
 
 // Viewing is one look at a person's record.

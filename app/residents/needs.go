@@ -198,6 +198,32 @@ func (n *Need) Changed(by string, to Standing, now time.Time) (*Need, error) {
 	return &next, nil
 }
 
+// ReopenNeed takes up again a need that was recorded as handed over by mistake.
+// It is no way that [NeedState.May] allows, so that nothing else that works on
+// needs takes up what was served. A need that is [NeedState.Live] stays as it is.
+//
+// Errors: [ErrTransition], [store.ErrNotFound].
+func (s *Service) ReopenNeed(ctx context.Context, id, by string, why matching.Reason, now time.Time) (*Need, error) {
+	var live *Need
+	n, err := s.needs.Change(ctx, id, func(n *Need) error {
+		live = nil
+		if n.State.Live() {
+			live = n
+			return errUnchanged
+		}
+		if n.State != NeedHandedOver {
+			return fmt.Errorf("reopen need %s, which is %s: %w", id, n.State, ErrTransition)
+		}
+		n.remember(Change{AtMs: store.Millis(now), By: by, From: n.State, To: NeedOpen, Reason: why})
+		n.State, n.Reason, n.Rest, n.UpdatedMs = NeedOpen, why, matching.Reason{}, store.Millis(now)
+		return nil
+	})
+	if errors.Is(err, errUnchanged) {
+		return live, nil
+	}
+	return n, err
+}
+
 func (n *Need) change(by string, to Standing, now time.Time) error {
 	if n.State == to.State {
 		if !to.State.Live() || sameReason(n.Reason, to.Reason) && sameReason(n.Rest, to.Rest) {

@@ -30,6 +30,7 @@ const (
 	fieldName     = "name"
 	fieldIDNumber = "id_number"
 	fieldPhone    = "phone"
+	fieldAddress  = "address"
 	fieldNote     = "note"
 )
 
@@ -160,7 +161,7 @@ func cleanGroups(ids []string) ([]string, error) {
 
 func cleanScope(scope []string) ([]string, error) {
 	for _, s := range scope {
-		if s != ConsentMatching && s != ConsentHandover && s != ConsentSMS {
+		if !slices.Contains(Consents(), s) {
 			return nil, &FieldError{"consent", "没有这个同意范围", "there is no such scope of consent"}
 		}
 	}

@@ -3,10 +3,15 @@
 import { Refused, post } from "./api";
 import { Camera, decodePhoto, dials, failure, maxPhotoBytes, shrunk, success, type CameraState } from "./camera";
 import { Words, byID, el } from "./dom";
-import { codeIdentity, codeIn } from "./token";
+import { codeIdentity, codeIn, voucherIn } from "./token";
 
 const root = document.getElementById("counter");
 if (root) scanner(root);
+
+/** A happiness code, a card number or a voucher; "" for anything else. */
+function readable(text: string): string {
+  return codeIn(text) || voucherIn(text);
+}
 
 function scanner(root: HTMLElement): void {
   const words = new Words(root.dataset["words"]);
@@ -40,9 +45,9 @@ function scanner(root: HTMLElement): void {
     video: byID<HTMLVideoElement>("video"),
     wasm,
     continuous: true,
-    identity: (text) => codeIdentity(codeIn(text)) || text,
+    identity: (text) => codeIdentity(readable(text)) || text,
     onText: (text) => {
-      const code = codeIn(text);
+      const code = readable(text);
       if (code) take(code);
       else hint(words.t("scan.not_code"));
       return true;
@@ -89,7 +94,7 @@ function scanner(root: HTMLElement): void {
         return refuse((error instanceof Refused && error.message) || words.t("scan.failed"));
       }
     }
-    const code = codeIn(text ?? "");
+    const code = readable(text ?? "");
     if (code) take(code);
     else refuse(words.t(text ? "scan.not_code" : "scan.photo_none"));
   }
