@@ -7,6 +7,7 @@ type OfferNew struct {
 	Categories    []Choice
 	Groups        []Choice
 	Counties      []CountyTowns
+	Rule          Rule
 	KeptMore      bool // more rows for what is kept were asked for
 }
 

@@ -5,6 +5,7 @@ import { follow } from "./follow";
 import { mindList } from "./offline/leaving";
 import { places } from "./places";
 import { leave } from "./kept";
+import { rules } from "./rule";
 
 function confirmations(): void {
   document.addEventListener("click", (event) => {
@@ -373,6 +374,7 @@ filteredSelects();
 filteredTrees();
 lots();
 keptRows();
+rules();
 printing();
 copying();
 liveStock();
