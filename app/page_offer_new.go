@@ -56,6 +56,9 @@ func (a *App) offerFormOf(c *fiber.Ctx, f pages.Form) (pages.OfferNew, error) {
 			return v, err
 		}
 	}
+	if err := a.ruleForm(c, &v); err != nil {
+		return v, err
+	}
 	var err error
 	v.Funds, err = a.fundChoices(c)
 	return v, err
@@ -210,6 +213,7 @@ func offerValues(n providers.NewOffer) map[string][]string {
 	set("cap_period", string(n.CapPeriod))
 	set("pace", string(n.Pace))
 	set("fund", n.Fund)
+	set("rule", n.Rule)
 	set("how", string(n.Handover.How))
 	set("place", n.Handover.Place)
 	set("place_en", n.Handover.PlaceEN)
@@ -294,7 +298,7 @@ func typedOffer(f *pages.Form, draft bool) (providers.NewOffer, offerRows) {
 	var rows offerRows
 	n.Lots, rows.lots = typedLots(f, category, n.Unlimited, draft)
 	n.Kept, rows.kept = typedKept(f)
-	n.Fund = f.Value("fund")
+	n.Fund, n.Rule = f.Value("fund"), f.Value("rule")
 	n.Series, rows.series = typedSeries(f, category, draft)
 	if len(n.Lots)+len(n.Series) == 0 && !draft {
 		wrong(f, "lots", "offer_new.lots_none")

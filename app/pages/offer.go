@@ -14,6 +14,7 @@ type Offer struct {
 	Places                          []string
 	Groups                          []Text
 	MinScoreMilli                   int64
+	Rule                            Text // what its rule says; empty: none
 	Cap                             Amount
 	CapPeriod                       string
 	Pace                            string // empty: drip

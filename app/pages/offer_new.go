@@ -9,6 +9,7 @@ type OfferNew struct {
 	Categories    []Choice
 	Groups        []Choice
 	Counties      []CountyTowns
+	Rule          Rule
 	Funds         []Choice // that may pay for it
 	OfferForm     string   // what it gives, key below "offer_form."; "": any
 	Hows          []string // ways of handing over that fit
@@ -165,6 +166,7 @@ type OfferPreview struct {
 	OfferForm              string
 	MayDraft               bool
 	Title, Category, Place Text
+	Rule, Fund             Text // empty: none
 	How, Note              string
 	ValueFen               int64
 	Places                 []string

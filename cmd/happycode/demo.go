@@ -65,6 +65,7 @@ type demoOffer struct {
 	Divisions     []string        `json:"divisions"`
 	Groups        []string        `json:"groups"`
 	MinScoreMilli int64           `json:"min_score_milli"`
+	Rule          string          `json:"rule"`
 	CapUnits      int64           `json:"cap_units"`
 	CapPeriod     matching.Period `json:"cap_period"`
 	How           providers.How   `json:"how"`
@@ -366,7 +367,7 @@ func (d *demo) loadOffers(ctx context.Context, organisations map[string]string) 
 			}
 			n := providers.NewOffer{
 				TitleZH: o.TitleZH, TitleEN: o.TitleEN, Category: o.Category, ValueFen: o.ValueFen,
-				Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli,
+				Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, Rule: o.Rule,
 				CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
 				Handover: providers.Handover{How: o.How, Place: o.Place, PlaceEN: o.PlaceEN, Note: o.Note},
 			}
