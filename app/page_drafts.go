@@ -97,9 +97,11 @@ func (a *App) showPreview(c *fiber.Ctx, form pages.OfferNew, in providers.NewOff
 	if err != nil {
 		return err
 	}
-	_, rule, err := a.Providers.CheckRule(c.UserContext(), in.Rule)
-	if err != nil {
-		return err
+	var rule providers.Rule
+	if in.Rule != "" {
+		if _, rule, err = a.Providers.CheckRule(c.UserContext(), in.Rule); err != nil {
+			return err
+		}
 	}
 	fund, err := a.fundName(c, in.Fund)
 	if err != nil {
