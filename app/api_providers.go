@@ -20,9 +20,10 @@ type organisationView struct {
 	CreditCode string           `json:"credit_code"`
 	Status     providers.Status `json:"status" enum:"pending,approved,suspended"`
 	Division   string           `json:"division"`
-	Contact    string           `json:"contact"`
 	CreatedMs  int64            `json:"created_ms"`
 	Decisions  []decisionView   `json:"decisions"`
+	providers.Profile
+	Places []placeView `json:"places"`
 }
 
 type decisionView struct {
@@ -35,10 +36,14 @@ type decisionView struct {
 func viewOrganisation(o *providers.Organisation) organisationView {
 	v := organisationView{
 		ID: o.ID, Name: o.Name, NameEN: o.NameEN, Kind: o.Kind, CreditCode: o.CreditCode, Status: o.Status,
-		Division: o.Division, Contact: o.Contact, CreatedMs: o.CreatedMs, Decisions: make([]decisionView, len(o.Decisions)),
+		Division: o.Division, Profile: o.Profile(), CreatedMs: o.CreatedMs, Decisions: make([]decisionView, len(o.Decisions)),
 	}
 	for i, d := range o.Decisions {
 		v.Decisions[i] = decisionView(d)
+	}
+	v.Places = make([]placeView, len(o.Places))
+	for i, p := range o.Places {
+		v.Places[i] = viewPlace(p)
 	}
 	return v
 }
@@ -128,7 +133,7 @@ func (a *App) join(c *fiber.Ctx, n providers.NewOrganisation, who accounts.NewAc
 	if err := a.Accounts.SetRole(ctx, id, id, accounts.Provider, "", org.ID); err != nil {
 		return nil, err
 	}
-	return org, nil
+	return org, a.Providers.AddOwner(ctx, org.ID, id)
 }
 
 type organisationsQuery struct {
@@ -198,6 +203,8 @@ type offerView struct {
 	WithdrawnMs  int64                 `json:"withdrawn_ms"`
 	Kind         providers.Kind        `json:"kind" enum:"government,charity,enterprise"`
 	offerTerms
+	RuleZH string               `json:"rule_zh" description:"What the rule says."`
+	RuleEN string               `json:"rule_en"`
 	Lots   []providers.OfferLot `json:"lots"`
 	Series []providers.Series   `json:"series" description:"What made lots by the calendar, as it was sent."`
 }
@@ -205,11 +212,11 @@ type offerView struct {
 func viewOffer(o *providers.Offer) offerView {
 	return offerView{
 		ID: o.ID, Organisation: o.Organisation, CreatedMs: o.CreatedMs, Status: o.Status, WithdrawnMs: o.WithdrawnMs,
-		Kind: o.Kind, Lots: o.Lots, Series: o.Plan,
+		Kind: o.Kind, Lots: o.Lots, Series: o.Plan, RuleZH: o.Rule.ZH, RuleEN: o.Rule.EN,
 		offerTerms: offerTerms{
 			Form: formOf(o), Unlimited: o.Unlimited, Images: o.Images,
 			TitleZH: o.TitleZH, TitleEN: o.TitleEN, Category: o.Category, Unit: o.Unit, ValueFen: o.ValueFen,
-			Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, CapUnits: o.CapUnits,
+			Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr, CapUnits: o.CapUnits,
 			CapPeriod: string(o.CapPeriod), Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Kept: o.Kept, Handover: o.Handover,
 		},
 	}
@@ -236,6 +243,7 @@ type offerTerms struct {
 	Divisions     []string           `json:"divisions" required:"true" description:"Served, 12-digit codes."`
 	Groups        []string           `json:"groups" description:"The person is in one of them; empty: any."`
 	MinScoreMilli int64              `json:"min_score_milli" minimum:"0" maximum:"1000"`
+	Rule          string             `json:"rule" maxLength:"2000" description:"Who else may not have it, as a CEL expression over age, groups, health, division, score, household_size, received and today, e.g. age >= 70 && !received.within(\"meal\", 7). POST /rules/check says what one means. Empty: none."`
 	CapUnits      int64              `json:"cap_units" minimum:"0" description:"Per household and cap_period; 0: none."`
 	CapPeriod     string             `json:"cap_period" enum:"day,week,month,year,ever"`
 	Pace          string             `json:"pace" enum:"now,even,drip" description:"How fast it is released: at once, an equal part in each minute, or by need lines. Empty: drip, or now where every lot lasts half an hour at most."`
@@ -261,7 +269,7 @@ func (r offerRequest) offer() providers.NewOffer {
 	return providers.NewOffer{
 		Form: r.Form, Unlimited: r.Unlimited, Images: r.Images,
 		TitleZH: r.TitleZH, TitleEN: r.TitleEN, Category: r.Category, Unit: r.Unit, ValueFen: r.ValueFen,
-		Divisions: r.Divisions, Groups: r.Groups, MinScoreMilli: r.MinScoreMilli, CapUnits: r.CapUnits,
+		Divisions: r.Divisions, Groups: r.Groups, MinScoreMilli: r.MinScoreMilli, Rule: r.Rule, CapUnits: r.CapUnits,
 		CapPeriod: matching.Period(r.CapPeriod), Pace: matching.Pace(r.Pace), ReserveMilli: r.ReserveMilli,
 		Kept: r.Kept, Handover: r.Handover, Lots: r.Lots, Series: r.Series,
 	}
