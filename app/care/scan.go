@@ -766,7 +766,7 @@ func (m *match) finish(ctx context.Context) error {
 	if told {
 		m.s.emit(ctx, slices.Concat(changes...)...)
 	} else {
-		m.s.emitAgain(ctx, slices.Concat(append(changes, m.promised())...)...)
+		m.s.emitAgain(ctx, append(slices.Concat(changes...), m.promised()...)...)
 	}
 	return err
 }
