@@ -7,6 +7,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/providers"
 	"github.com/xingfuma/happycode/providers/funds"
@@ -48,7 +49,7 @@ type fundView struct {
 	Draws         []drawView    `json:"draws"`
 	NextClosing   string        `json:"next_closing" description:"The month that can be closed, as 2026-11; empty: none."`
 	ClosedThrough string        `json:"closed_through" description:"The last closed month; empty: none."`
-	Proposed      *closingView  `json:"proposed" description:"A closing that waits for a second person."`
+	Proposed      *closingView  `json:"proposed,omitempty" description:"A closing that waits for a second person; missing: none."`
 	Closings      []closingView `json:"closings"`
 }
 
@@ -208,14 +209,19 @@ type entryView struct {
 	Fen        int64         `json:"fen"`
 	Donation   string        `json:"donation"`
 	Offer      string        `json:"offer"`
-	Allocation string        `json:"allocation"`
+	Allocation string        `json:"allocation" description:"A fingerprint, the same as in the organisation's events."`
 	QtyUnits   int64         `json:"qty_units" description:"Of the offer's unit; where one step takes several entries the first has it all."`
 	By         string        `json:"by"`
 	Reason     string        `json:"reason"`
 }
 
-func viewEntry(e *funds.Entry) entryView {
-	return entryView{e.Seq, e.AtMs, e.BookedMs, e.What, e.Credit, e.Debit, e.Fen, e.Donation, e.Offer, e.Allocation, e.QtyUnits, e.By, e.Reason}
+// viewEntry leaves what an organisation may know: ids that are made from a
+// need's are replaced, as in its events.
+func viewEntry(organisation string) func(*funds.Entry) entryView {
+	return func(e *funds.Entry) entryView {
+		told := care.Event{Organisation: organisation, Allocation: e.Allocation}.ForProvider()
+		return entryView{e.Seq, e.AtMs, e.BookedMs, e.What, e.Credit, e.Debit, e.Fen, e.Donation, e.Offer, told.Allocation, e.QtyUnits, e.By, e.Reason}
+	}
 }
 
 func (a *App) listFundEntries(c *fiber.Ctx) error {
@@ -227,7 +233,7 @@ func (a *App) listFundEntries(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(listed(page, next, viewEntry))
+	return c.JSON(listed(page, next, viewEntry(fundOf(c).Organisation)))
 }
 
 type donationRequest struct {

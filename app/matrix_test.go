@@ -231,6 +231,7 @@ func matrix(w *world) map[string]row {
 	maps.Copy(rows, screenRows())
 	maps.Copy(rows, carerRows(w))
 	maps.Copy(rows, scannerMatrix(w))
+	maps.Copy(rows, fundRows(w))
 	return rows
 }
 
@@ -272,7 +273,6 @@ func TestMatrix(t *testing.T) {
 	w := newWorld(t)
 	rows := matrix(w)
 	maps.Copy(rows, cardRows())
-	maps.Copy(rows, fundRows(w))
 	for _, r := range w.app.Routes() {
 		row, ok := rows[r.Name]
 		if !ok {
