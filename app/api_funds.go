@@ -394,7 +394,7 @@ func (a *App) close(c *fiber.Ctx, month string) (*funds.Fund, error) {
 	return a.Funds.Propose(ctx, p.Account, f.ID, month, n < 2)
 }
 
-// accountsOf counts the accounts that act for an organisation.
+// accountsOf counts the accounts that run an organisation's affairs.
 func (a *App) accountsOf(ctx context.Context, organisation string) (n int, err error) {
 	for after := ""; ; {
 		page, next, err := a.Accounts.List(ctx, after, store.MaxPage)
@@ -402,7 +402,7 @@ func (a *App) accountsOf(ctx context.Context, organisation string) (n int, err e
 			return 0, err
 		}
 		for _, x := range page {
-			if x.Role == accounts.Provider && x.Organisation == organisation && !x.Disabled {
+			if x.Role == accounts.Provider && x.Organisation == organisation && x.Duty != accounts.HandOver && !x.Disabled {
 				n++
 			}
 		}

@@ -8,7 +8,6 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -87,8 +86,6 @@ type App struct {
 	cardsMost int // cards one file takes
 	live      *hub
 	watched   looks
-	// dummyPIN is a hash that no PIN is of, checked where there is none.
-	dummyPIN string
 	// hashing has room for as many PIN checks as may run at once: each takes
 	// 19 MiB, and anybody may ask for one.
 	hashing   chan struct{}
@@ -121,7 +118,7 @@ func New(c Config) (*App, error) {
 	}
 	a := &App{
 		Config: c, trusted: c.Settings.TrustedProxies, limits: newLimiter(c.Now), gate: newGate(c.Now),
-		imports: imports{at: map[string]importView{}}, dummyPIN: vault.HashSecret(rand.Text()),
+		imports: imports{at: map[string]importView{}},
 		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), reading: make(chan struct{}, photosAtOnce), photoWait: photoTime,
 		startedMs: store.Millis(c.Now()),
 	}

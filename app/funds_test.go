@@ -37,7 +37,7 @@ func (w *world) fund(fen int64) (fundView, donationView) {
 func (w *world) fundOffer(fund string, fen, units int64) answer {
 	now := w.now()
 	return w.do("provider", "POST", "/api/v1/offers", offerRequest{
-		Lots: []providers.NewLot{{QtyUnits: units, FromMs: now.Add(-time.Hour).UnixMilli(), UntilMs: now.Add(24 * time.Hour).UnixMilli()}},
+		offerLots: offerLots{Lots: []providers.NewLot{{QtyUnits: units, FromMs: now.Add(-time.Hour).UnixMilli(), UntilMs: now.Add(24 * time.Hour).UnixMilli()}}},
 		offerTerms: offerTerms{
 			TitleZH: "米面", Category: "grocery", ValueFen: fen, Divisions: []string{county}, Pace: string(matching.PaceNow), Fund: fund, Handover: pickup(),
 		},

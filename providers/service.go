@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/providers/eligibility"
 )
 
 // Config is what a [Service] needs.
@@ -22,6 +23,9 @@ type Config struct {
 	Counties func() []string
 	// Group says whether a group of residents exists; nil: every one does.
 	Group func(id string) bool
+	// Names says what groups and divisions are called, for the sentences of rules;
+	// where it does not know how, an id is its own name. The rest of it is not used.
+	Names eligibility.Names
 	// Weight says how much of a lot a county should get, relative to others:
 	// how many residents or villages it has within the divisions served; nil:
 	// all counties are equal.
@@ -214,6 +218,12 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 		return nil, fmt.Errorf("post an offer for %s: %w", org.ID, ErrNotApproved)
 	}
 	o, places, err := s.checkOffer(n)
+	if err == nil {
+		err = org.serves(n.Divisions)
+	}
+	if err == nil {
+		err = s.checkRule(ctx, o, n.Rule)
+	}
 	if err != nil {
 		return nil, err
 	}

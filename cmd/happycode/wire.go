@@ -31,6 +31,7 @@ import (
 	"github.com/xingfuma/happycode/app/webhooks"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/providers/eligibility"
 	"github.com/xingfuma/happycode/providers/funds"
 	"github.com/xingfuma/happycode/qrcode"
 )
@@ -301,6 +302,7 @@ func (s *system) openServices(ctx context.Context) error {
 	s.funds = funds.New(funds.Config{Record: s.record, Vault: s.vault, Now: s.now, Known: s.known, Logger: s.log})
 	s.providers = providers.New(providers.Config{
 		Record: s.record, Now: s.now, Weight: s.villages, Known: s.known, Group: knownGroup, Funds: s.funds,
+		Names:    eligibility.Names{Group: groupName, Division: s.divisionName},
 		Counties: func() []string { return s.tree.Load().Counties() },
 	})
 	var err error
@@ -430,6 +432,20 @@ func (s *system) villages(county string, divisions []string) int64 {
 func (s *system) known(code string) bool {
 	_, ok := s.tree.Load().Get(code)
 	return ok
+}
+
+func (s *system) divisionName(code string) (eligibility.Text, bool) {
+	d, ok := s.tree.Load().Get(code)
+	return eligibility.Text{ZH: d.Name, EN: d.Name}, ok
+}
+
+func groupName(id string) (eligibility.Text, bool) {
+	for _, g := range residents.Groups() {
+		if g.ID == id {
+			return eligibility.Text{ZH: g.ZH, EN: g.EN}, true
+		}
+	}
+	return eligibility.Text{}, false
 }
 
 func knownGroup(id string) bool {
