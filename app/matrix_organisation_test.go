@@ -51,7 +51,7 @@ func dutyCell(r Route, c cells, actor string) byte {
 		return '+'
 	case actor == "handover" && !handoverMay[r.Name]:
 		return 'r'
-	case actor == "owner" && (ownerOnly[r.Name] || r.NoToken): // the latter: people, where the editor's token may not
+	case actor == "owner" && (ownerOnly[r.Name] || r.NoToken && r.Scope == ScopeFund): // the latter: people, where the editor's token may not
 		return '+'
 	}
 	return editor
