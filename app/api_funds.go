@@ -7,6 +7,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/providers"
 	"github.com/xingfuma/happycode/providers/funds"
@@ -48,7 +49,7 @@ type fundView struct {
 	Draws         []drawView    `json:"draws"`
 	NextClosing   string        `json:"next_closing" description:"The month that can be closed, as 2026-11; empty: none."`
 	ClosedThrough string        `json:"closed_through" description:"The last closed month; empty: none."`
-	Proposed      *closingView  `json:"proposed" description:"A closing that waits for a second person."`
+	Proposed      *closingView  `json:"proposed,omitempty" description:"A closing that waits for a second person; missing: none."`
 	Closings      []closingView `json:"closings"`
 }
 
@@ -208,14 +209,19 @@ type entryView struct {
 	Fen        int64         `json:"fen"`
 	Donation   string        `json:"donation"`
 	Offer      string        `json:"offer"`
-	Allocation string        `json:"allocation"`
+	Allocation string        `json:"allocation" description:"A fingerprint, the same as in the organisation's events."`
 	QtyUnits   int64         `json:"qty_units" description:"Of the offer's unit; where one step takes several entries the first has it all."`
 	By         string        `json:"by"`
 	Reason     string        `json:"reason"`
 }
 
-func viewEntry(e *funds.Entry) entryView {
-	return entryView{e.Seq, e.AtMs, e.BookedMs, e.What, e.Credit, e.Debit, e.Fen, e.Donation, e.Offer, e.Allocation, e.QtyUnits, e.By, e.Reason}
+// viewEntry leaves what an organisation may know: ids that are made from a
+// need's are replaced, as in its events.
+func viewEntry(organisation string) func(*funds.Entry) entryView {
+	return func(e *funds.Entry) entryView {
+		told := care.Event{Organisation: organisation, Allocation: e.Allocation}.ForProvider()
+		return entryView{e.Seq, e.AtMs, e.BookedMs, e.What, e.Credit, e.Debit, e.Fen, e.Donation, e.Offer, told.Allocation, e.QtyUnits, e.By, e.Reason}
+	}
 }
 
 func (a *App) listFundEntries(c *fiber.Ctx) error {
@@ -227,7 +233,7 @@ func (a *App) listFundEntries(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(listed(page, next, viewEntry))
+	return c.JSON(listed(page, next, viewEntry(fundOf(c).Organisation)))
 }
 
 type donationRequest struct {
@@ -388,7 +394,7 @@ func (a *App) close(c *fiber.Ctx, month string) (*funds.Fund, error) {
 	return a.Funds.Propose(ctx, p.Account, f.ID, month, n < 2)
 }
 
-// accountsOf counts the accounts that act for an organisation.
+// accountsOf counts the accounts that run an organisation's affairs.
 func (a *App) accountsOf(ctx context.Context, organisation string) (n int, err error) {
 	for after := ""; ; {
 		page, next, err := a.Accounts.List(ctx, after, store.MaxPage)
@@ -396,7 +402,7 @@ func (a *App) accountsOf(ctx context.Context, organisation string) (n int, err e
 			return 0, err
 		}
 		for _, x := range page {
-			if x.Role == accounts.Provider && x.Organisation == organisation && !x.Disabled {
+			if x.Role == accounts.Provider && x.Organisation == organisation && x.Duty != accounts.HandOver && !x.Disabled {
 				n++
 			}
 		}

@@ -52,7 +52,7 @@ func dutyCell(r Route, c cells, actor string) byte {
 		return '+'
 	case actor == "handover" && !handoverMay[r.Name]:
 		return 'r'
-	case actor == "owner" && ownerOnly[r.Name]:
+	case actor == "owner" && (ownerOnly[r.Name] || r.NoToken && r.Scope == ScopeFund): // the latter: people, where the editor's token may not
 		return '+'
 	}
 	return editor

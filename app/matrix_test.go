@@ -231,6 +231,7 @@ func matrix(w *world) map[string]row {
 	maps.Copy(rows, screenRows())
 	maps.Copy(rows, carerRows(w))
 	maps.Copy(rows, scannerMatrix(w))
+	maps.Copy(rows, fundRows(w))
 	maps.Copy(rows, counterRows(w))
 	return rows
 }

@@ -152,12 +152,13 @@ func (p *program) report(r *care.Report, b *funds.Report) error {
 		{"　分录", "  entries", int64(b.Entries)},
 		{"　在用资源", "  offers that draw on them", int64(b.Draws)},
 		{"　已付交付", "  handovers paid", b.Handovers},
+		{"　记账滞后（毫秒）", "  the books are behind, ms", b.BehindMs},
 		{"　收入（分）", "  received, fen", b.Received},
 		{"　可用（分）", "  available, fen", b.Available},
 		{"　预留（分）", "  reserved, fen", b.Reserved},
 		{"　支出（分）", "  spent, fen", b.Spent},
 	} {
-		fmt.Fprintf(w, "%s\t%s\t%d\n", pad(line.zh, 14), line.en, line.n)
+		fmt.Fprintf(w, "%s\t%s\t%d\n", pad(line.zh, 16), line.en, line.n)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -223,7 +223,7 @@ func TestClosedMonth(t *testing.T) {
 	if err := p.reserve("a", "meal", wuxing, 100, 5); err != nil {
 		t.Fatal(err)
 	}
-	december := int64(nov + 10*day)
+	december := nov + 10*day
 	if got := p.fund.NextClosing(nov); got != "" {
 		t.Errorf("the running month %s can be closed", got)
 	}

@@ -213,7 +213,12 @@ func TestFromDonationToHandover(t *testing.T) {
 	if f := o.figures(); f.SpentFen != 3000 || f.ReservedFen != 6000 {
 		t.Errorf("spent %d, reserved %d", f.SpentFen, f.ReservedFen)
 	}
+	if r := o.sound(false); r.BehindMs > 6000 {
+		t.Errorf("the keeper has just read and is %d ms behind", r.BehindMs)
+	}
 	o.clock.Add(2 * lateness)
+	o.sound(false) // it was not read since
+	must(t, o.keeper.follow(t.Context()))
 	if r, err := o.keeper.Verify(t.Context(), false); err != nil || len(r.Faults) != 1 {
 		t.Errorf("verify does not name the handover %s whose event was lost: %v %v", lost.ID, r.Faults, err)
 	}
