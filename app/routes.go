@@ -104,7 +104,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), needRoutes(), hookRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), offlineRoutes(), organisationRoutes(), hsdsRoutes(), probeRoutes())
+	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), needRoutes(), hookRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), offlineRoutes(), organisationRoutes(), systemRoutes(), hsdsRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.

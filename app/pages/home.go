@@ -62,7 +62,7 @@ func (h Home) Tiles() []Tile {
 	case "provider":
 		tiles := []Tile{{"/offers", "list", "home.own_offers", "home.own_offers_text"}}
 		if h.User.Runs {
-			tiles = append(tiles, Tile{"/organisation", "house", "home.organisation", "home.organisation_text"})
+			tiles = append(tiles, Tile{"/webhooks", "bell", "home.webhooks", "home.webhooks_text"}, Tile{"/organisation", "house", "home.organisation", "home.organisation_text"})
 		}
 		return tiles
 	}
