@@ -64,7 +64,7 @@ func TestPlaces(t *testing.T) {
 		t.Fatalf("save the profile: %d", got.status)
 	}
 	wantPage(t, w.do("page boss", "GET", page, nil), 200, "&lt;b&gt;超市&lt;/b&gt;")
-	outside := offerRequest{Lots: lotsFor(w, 3), offerTerms: offerTerms{TitleZH: "雨伞", Category: "discount", Divisions: []string{elsewhere}, Handover: pickup()}}
+	outside := offerRequest{offerLots: offerLots{Lots: lotsFor(w, 3)}, offerTerms: offerTerms{TitleZH: "雨伞", Category: "discount", Divisions: []string{elsewhere}, Handover: pickup()}}
 	if got := w.do("provider", "POST", "/api/v1/offers", outside); got.status != 400 || got.problem(t).field() != "divisions[0]" {
 		t.Errorf("an offer beyond what is served: %d %s", got.status, got.body)
 	}

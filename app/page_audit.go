@@ -59,6 +59,9 @@ func otherActs() map[string]words {
 		"decline":  {"谢绝派发", "Declined aid"},
 		"handover": {"交付", "Handed aid over"},
 
+		"counter_scan":     {"在机构柜台扫码", "Scanned the code at a provider's counter"},
+		"counter_handover": {"在机构柜台交付", "Handed aid over at a provider's counter"},
+
 		"accept_repeated":   {"再次接受派发(他人已接受)", "Accepted aid that somebody else had accepted"},
 		"decline_repeated":  {"再次谢绝派发(他人已谢绝)", "Declined aid that somebody else had declined"},
 		"handover_repeated": {"再次交付(他人已交付)", "Handed over aid that somebody else had handed over"},

@@ -270,7 +270,14 @@ func aidOf(x care.AllocationView) pages.Aid {
 	if x.Leased != nil {
 		leased = reasonText(*x.Leased)
 	}
+	var parts []pages.AidPart
+	for _, part := range x.Parts {
+		parts = append(parts, pages.AidPart{
+			Amount: amount(x.Category, part.QtyUnits, x.Unit), AtMs: part.AtMs, Instead: part.Instead, InsteadWhy: part.InsteadWhy,
+		})
+	}
 	return pages.Aid{
+		Given: amount(x.Category, x.GivenUnits, x.Unit), Rest: amount(x.Category, x.RestUnits, x.Unit), RestReason: reasonText(x.RestReason), Parts: parts,
 		Leased: leased,
 		ID:     x.ID, Title: text(x.TitleZH, x.TitleEN), Category: categoryText(x.Category),
 		Amount: amount(x.Category, x.QtyUnits, x.Unit), Provider: x.ProviderName, Kind: string(x.ProviderKind),

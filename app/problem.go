@@ -166,6 +166,8 @@ var sentinels = []struct { // read only
 	{care.ErrLeaseLive, faultLeaseLive},
 	{care.ErrLeaseEnded, faultLeaseEnded},
 	{care.ErrProofNeeded, faultProofNeeded},
+	{care.ErrGivenMeanwhile, faultGivenMeanwhile},
+	{care.ErrUnits, faultUnits},
 	{matching.ErrUnavailable, faultAway},
 	{matching.ErrNotReady, faultNotReady},
 	{qrcode.ErrToken, faultCode},

@@ -54,6 +54,7 @@ const (
 	LimitJoin   Limit = "join"
 	LimitReport Limit = "report"
 	LimitCodes  Limit = "codes"
+	LimitReach  Limit = "reach"
 )
 
 // Handler serves one route; it is a method of App taken as an expression.
@@ -104,7 +105,25 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), needRoutes(), hookRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), offlineRoutes(), organisationRoutes(), systemRoutes(), hsdsRoutes(), probeRoutes())
+	return slices.Concat(
+		pageRoutes(),
+		cardRoutes(),
+		offlinePageRoutes(),
+		apiRoutes(),
+		needRoutes(),
+		hookRoutes(),
+		scannerRoutes(),
+		counterRoutes(),
+		screenRoutes(),
+		carerRoutes(),
+		ruleRoutes(),
+		reportRoutes(),
+		offlineRoutes(),
+		organisationRoutes(),
+		systemRoutes(),
+		hsdsRoutes(),
+		probeRoutes(),
+	)
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.

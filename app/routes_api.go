@@ -50,8 +50,8 @@ func apiRoutes() []Route {
 			ZH: "帮扶类别", EN: "Kinds of aid", Response: list[providers.Category]{}},
 		{Method: "GET", Path: "/groups", Name: "listGroups", Handler: (*App).listGroups, Public: true,
 			ZH: "人群类别", EN: "Groups of people", Response: list[groupView]{}},
-		{Method: "GET", Path: "/imports/:id", Name: "getImport", Handler: (*App).getImport, Roles: caseworkers,
-			ZH: "导入进度(import_id 由上传方选定)", EN: "How far an import has come (by the import_id its sender chose)", Response: importView{}},
+		{Method: "GET", Path: "/imports/:id", Name: "getImport", Handler: (*App).getImport, Roles: staff,
+			ZH: "导入或统计的进度(import_id 由发起方选定)", EN: "How far an import or a count has come (by the import_id its sender chose)", Response: importView{}},
 
 		// Those who give.
 		{Method: "POST", Path: "/organisations", Name: "createOrganisation", Handler: (*App).createOrganisation, Public: true, Limit: LimitJoin, Purpose: "join_organisation",

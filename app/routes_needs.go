@@ -10,8 +10,8 @@ import (
 func needRoutes() []Route {
 	api := func(r Route) Route { r.Path, r.Kind = apiPrefix+r.Path, API; return r }
 	return []Route{
-		api(Route{Method: "PATCH", Path: "/needs/:id", Name: "editNeed", Handler: (*App).editNeed, Roles: caseworkers, Scope: ScopeNeed, Idempotent: true,
-			ZH: "更改需求的数量、紧急程度、期限或说明", EN: "Change what a need asks for", Request: needEdit{}, Response: care.NeedView{}}),
+		api(Route{Method: "PATCH", Path: "/needs/:id", Name: "editNeed", Handler: (*App).editNeed, Roles: personal, Scope: ScopeNeed, Idempotent: true,
+			ZH: "更改需求的数量、紧急程度、期限或说明；居民可更改自己的，限度与申请时相同", EN: "Change what a need asks for; residents change their own, within what they may ask for", Request: needEdit{}, Response: care.NeedView{}}),
 		api(Route{Method: "POST", Path: "/needs/:id/withdraw", Name: "withdrawNeed", Handler: (*App).withdrawNeed, Roles: personal, Scope: ScopeNeed, Idempotent: true, Repeatable: true,
 			ZH: "撤回需求", EN: "Withdraw a need", Request: needWithdrawal{}, Response: care.NeedView{}}),
 		api(Route{Method: "GET", Path: "/needs/:id/story", Name: "getNeedStory", Handler: (*App).getNeedStory, Roles: personal, Scope: ScopeNeed, Purpose: "view_need_story",
@@ -25,7 +25,7 @@ func needRoutes() []Route {
 			ZH: "候补名单", EN: "The waiting list"},
 		{Method: "GET", Path: "/needs/:id", Name: "showNeed", Kind: Page, Handler: (*App).showNeed, Roles: personal, Scope: ScopeNeed, Purpose: "view_need_story",
 			ZH: "需求经过", EN: "The story of a need"},
-		{Method: "POST", Path: "/needs/:id/edit", Name: "saveNeedEdit", Kind: Page, Handler: (*App).saveNeedEdit, Roles: caseworkers, Scope: ScopeNeed,
+		{Method: "POST", Path: "/needs/:id/edit", Name: "saveNeedEdit", Kind: Page, Handler: (*App).saveNeedEdit, Roles: personal, Scope: ScopeNeed,
 			ZH: "更改需求", EN: "Change a need"},
 		{Method: "POST", Path: "/needs/:id/withdraw", Name: "saveNeedWithdrawn", Kind: Page, Handler: (*App).saveNeedWithdrawn, Roles: personal, Scope: ScopeNeed,
 			ZH: "撤回需求", EN: "Withdraw a need"},

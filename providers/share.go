@@ -184,31 +184,48 @@ func (s *Share) Undo(alloc string, qty int64) {
 // was before, or because the allocation cannot have these units here (fewer
 // are promised, or others were reserved), which verify names.
 func (s *Share) Settle(alloc string, qty int64, to Outcome) bool {
+	return s.SettleParts(alloc, qty, to, 0, to)
+}
+
+// SettleParts is [Share.Settle] for an allocation of which qty units went one
+// way and the rest, which may be none, another: one step, one mark.
+func (s *Share) SettleParts(alloc string, qty int64, to Outcome, rest int64, restTo Outcome) bool {
+	all := qty + rest
 	if _, ok := s.mark("-" + alloc); ok {
 		return false
 	}
-	if qty < 1 || qty > s.Promised {
+	if qty < 1 || rest < 0 || all < qty || all > s.Promised {
 		return false
 	}
-	if units, ok := s.mark("+" + alloc); ok && units != 0 && units != qty {
+	if units, ok := s.mark("+" + alloc); ok && units != 0 && units != all {
 		return false
 	}
+	if !to.known() || !restTo.known() {
+		return false
+	}
+	s.book(qty, to)
+	s.book(rest, restTo)
+	s.Promised -= all
+	s.Confirmed(alloc)
+	s.setMark("-"+alloc, all)
+	return true
+}
+
+func (o Outcome) known() bool {
+	return o == HandedOver || o == Returned || o == Expired || o == Withdrawn
+}
+
+func (s *Share) book(units int64, to Outcome) {
 	switch to {
 	case HandedOver:
-		s.HandedOver += qty
+		s.HandedOver += units
 	case Expired:
-		s.Expired += qty
+		s.Expired += units
 	case Withdrawn:
-		s.Withdrawn += qty
+		s.Withdrawn += units
 	case Returned:
-		s.release(qty)
-	default:
-		return false
+		s.release(units)
 	}
-	s.Promised -= qty
-	s.Confirmed(alloc)
-	s.setMark("-"+alloc, qty)
-	return true
 }
 
 // Settled drops the "-" marks of allocations that are known to carry their end.

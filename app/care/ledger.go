@@ -126,8 +126,12 @@ func (l ledger) Snapshot(ctx context.Context, county string) (matching.Snapshot,
 			if a.Spare && a.Resident != "" && live[a.ID] {
 				counts = false
 			}
-			caps.add(a, a.CategoryCap, counts)
-			caps.add(a, a.OfferCap, counts)
+			units := a.QtyUnits
+			if live[a.ID] { // what of it was not given is still to be released
+				units = a.promisedUnits()
+			}
+			caps.add(a, a.CategoryCap, counts, units)
+			caps.add(a, a.OfferCap, counts, units)
 			return nil
 		}); err != nil {
 			return snap, fmt.Errorf("snapshot of %s: %w", county, err)
@@ -159,9 +163,9 @@ type capStates struct {
 }
 
 // add counts an allocation against a cap. Its ordinal is used up in any case;
-// its units count in the period that is running, or in a later one that another
-// server's clock has begun already.
-func (cs capStates) add(a *Allocation, c matching.Cap, counts bool) {
+// so many units count in the period that is running, or in a later one that
+// another server's clock has begun already.
+func (cs capStates) add(a *Allocation, c matching.Cap, counts bool, units int64) {
 	if c.Field == "" {
 		return
 	}
@@ -178,7 +182,7 @@ func (cs capStates) add(a *Allocation, c matching.Cap, counts bool) {
 		state.Period, state.Used = c.Period, 0
 	}
 	if counts && c.Period == state.Period {
-		state.Used += a.QtyUnits
+		state.Used += units
 	}
 }
 

@@ -1,6 +1,7 @@
 package care
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,7 +143,7 @@ type ending struct {
 func (s *Service) end(ctx context.Context, id string, e ending) (*Allocation, error) {
 	now := s.now().UnixMilli()
 	a, err := s.allocations.Change(ctx, id, func(a *Allocation) error {
-		if a.State == e.to || e.dueMs > 0 && a.State == Promised && a.ExpiresMs > e.dueMs {
+		if a.State == e.to || a.RestState != "" && a.RestState == e.to || e.dueMs > 0 && a.State == Promised && a.ExpiresMs > e.dueMs {
 			return errSame
 		}
 		if a.State != Promised {
@@ -154,10 +155,20 @@ func (s *Service) end(ctx context.Context, id string, e ending) (*Allocation, er
 		if a.Lease != "" && a.Lease != e.lease && e.conflict == "" {
 			return &LeasedError{Device: a.LeaseName, UntilMs: a.LeaseUntilMs}
 		}
+		if e.to != HandedOver && a.GivenUnits > 0 {
+			a.endRest(e, now)
+			return nil
+		}
 		a.State, a.Unsettled, a.EndedMs, a.EndedBy, a.EndReason = e.to, true, now, e.by, e.reason
 		a.Lost = e.lost
 		switch e.to {
 		case HandedOver:
+			if a.GivenUnits > 0 {
+				a.Parts = append(a.Parts, Part{
+					AtUnits: a.GivenUnits, QtyUnits: a.QtyUnits - a.GivenUnits, AtMs: now, By: e.by, Proof: e.remark, Carer: e.carer, Scan: e.scan,
+				})
+				a.GivenUnits = a.QtyUnits
+			}
 			a.Proof, a.Carer, a.Scan = e.remark, e.carer, e.scan
 		case Declined:
 			a.NoteSealed = e.remark
@@ -192,11 +203,15 @@ func (s *Service) settle(ctx context.Context, a *Allocation) error {
 	outcome := map[State]providers.Outcome{
 		HandedOver: providers.HandedOver, Declined: providers.Returned,
 		Expired: providers.Returned, Withdrawn: providers.Returned,
-	}[a.State]
-	if a.Lost || a.State == Expired && a.UntilMs <= a.EndedMs {
+	}[cmp.Or(a.RestState, a.State)]
+	if a.Lost || (a.State == Expired || a.RestState == Expired) && a.UntilMs <= a.EndedMs {
 		outcome = providers.Expired
 	}
-	share, err := s.settleShare(ctx, a, outcome)
+	rest := outcome
+	if a.RestUnits > 0 {
+		outcome = providers.HandedOver
+	}
+	share, err := s.settleShare(ctx, a, outcome, rest)
 	if err != nil {
 		return err
 	}
@@ -206,6 +221,13 @@ func (s *Service) settle(ctx context.Context, a *Allocation) error {
 		// for new: it is rebuilt from the record instead.
 		err = s.engine.Drop(ctx, a.County)
 		s.worker.Kick(a.County)
+	case a.RestUnits > 0:
+		// What was given stays taken; the rest is let go under the same id, which
+		// ends it. A hold that nobody confirmed is confirmed first.
+		if err := s.engine.Promise(ctx, a.County, []matching.Hold{a.hold()}); err != nil {
+			return fmt.Errorf("tell the matcher: %w", err)
+		}
+		err = s.engine.Return(ctx, a.County, []matching.Hold{a.restHold()}, !share.Closed && rest == providers.Returned)
 	case a.State == HandedOver:
 		if a.Spare { // until now it was the device's claim
 			if err := s.engine.Reassign(ctx, a.County, a.spareHold(), a.hold()); err != nil {
@@ -220,9 +242,13 @@ func (s *Service) settle(ctx context.Context, a *Allocation) error {
 	if err != nil {
 		return fmt.Errorf("tell the matcher: %w", err)
 	}
-	s.emit(ctx, endedEvent(a))
+	s.emit(ctx, endEvents(a)...)
 	if a.Resident != "" { // a spare that nobody got has no need
-		if err := s.refreshNeed(ctx, a.Need, a.EndedBy, a.EndReason, a.State); err != nil {
+		why, ended := a.EndReason, a.State
+		if a.RestUnits > 0 {
+			why, ended = a.RestReason, a.RestState
+		}
+		if err := s.refreshNeed(ctx, a.Need, a.EndedBy, why, ended); err != nil {
 			return err
 		}
 	}
@@ -232,7 +258,7 @@ func (s *Service) settle(ctx context.Context, a *Allocation) error {
 		return err
 	}
 	s.suspects.settled(a.Share, a.ID)
-	if a.State != HandedOver {
+	if a.State != HandedOver || a.RestUnits > 0 {
 		s.worker.Kick(a.County)
 	}
 	return nil
@@ -244,8 +270,9 @@ const forgotten = 25 * time.Minute
 // settleShare moves the units on the share, once: the share's "-" mark says
 // that it was done, and as long as the allocation is unsettled the mark stays.
 // The share is read before the allocation, so that whoever settled it in
-// between has changed the share's version.
-func (s *Service) settleShare(ctx context.Context, a *Allocation, outcome providers.Outcome) (*providers.Share, error) {
+// between has changed the share's version. The rest of what was given in part
+// goes another way, in the same step.
+func (s *Service) settleShare(ctx context.Context, a *Allocation, outcome, rest providers.Outcome) (*providers.Share, error) {
 	for try := 0; ; try++ {
 		share, err := s.shares.Get(ctx, a.Share)
 		if err != nil {
@@ -258,7 +285,7 @@ func (s *Service) settleShare(ctx context.Context, a *Allocation, outcome provid
 		if !stored.Unsettled {
 			return share, nil
 		}
-		if !share.Settle(a.ID, a.QtyUnits, outcome) {
+		if !share.SettleParts(a.ID, a.QtyUnits, outcome, a.RestUnits, rest) {
 			return share, nil
 		}
 		if marks := s.committer.takeCleared(share.ID); len(marks) > 0 {

@@ -266,8 +266,13 @@ func (s *Service) missingEvents(ctx context.Context, county string, needs bool) 
 		if a.AcceptedMs > 0 && a.AcceptedMs < settled {
 			batch = append(batch, acceptedEvent(a))
 		}
+		for _, e := range partEvents(a) {
+			if e.AtMs < settled {
+				batch = append(batch, e)
+			}
+		}
 		if a.State != Promised && !a.Unsettled && a.EndedMs < settled {
-			batch = append(batch, endedEvent(a))
+			batch = append(batch, endEvents(a)...)
 		}
 		if len(batch) >= 200 {
 			return flush()
@@ -390,7 +395,7 @@ func (c *shareCount) faults() (out []Fault) {
 	for id, a := range c.active {
 		switch {
 		case !c.settling[id]:
-			promised += a.QtyUnits
+			promised += a.promisedUnits()
 		case a.State == HandedOver:
 			handed += a.QtyUnits
 		}

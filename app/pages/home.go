@@ -60,7 +60,7 @@ func (h Home) Tiles() []Tile {
 	case "caseworker":
 		return []Tile{people, register, waiting, told, offline, devices, load, offers}
 	case "provider":
-		tiles := []Tile{{"/offers", "list", "home.own_offers", "home.own_offers_text"}}
+		tiles := []Tile{{"/counter", "scan", "home.counter", "home.counter_text"}, {"/offers", "list", "home.own_offers", "home.own_offers_text"}}
 		if h.User.Runs {
 			tiles = append(tiles, Tile{"/webhooks", "bell", "home.webhooks", "home.webhooks_text"}, Tile{"/organisation", "house", "home.organisation", "home.organisation_text"})
 		}

@@ -282,7 +282,7 @@ func (p Page) Nav() []NavItem {
 	case "caseworker":
 		items = []NavItem{{"/", "home", "nav.home", false}, {"/scan", "scan", "nav.scan", false}, {"/residents", "people", "nav.residents", false}, {"/offers", "gift", "nav.offers", false}}
 	case "provider":
-		items = []NavItem{{"/", "home", "nav.home", false}, {"/offers", "gift", "nav.offers", false}}
+		items = []NavItem{{"/", "home", "nav.home", false}, {"/counter", "scan", "nav.counter", false}, {"/offers", "gift", "nav.offers", false}}
 		if p.User.Runs {
 			items = append(items, NavItem{"/offers/new", "plus", "nav.offer_new", false}, NavItem{"/organisation", "house", "nav.organisation", false})
 		}
