@@ -494,7 +494,7 @@ func (a *App) look(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 			return err
 		}
 		division = x.Division
-		may = p.Sees(division)
+		may = p.Sees(division) || p.Role == accounts.Provider && x.Organisation != "" && x.Organisation == p.Organisation
 		c.Locals(localHook, x)
 	}
 	if !may {

@@ -333,11 +333,7 @@ func (a *App) getLive(c *fiber.Ctx) error {
 		a.live.leave(s)
 		return err
 	}
-	authorization, session := c.Get(fiber.HeaderAuthorization), c.Cookies(a.cookieName(c))
-	stays := func(ctx context.Context) bool { // still the same, and still signed in
-		now, _, err := a.recognise(ctx, authorization, session)
-		return err == nil && now.Account == p.Account && now.Role == p.Role && now.Division == p.Division && now.Organisation == p.Organisation && now.Duty == p.Duty
-	}
+	stays := a.stays(c, p)
 	now := a.Now().UnixMilli()
 	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
 		defer a.live.leave(s)
@@ -346,6 +342,15 @@ func (a *App) getLive(c *fiber.Ctx) error {
 		a.write(ctx, w, s, missed, reset, now, stays)
 	})
 	return nil
+}
+
+// stays says whether who asks is still the same, and still signed in.
+func (a *App) stays(c *fiber.Ctx, p accounts.Principal) func(context.Context) bool {
+	authorization, session := c.Get(fiber.HeaderAuthorization), c.Cookies(a.cookieName(c))
+	return func(ctx context.Context) bool {
+		now, _, err := a.recognise(ctx, authorization, session)
+		return err == nil && now.Account == p.Account && now.Role == p.Role && now.Division == p.Division && now.Organisation == p.Organisation && now.Duty == p.Duty
+	}
 }
 
 // missed reads what a stream has not heard since its last event.

@@ -12,8 +12,8 @@ import (
 // those open to everybody; ownerOnly those that a provider's editor may not.
 // What is new is closed to the one until it stands here.
 var (
-	handoverMay = names("getMe putLang putPassword showPassword savePassword listOffers getOffer getStock showOffers showOffer getLive showStart showOrganisation listOrganisations getOrganisation showOwnOrganisation showCounter saveCounterScan saveCounterHandover scanAtCounter giveAtCounter getImage")
-	ownerOnly   = names("listPeople createPerson changePerson showPeople savePerson savePersonChanged listDocuments createDocument getDocument showDocuments saveDocument")
+	handoverMay = names("getMe putLang putPassword showPassword savePassword listOffers getOffer getStock showOffers showOffer getLive getStockLive getOrganisationStockLive showStart showOrganisation listOrganisations getOrganisation showOwnOrganisation showCounter saveCounterScan saveCounterHandover scanAtCounter giveAtCounter getImage")
+	ownerOnly   = names("listPeople createPerson changePerson showPeople savePerson savePersonChanged listDocuments createDocument getDocument showDocuments saveDocument listOwnTokens createOwnToken deleteOwnToken showSystems saveOwnToken saveOwnTokenRevoked")
 )
 
 func names(s string) map[string]bool {
@@ -89,39 +89,49 @@ func organisationRows(w *world) map[string]row {
 	}
 	paper, err := w.app.Documents.Add(w.t.Context(), "test", documents.NewDocument{Organisation: w.orgID, Kind: "licence", Type: "application/pdf", File: []byte("%PDF-1.7 %%EOF")})
 	must(w.t, err)
+	_, token, err := w.app.Accounts.MintToken(w.t.Context(), "test", accounts.NewToken{Label: "x", Role: accounts.Provider, Organisation: w.orgID})
+	must(w.t, err)
 	return map[string]row{
-		"getHSDS":                 get(open, api+"/hsds"),
-		"listHSDSOrganizations":   get(staffAll, api+"/hsds/organizations"),
-		"getHSDSOrganization":     get(staffCounty, api+"/hsds/organizations/"+w.orgID),
-		"listHSDSServices":        get(staffAll, api+"/hsds/services"),
-		"getHSDSService":          get("s------rr--", api+"/hsds/services/none"), /* TestHSDS has one that is there */
-		"listHSDSLocations":       get(staffAll, api+"/hsds/locations"),
-		"importHSDS":              {cells: adminOnly, path: api + "/hsds/import", kind: "multipart/form-data; boundary=b", body: func(*world) any { return strings.NewReader("--b--\r\n") }},
-		"listDocuments":           get(owners, api+org+"/documents"),
-		"createDocument":          file(api + org + "/documents"),
-		"getDocument":             get(owners, api+org+"/documents/"+paper.ID),
-		"withdrawDocument":        {}, // the next who asks would find nothing: TestDocuments
-		"showDocuments":           get(owners, org+"/documents"),
-		"saveDocument":            file(org + "/documents"),
-		"saveDocumentWithdrawn":   {}, // likewise
-		"showOrganisationHistory": get(givenHere, org+"/history"),
-		"changeOrganisation":      with(givenHere, api+org, `{"contact":"0572-1"}`),
-		"createPlace":             with(givenHere, api+org+"/places", place),
-		"changePlace":             with(givenHere, api+org+"/places/p1", place),
-		"deletePlace":             {}, // as savePlaceRemoved: TestPlaces
-		"showOrganisation":        get(staffCounty, org),
-		"saveOrganisation":        form(givenHere, org, "contact=0572-1"),
-		"showPlaceNew":            get(givenHere, org+"/places/new"),
-		"savePlaceNew":            form(givenHere, org+"/places/new", "name_zh=x"),
-		"showPlace":               get(givenHere, org+"/places/p1"),
-		"savePlaceChanged":        form(givenHere, org+"/places/p1", "name_zh=x"),
-		"savePlaceRemoved":        {}, // the next who asks would find nothing: TestPlaces
-		"listPeople":              get(owners, api+org+"/people"),
-		"createPerson":            with(owners, api+org+"/people", `{"username":"x","duty":"editor"}`),
-		"changePerson":            with(owners, api+org+"/people/"+person.ID, `{"duty":"handover"}`),
-		"showOwnOrganisation":     get("srrrr++rrrr", "/organisation"),
-		"showPeople":              get(owners, org+"/people"),
-		"savePerson":              form(owners, org+"/people", "username="),
-		"savePersonChanged":       form(owners, org+"/people/"+person.ID, "do=duty&duty=handover"),
+		"listOwnTokens":            get(owners, api+org+"/tokens"),
+		"createOwnToken":           with(owners, api+org+"/tokens", `{"label":"x"}`),
+		"deleteOwnToken":           get(owners, api+org+"/tokens/"+token.ID),
+		"showSystems":              get(owners, org+"/systems"),
+		"saveOwnToken":             form(owners, org+"/tokens", "label="),
+		"saveOwnTokenRevoked":      form(owners, org+"/tokens/"+token.ID+"/revoke", ""),
+		"getOrganisationStockLive": get(givenHere, api+org+"/stock/live?wait_s=0"),
+		"getStockLive":             get(staffHere, api+"/offers/"+w.offer("counsel", 5, county).ID+"/stock/live?wait_s=0"),
+		"getHSDS":                  get(open, api+"/hsds"),
+		"listHSDSOrganizations":    get(staffAll, api+"/hsds/organizations"),
+		"getHSDSOrganization":      get(staffCounty, api+"/hsds/organizations/"+w.orgID),
+		"listHSDSServices":         get(staffAll, api+"/hsds/services"),
+		"getHSDSService":           get("s------rr--", api+"/hsds/services/none"), /* TestHSDS has one that is there */
+		"listHSDSLocations":        get(staffAll, api+"/hsds/locations"),
+		"importHSDS":               {cells: adminOnly, path: api + "/hsds/import", kind: "multipart/form-data; boundary=b", body: func(*world) any { return strings.NewReader("--b--\r\n") }},
+		"listDocuments":            get(owners, api+org+"/documents"),
+		"createDocument":           file(api + org + "/documents"),
+		"getDocument":              get(owners, api+org+"/documents/"+paper.ID),
+		"withdrawDocument":         {}, // the next who asks would find nothing: TestDocuments
+		"showDocuments":            get(owners, org+"/documents"),
+		"saveDocument":             file(org + "/documents"),
+		"saveDocumentWithdrawn":    {}, // likewise
+		"showOrganisationHistory":  get(givenHere, org+"/history"),
+		"changeOrganisation":       with(givenHere, api+org, `{"contact":"0572-1"}`),
+		"createPlace":              with(givenHere, api+org+"/places", place),
+		"changePlace":              with(givenHere, api+org+"/places/p1", place),
+		"deletePlace":              {}, // as savePlaceRemoved: TestPlaces
+		"showOrganisation":         get(staffCounty, org),
+		"saveOrganisation":         form(givenHere, org, "contact=0572-1"),
+		"showPlaceNew":             get(givenHere, org+"/places/new"),
+		"savePlaceNew":             form(givenHere, org+"/places/new", "name_zh=x"),
+		"showPlace":                get(givenHere, org+"/places/p1"),
+		"savePlaceChanged":         form(givenHere, org+"/places/p1", "name_zh=x"),
+		"savePlaceRemoved":         {}, // the next who asks would find nothing: TestPlaces
+		"listPeople":               get(owners, api+org+"/people"),
+		"createPerson":             with(owners, api+org+"/people", `{"username":"x","duty":"editor"}`),
+		"changePerson":             with(owners, api+org+"/people/"+person.ID, `{"duty":"handover"}`),
+		"showOwnOrganisation":      get("srrrr++rrrr", "/organisation"),
+		"showPeople":               get(owners, org+"/people"),
+		"savePerson":               form(owners, org+"/people", "username="),
+		"savePersonChanged":        form(owners, org+"/people/"+person.ID, "do=duty&duty=handover"),
 	}
 }

@@ -249,21 +249,25 @@ func needRows(need string) map[string]row {
 	}
 }
 
-// hookRows are webhooks; the one in the paths is of the county.
+// hookRows are webhooks; the one in the paths is of the organisation of "provider".
 func hookRows(w *world) map[string]row {
-	h, _, err := w.app.Webhooks.Create(w.t.Context(), "test", webhooks.NewHook{URL: "https://hook.example/x", Division: county})
+	h, _, err := w.app.Webhooks.Create(w.t.Context(), "test", webhooks.NewHook{URL: "https://hook.example/x", Division: county, Organisation: w.orgID})
 	must(w.t, err)
 	const api = "/api/v1/webhooks"
 	form := "application/x-www-form-urlencoded"
 	return map[string]row{
-		"createWebhook":       {adminHere, api, func(*world) any { return hookRequest{URL: "https://hook.example/y", Division: county} }, ""},
-		"listWebhooks":        {adminOnly, api, nil, ""},
-		"switchWebhook":       {adminHere, api + "/" + h.ID, func(*world) any { return hookSwitch{new(true)} }, ""},
-		"listDeliveries":      {adminHere, api + "/" + h.ID + "/deliveries", nil, ""},
-		"showWebhooks":        {adminOnly, "/webhooks", nil, ""},
-		"saveWebhook":         {adminOnly, "/webhooks", func(*world) any { return strings.NewReader("url=x") }, form},
-		"showWebhook":         {adminHere, "/webhooks/" + h.ID, nil, ""},
-		"saveWebhookSwitched": {adminHere, "/webhooks/" + h.ID + "/switch", func(*world) any { return strings.NewReader("active=true") }, form},
+		"replayWebhook":       {givenHere, api + "/" + h.ID + "/replay", func(*world) any { return hookReplay{1} }, ""},
+		"resendDelivery":      {}, // of a delivery that is there: TestOrganisationsWebhook
+		"saveWebhookReplay":   {givenHere, "/webhooks/" + h.ID + "/replay", func(*world) any { return strings.NewReader("from=x") }, form},
+		"saveDeliveryAgain":   {}, // likewise
+		"createWebhook":       {"s+-rr++rr-r", api, func(*world) any { return hookRequest{URL: "https://hook.example/y", Division: county} }, ""},
+		"listWebhooks":        {given, api, nil, ""},
+		"switchWebhook":       {givenHere, api + "/" + h.ID, func(*world) any { return hookSwitch{new(true)} }, ""},
+		"listDeliveries":      {givenHere, api + "/" + h.ID + "/deliveries", nil, ""},
+		"showWebhooks":        {given, "/webhooks", nil, ""},
+		"saveWebhook":         {given, "/webhooks", func(*world) any { return strings.NewReader("url=x") }, form},
+		"showWebhook":         {givenHere, "/webhooks/" + h.ID, nil, ""},
+		"saveWebhookSwitched": {givenHere, "/webhooks/" + h.ID + "/switch", func(*world) any { return strings.NewReader("active=true") }, form},
 	}
 }
 

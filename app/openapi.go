@@ -106,6 +106,12 @@ func describeRoute(r *openapi31.Reflector, route Route) error {
 	if strings.Contains(route.Path, ":carer") {
 		oc.AddReqStructure(carerPath{})
 	}
+	if strings.Contains(route.Path, ":token") {
+		oc.AddReqStructure(tokenPath{})
+	}
+	if strings.Contains(route.Path, ":delivery") {
+		oc.AddReqStructure(deliveryPath{})
+	}
 	if strings.Contains(route.Path, ":document") {
 		oc.AddReqStructure(documentPath{})
 	}

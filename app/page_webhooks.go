@@ -6,6 +6,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/app/pages"
 	"github.com/xingfuma/happycode/app/regions"
@@ -17,9 +18,13 @@ func (a *App) hooksPage(c *fiber.Ctx) (pages.Webhooks, error) {
 	if err != nil {
 		return pages.Webhooks{}, err
 	}
-	v := pages.Webhooks{Form: f, Divisions: a.below(principalOf(c).Division, regions.Town)}
+	own := principalOf(c).Role == accounts.Provider
+	v := pages.Webhooks{Form: f, Own: own}
+	if !own {
+		v.Divisions = a.below(principalOf(c).Division, regions.Town)
+	}
 	for _, k := range care.Kinds() {
-		if !strings.HasPrefix(k, "offer.") || k == care.KindMovedOut || k == care.KindMovedIn { // the others are about no place
+		if own && (strings.HasPrefix(k, "offer.") || strings.HasPrefix(k, "allocation.")) || !own && !strings.HasPrefix(k, "offer.") || !own && (k == care.KindMovedOut || k == care.KindMovedIn) { // the others are about no place
 			v.Kinds = append(v.Kinds, pages.Choice{Value: k, Text: kindText(k)})
 		}
 	}
@@ -74,15 +79,23 @@ func (a *App) saveWebhook(c *fiber.Ctx) error {
 }
 
 func (a *App) showWebhook(c *fiber.Ctx) error {
+	v, err := a.hookPage(c)
+	if err != nil {
+		return err
+	}
+	return a.show(c, fiber.StatusOK, v)
+}
+
+func (a *App) hookPage(c *fiber.Ctx) (pages.Webhook, error) {
 	h := hookOf(c)
 	f, err := a.form(c, "/webhooks/"+h.ID)
 	if err != nil {
-		return err
+		return pages.Webhook{}, err
 	}
 	v := pages.Webhook{Form: f, HookRow: a.hookRow(h)}
 	page, next, err := a.Webhooks.Deliveries(c.UserContext(), h.ID, c.Query("after"), rowsPerPage)
 	if err != nil {
-		return err
+		return v, err
 	}
 	for _, d := range page {
 		v.Deliveries = append(v.Deliveries, pages.DeliveryRow{
@@ -90,7 +103,42 @@ func (a *App) showWebhook(c *fiber.Ctx) error {
 		})
 	}
 	v.Next = nextLink("/webhooks/"+h.ID, next)
-	return a.show(c, fiber.StatusOK, v)
+	return v, nil
+}
+
+// saveWebhookReplay goes on until everything since the time is on its way.
+func (a *App) saveWebhookReplay(c *fiber.Ctx) error {
+	v, err := a.hookPage(c)
+	if err != nil {
+		return err
+	}
+	from, ok := moment(v.Value("from"))
+	if !ok {
+		wrong(&v.Form, "from", "form.date")
+		return a.show(c, fiber.StatusBadRequest, v)
+	}
+	for from > 0 {
+		next := int64(0)
+		if _, next, err = a.Webhooks.Replay(c.UserContext(), hookOf(c).ID, from); err != nil {
+			status, err := a.refill(c, err, &v.Form, map[string]string{"from_ms": "from", "active": "from"}, nil)
+			if err != nil {
+				return err
+			}
+			return a.show(c, status, v)
+		}
+		if next == from {
+			break // as many events in one millisecond as one replay reads
+		}
+		from = next
+	}
+	return to(c, "/webhooks/"+hookOf(c).ID, "replay")
+}
+
+func (a *App) saveDeliveryAgain(c *fiber.Ctx) error {
+	if _, err := a.Webhooks.Again(c.UserContext(), hookOf(c).ID, c.Params("delivery")); err != nil {
+		return err
+	}
+	return to(c, "/webhooks/"+hookOf(c).ID, "again")
 }
 
 func (a *App) saveWebhookSwitched(c *fiber.Ctx) error {

@@ -122,6 +122,7 @@ func table() []Route {
 		reportRoutes(),
 		offlineRoutes(),
 		organisationRoutes(),
+		systemRoutes(),
 		hsdsRoutes(),
 		offerRoutes(),
 		fundRoutes(),

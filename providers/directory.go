@@ -34,11 +34,11 @@ const maxServices = 200
 
 // Listed is an organisation as another directory describes it.
 type Listed struct {
-	ID string // kept; a UUID
-	NewOrganisation
-	Profile
-	Places   []Place
-	Services []ListedService
+	ID              string // kept; a UUID
+	NewOrganisation `json:"-"`
+	Profile         `json:"-"`
+	Places          []Place
+	Services        []ListedService
 }
 
 // Took says what came of a [Listed] organisation.

@@ -63,7 +63,7 @@ func (h Home) Tiles() []Tile {
 	case "provider":
 		tiles := []Tile{{"/counter", "scan", "home.counter", "home.counter_text"}, {"/offers", "list", "home.own_offers", "home.own_offers_text"}}
 		if h.User.Runs {
-			tiles = append(tiles, Tile{"/funds", "coin", "home.funds", "home.funds_text"}, Tile{"/organisation", "house", "home.organisation", "home.organisation_text"})
+			tiles = append(tiles, Tile{"/funds", "coin", "home.funds", "home.funds_text"}, Tile{"/organisation", "house", "home.organisation", "home.organisation_text"}, Tile{"/webhooks", "bell", "home.webhooks", "home.webhooks_text"})
 		}
 		return tiles
 	}

@@ -15,7 +15,7 @@ type OfOrganisation struct {
 func (o OfOrganisation) Tabs() []Tab {
 	out := []Tab{{"profile", ""}}
 	if o.Owns {
-		out = append(out, Tab{"documents", "/documents"}, Tab{"people", "/people"})
+		out = append(out, Tab{"documents", "/documents"}, Tab{"people", "/people"}, Tab{"systems", "/systems"})
 	}
 	if o.Edits {
 		out = append(out, Tab{"history", "/history"})

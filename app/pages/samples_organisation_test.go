@@ -40,6 +40,11 @@ func organisationSamples(s *Site, lang string) []sample {
 		{AtMs: sampleNow - sampleHour, Status: "approved", Note: "新证照已核对", Who: "沈静", Again: true},
 		{AtMs: sampleNow - 3*sampleDay, Status: "suspended", Note: "食品经营许可证过期", Who: "沈静"},
 		{AtMs: sampleNow - 80*sampleDay, Status: "approved", Who: "沈静"}, {AtMs: sampleNow - 90*sampleDay, Status: "pending"}}}
-	return []sample{{"documents", papers}, {"documents_empty", noPapers}, {"organisation_history", decided}, {"organisation", org}, {"organisation_suspended", refused}, {"place", place}, {"place_new", PlaceEdit{OfOrganisation: base("admin", "profile", "/places/new")}},
+	programs := Systems{OfOrganisation: base("provider", "systems", "/systems"), Own: true, Fresh: "hct_3f9c2b7e8d1a4c60b5e7f9a2", Rows: []OwnTokenRow{
+		{ID: "t1", Label: "门店收银系统", Duty: "handover", ExpiresMs: sampleNow + 80*sampleDay}, {ID: "t2", Label: "旧接口", Duty: "editor", ExpiresMs: sampleNow - sampleDay, Revoked: true}}}
+	programs.Values["days"] = []string{"90"}
+	noPrograms := Systems{OfOrganisation: base("admin", "systems", "/systems")}
+	noPrograms.Failure, noPrograms.Errors["label"] = noPrograms.T("form.check"), Page{Lang: lang}.Say(Text{"请写明用途", "Say what it is for"})
+	return []sample{{"systems", programs}, {"systems_empty", noPrograms}, {"documents", papers}, {"documents_empty", noPapers}, {"organisation_history", decided}, {"organisation", org}, {"organisation_suspended", refused}, {"place", place}, {"place_new", PlaceEdit{OfOrganisation: base("admin", "profile", "/places/new")}},
 		{"people", people}, {"people_wrong", wrong}}
 }

@@ -3,6 +3,7 @@ package pages
 // Webhooks lists where events are sent, and makes new ones.
 type Webhooks struct {
 	Form
+	Own       bool   // those of the organisation of who looks
 	Fresh     string // the secret just made, shown this once
 	Divisions []ChoiceGroup
 	Kinds     []Choice

@@ -131,15 +131,29 @@ func (s *Service) gather(ctx context.Context) error {
 	return err
 }
 
-func (h *Hook) wants(e *care.Event) bool {
+func (h *Hook) wants(e *care.Event) bool { return e.TellMs >= h.ActiveMs && h.told(e) }
+
+// told says whether an event is one that the hook is told of, whenever it was.
+func (h *Hook) told(e *care.Event) bool {
+	if len(h.Kinds) > 0 && !slices.Contains(h.Kinds, e.Kind) {
+		return false
+	}
+	if h.Organisation != "" {
+		return e.Organisation == h.Organisation
+	}
 	place := e.Division
 	if place == "" {
 		place = e.County
 	}
-	return e.TellMs >= h.ActiveMs && regions.Within(place, h.Division) && (len(h.Kinds) == 0 || slices.Contains(h.Kinds, e.Kind))
+	return regions.Within(place, h.Division)
 }
 
 func delivery(h *Hook, e *care.Event, nowMs int64) (*Delivery, error) {
+	sum := sha256.Sum256([]byte(h.ID + "|" + e.ID))
+	if h.Organisation != "" { // nothing of whom it is about
+		cut := e.ForProvider()
+		e = &cut
+	}
 	body, err := json.Marshal(message{
 		Type: e.Kind, Timestamp: time.UnixMilli(e.AtMs).UTC().Format(time.RFC3339Nano),
 		Data: data{e.County, e.Division, e.Resident, e.Need, e.Allocation, e.Offer, e.Organisation, e.QtyUnits, e.Reason.Code},
@@ -147,7 +161,6 @@ func delivery(h *Hook, e *care.Event, nowMs int64) (*Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256([]byte(h.ID + "|" + e.ID))
 	return &Delivery{
 		Meta: store.Meta{ID: "msg_" + hex.EncodeToString(sum[:16])}, Hook: h.ID, Kind: e.Kind, Body: string(body), State: Pending, AtMs: nowMs, NextMs: nowMs,
 	}, nil

@@ -33,13 +33,16 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.EN }
 
 // Hook is where events are sent.
 type Hook struct {
-	store.Meta   `bson:",inline"`
-	URL          string   `json:"url"`
-	Label        string   `json:"label"`
-	Kinds        []string `json:"kinds"`    // empty: all
-	Division     string   `json:"division"` // events of it and below
-	SecretSealed string   `json:"secret_sealed"`
-	Active       bool     `json:"active"`
+	store.Meta `bson:",inline"`
+	URL        string   `json:"url"`
+	Label      string   `json:"label"`
+	Kinds      []string `json:"kinds"`    // empty: all
+	Division   string   `json:"division"` // events of it and below; of an organisation's, its seat
+	// Organisation is whose hook it is: it is told of what becomes of its
+	// offers, wherever, and of nobody. Empty: an administrator's.
+	Organisation string `json:"organisation"`
+	SecretSealed string `json:"secret_sealed"`
+	Active       bool   `json:"active"`
 	// Why says why it is not active: "off" (somebody), "gone" (it answered so)
 	// or "failing" (nothing was taken for [giveUpAfter]).
 	Why       string `json:"why"`
@@ -87,6 +90,7 @@ var (
 	hookSchema = store.Schema{Name: "webhooks", Indexes: []store.Index{
 		{Name: "created", Fields: []string{"created_ms"}},
 		{Name: "active", Fields: []string{"active", "created_ms"}},
+		{Name: "organisation", Fields: []string{"organisation", "created_ms"}},
 	}}
 	deliverySchema = store.Schema{Name: "webhook_deliveries", Indexes: []store.Index{
 		{Name: "hook_due", Fields: []string{"hook", "state", "next_ms"}},
@@ -148,11 +152,14 @@ type NewHook struct {
 	Label    string // up to 60 characters
 	Kinds    []string
 	Division string // 12-digit code; that it may be told of is for the caller to check
+	// Organisation is whose hook it is; empty: an administrator's.
+	Organisation string
 }
 
 const (
 	secretField = "webhook_secret"
 	maxHooks    = 200 // active ones
+	maxOfOne    = 5   // active ones of an organisation
 )
 
 // Create makes a hook and its secret, which is not shown again. by is the id of
@@ -161,7 +168,7 @@ func (s *Service) Create(ctx context.Context, by string, n NewHook) (h *Hook, se
 	if err := s.check(&n); err != nil {
 		return nil, "", err
 	}
-	if err := s.room(ctx, "url"); err != nil {
+	if err := s.room(ctx, "url", n.Organisation); err != nil {
 		return nil, "", err
 	}
 	key := make([]byte, 32)
@@ -169,7 +176,7 @@ func (s *Service) Create(ctx context.Context, by string, n NewHook) (h *Hook, se
 	secret = secretPrefix + base64.StdEncoding.EncodeToString(key)
 	now := s.cfg.Now().UnixMilli()
 	h = &Hook{
-		Meta: store.Meta{ID: store.NewID()}, URL: n.URL, Label: n.Label, Kinds: n.Kinds, Division: n.Division, Active: true,
+		Meta: store.Meta{ID: store.NewID()}, URL: n.URL, Label: n.Label, Kinds: n.Kinds, Division: n.Division, Organisation: n.Organisation, Active: true,
 		CreatedBy: by, CreatedMs: now, ActiveMs: now,
 	}
 	if h.SecretSealed, err = s.cfg.Vault.Seal(secretField, h.ID, secret); err != nil {
@@ -182,9 +189,15 @@ func (s *Service) Create(ctx context.Context, by string, n NewHook) (h *Hook, se
 }
 
 // room says whether one more hook may be active.
-func (s *Service) room(ctx context.Context, field string) error {
+func (s *Service) room(ctx context.Context, field, organisation string) error {
 	active, err := s.active(ctx)
-	if err == nil && len(active) >= maxHooks {
+	own := 0
+	for _, h := range active {
+		if organisation != "" && h.Organisation == organisation {
+			own++
+		}
+	}
+	if err == nil && (len(active) >= maxHooks || own >= maxOfOne) {
 		err = &FieldError{field, "启用的订阅已达上限，请先停用不用的", "as many webhooks are on as there may be; turn one off first"}
 	}
 	return err
@@ -239,6 +252,12 @@ func (s *Service) List(ctx context.Context) ([]*Hook, error) {
 	return all, err
 }
 
+// OfOrganisation reads the hooks of an organisation, the oldest first.
+func (s *Service) OfOrganisation(ctx context.Context, organisation string) ([]*Hook, error) {
+	page, _, err := s.hooks.Find(ctx, store.Query{Index: "organisation", Equal: []any{organisation}, Limit: store.MaxPage})
+	return page, err
+}
+
 // Switch turns a hook on or off. What happens while it is off is not sent; what
 // was on its way goes on when it is on again within three days.
 // Errors: [FieldError] where too many are on, [store.ErrNotFound].
@@ -248,7 +267,7 @@ func (s *Service) Switch(ctx context.Context, id string, on bool) (*Hook, error)
 			return errSame
 		}
 		if on {
-			if err := s.room(ctx, "active"); err != nil {
+			if err := s.room(ctx, "active", h.Organisation); err != nil {
 				return err
 			}
 		}

@@ -53,8 +53,10 @@ type demoCity struct {
 type demoOrganisation struct {
 	Key string `json:"key"`
 	providers.NewOrganisation
-	Offers []demoOffer `json:"offers"`
-	Fund   *demoFund   `json:"fund"`
+	Profile *providers.Profile `json:"profile"`
+	Places  []providers.Place  `json:"places"`
+	Offers  []demoOffer        `json:"offers"`
+	Fund    *demoFund          `json:"fund"`
 }
 
 type demoOffer struct {
@@ -329,6 +331,16 @@ func (d *demo) loadOrganisations(ctx context.Context) (map[string]string, error)
 		}
 		if o.Status == providers.Pending {
 			if _, err := d.s.providers.Decide(ctx, byCommand, o.ID, providers.Approved, "演示 / demo"); err != nil {
+				return nil, err
+			}
+		}
+		if want.Profile != nil {
+			if _, err := d.s.providers.SetProfile(ctx, o.ID, *want.Profile); err != nil {
+				return nil, err
+			}
+		}
+		for _, place := range want.Places {
+			if _, err := d.s.providers.SetPlace(ctx, o.ID, place); err != nil {
 				return nil, err
 			}
 		}
