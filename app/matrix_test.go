@@ -273,6 +273,7 @@ func TestMatrix(t *testing.T) {
 	rows := matrix(w)
 	maps.Copy(rows, cardRows())
 	maps.Copy(rows, postingRows(w))
+	maps.Copy(rows, wishRows(w))
 	for _, r := range w.app.Routes() {
 		row, ok := rows[r.Name]
 		if !ok {

@@ -103,7 +103,7 @@ var ( // read only
 
 // table is every URL there is.
 func table() []Route {
-	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), needRoutes(), hookRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), offlineRoutes(), offerRoutes(), probeRoutes())
+	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), needRoutes(), hookRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), reportRoutes(), offlineRoutes(), offerRoutes(), wishRoutes(), probeRoutes())
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.

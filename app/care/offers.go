@@ -23,6 +23,14 @@ type openOffer struct {
 	lots         map[string]providers.OfferLot // by lot id
 }
 
+// image is its first photo, "" for none.
+func (o openOffer) image() string {
+	if len(o.Images) == 0 {
+		return ""
+	}
+	return o.Images[0]
+}
+
 // lot is the lot that a share is of.
 func (o openOffer) lot(share string) providers.OfferLot {
 	id, _, _ := strings.Cut(share, "@")
@@ -85,6 +93,9 @@ func (s *Service) remember(o *providers.Offer, org *providers.Organisation) matc
 		ID: o.ID, Version: o.Revision, Category: o.Category, Divisions: o.Divisions, Groups: o.Groups,
 		MinScoreMilli: o.MinScoreMilli, CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
 		Pace: o.Pace, ReserveMilli: o.ReserveMilli,
+	}
+	if o.Only != "" {
+		mo.Groups = []string{only(o.Only)}
 	}
 	for _, lot := range o.Lots {
 		entry.lots[lot.ID] = lot

@@ -217,7 +217,7 @@ func (s *Service) came(ctx context.Context, county string, from, until int64, ro
 			}
 			if r := people[n.Resident]; r != nil {
 				out = append(out, matching.Past{
-					AtMs: n.CreatedMs, Category: n.Category, Person: s.person(r), Units: float64(n.QtyUnits),
+					AtMs: n.CreatedMs, Category: n.Category, Person: s.person(r, n.Category), Units: float64(n.QtyUnits),
 					Weight: float64(n.WeightMilli(r.ScoreMilli)) / 1000,
 				})
 			}
@@ -419,7 +419,7 @@ func (s *Service) askersOf(ctx context.Context, waiters []matching.Waiter) (out 
 		}
 		if left > 0 {
 			out = append(out, matching.Asker{
-				Need: n.ID, Category: n.Category, Person: s.person(r), Units: left,
+				Need: n.ID, Category: n.Category, Person: s.person(r, n.Category), Units: left,
 				WeightMilli: weightNow(n, r.ScoreMilli, now), UntilMs: n.UntilMs,
 			})
 		}

@@ -381,7 +381,6 @@ func (m *match) once(ctx context.Context, first bool) (again bool, err error) {
 	lines, stands := m.s.engine.Lines(m.resident.County), map[string]standing{}
 	request := matching.Request{County: m.resident.County, Household: m.resident.Household}
 	now := m.s.now()
-	person := m.s.person(m.resident)
 	for _, n := range m.needs {
 		wanted := m.wanted(n)
 		if wanted == 0 {
@@ -391,7 +390,7 @@ func (m *match) once(ctx context.Context, first bool) (again bool, err error) {
 		if !ok {
 			return false, fmt.Errorf("need %s: no category %q", n.ID, n.Category)
 		}
-		weight := weightNow(n, m.resident.ScoreMilli, now)
+		weight, person := weightNow(n, m.resident.ScoreMilli, now), m.s.person(m.resident, n.Category)
 		ask := matching.Ask{
 			Need: n.ID, Category: n.Category, Base: nextOrdinal(m.past[n.ID]), QtyUnits: wanted,
 			WeightMilli: weight, Cap: categoryCap(n.Category, now),
@@ -431,7 +430,7 @@ func (m *match) once(ctx context.Context, first bool) (again bool, err error) {
 		m.place[n.ID] = o.Position
 		delete(m.notFor, n.ID)
 		if o.ShortUnits > 0 {
-			why, err := m.why(ctx, n, o, person, stands[n.ID])
+			why, err := m.why(ctx, n, o, m.s.person(m.resident, n.Category), stands[n.ID])
 			if err != nil {
 				return false, err
 			}
@@ -510,16 +509,20 @@ func (m *match) allocation(n *residents.Need, h matching.Hold, at standing) (_ *
 	}
 	now := m.s.now().UnixMilli()
 	until := o.lot(h.Lot).UntilMs
+	expires := min(until, m.until.UnixMilli())
+	if o.Only != "" { // nobody else waits for it, and the giver has said until when
+		expires = until
+	}
 	return &Allocation{
 		Meta: store.Meta{ID: h.ID}, Need: n.ID, Resident: n.Resident, Household: m.resident.Household,
 		County: m.resident.County, Division: m.resident.Division, Category: n.Category,
 		Offer: h.Offer, Organisation: o.Organisation, Share: h.Lot, QtyUnits: h.QtyUnits, State: Promised,
 		Claim: strings.Join([]string{m.resident.Household, h.Category.Field, h.Category.Period, strconv.FormatInt(h.Seq, 10)}, "|"),
 		Seq:   h.Seq, CategoryCap: h.Category, OfferCap: h.OfferCap,
-		PromisedMs: now, PromisedBy: m.by, ExpiresMs: min(until, m.until.UnixMilli()), UntilMs: until,
+		PromisedMs: now, PromisedBy: m.by, ExpiresMs: expires, UntilMs: until,
 		Reason:  m.given(n, o, h, at),
 		TitleZH: o.TitleZH, TitleEN: o.TitleEN, Unit: o.Unit, ValueFen: o.ValueFen,
-		ProviderName: o.providerName, ProviderKind: o.Kind, Handover: o.Handover,
+		ProviderName: o.providerName, ProviderKind: o.Kind, Handover: o.Handover, Image: o.image(),
 	}, true
 }
 
@@ -535,7 +538,7 @@ func (m *match) given(n *residents.Need, o openOffer, h matching.Hold, at standi
 		g.WasMilli, _ = strconv.ParseInt(n.Reason.Facts["line_milli"], 10, 64)
 	}
 	if lot := o.lot(h.Lot); o.KeptFor(lot) != nil {
-		g.Kept, g.Opened = m.s.keptText(*o.KeptFor(lot)), !m.s.keptOf(o.Offer, lot).For(m.s.person(m.resident))
+		g.Kept, g.Opened = m.s.keptText(*o.KeptFor(lot)), !m.s.keptOf(o.Offer, lot).For(m.s.person(m.resident, n.Category))
 	}
 	return m.noted(matching.ReasonGiven(g), at, 0)
 }
@@ -825,9 +828,15 @@ func queued(n *residents.Need) bool {
 	return n.State == residents.NeedWaiting || n.State == residents.NeedPromised && n.Rest.Code != "" && n.Rest.Code != matching.CodeExpired
 }
 
-func (s *Service) person(r *residents.Resident) matching.Person {
+// person is a resident as the matcher sees one who asks for something of a
+// category: a wish may be served by what is for this person alone.
+func (s *Service) person(r *residents.Resident, category string) matching.Person {
+	groups := r.Groups
+	if category == providers.WishCategory {
+		groups = append(slices.Clip(groups), only(r.ID))
+	}
 	return matching.Person{
-		Household: r.Household, Division: r.Division, Groups: r.Groups, ScoreMilli: r.ScoreMilli,
+		Household: r.Household, Division: r.Division, Groups: groups, ScoreMilli: r.ScoreMilli,
 	}
 }
 
@@ -840,6 +849,9 @@ func (s *Service) describe(misses []matching.Miss) []NotServed {
 		}
 		n := NotServed{Offer: miss.Offer, Reason: matching.ReasonNot(miss.Why)}
 		if o, ok := s.offer(miss.Offer); ok {
+			if o.Only != "" {
+				continue // another's wish
+			}
 			n.TitleZH, n.TitleEN = o.TitleZH, o.TitleEN
 		}
 		out = append(out, n)
@@ -859,7 +871,7 @@ func (s *Service) views(as []*Allocation) []AllocationView {
 func (s *Service) view(a *Allocation) AllocationView {
 	v := AllocationView{
 		ID: a.ID, Need: a.Need, Resident: a.Resident, Category: a.Category, Offer: a.Offer,
-		TitleZH: a.TitleZH, TitleEN: a.TitleEN, Unit: a.Unit, QtyUnits: a.QtyUnits, ValueFen: a.ValueFen,
+		TitleZH: a.TitleZH, TitleEN: a.TitleEN, Unit: a.Unit, QtyUnits: a.QtyUnits, ValueFen: a.ValueFen, Image: a.Image,
 		ProviderName: a.ProviderName, ProviderKind: a.ProviderKind, State: a.State, Accepted: a.AcceptedMs > 0,
 		Reason: a.Reason, EndReason: a.EndReason, Handover: a.Handover,
 		PromisedMs: a.PromisedMs, ExpiresMs: a.ExpiresMs, UntilMs: a.UntilMs,

@@ -169,7 +169,7 @@ func (s *Service) consider(ctx context.Context, st *Story, n *residents.Need, r 
 	if at := lines.At(); !at.IsZero() {
 		st.LinesMs = at.UnixMilli()
 	}
-	candidates, misses := s.catalogue.Candidates(n.County, n.Category, s.person(r), now)
+	candidates, misses := s.catalogue.Candidates(n.County, n.Category, s.person(r, n.Category), now)
 	lots := make([]string, len(candidates))
 	for i, c := range candidates {
 		lots[i] = c.Lot

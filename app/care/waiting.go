@@ -132,7 +132,7 @@ func (s *Service) waitingOf(ctx context.Context, p accounts.Principal, county st
 		if n.Rest.Code != "" {
 			x.Reason = n.Rest
 		}
-		candidates, _ := s.catalogue.Candidates(county, n.Category, s.person(r), now)
+		candidates, _ := s.catalogue.Candidates(county, n.Category, s.person(r, n.Category), now)
 		if _, lowest := lines.Open(candidates, x.WeightMilli); lowest != matching.Shut {
 			x.LineMilli = lowest
 		}

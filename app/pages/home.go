@@ -41,11 +41,12 @@ func (h Home) Tiles() []Tile {
 	waiting := Tile{"/waiting", "clock", "home.waiting", "home.waiting_text"}
 	told := Tile{"/reports", "bell", "home.reports", "home.reports_text"}
 	offers := Tile{"/offers", "gift", "home.offers", "home.offers_text"}
+	wishes := Tile{"/wishes", "heart", "home.wishes", "home.wishes_text"}
 	devices := Tile{"/devices", "phone", "home.devices", "home.devices_text"}
 	switch h.User.Role {
 	case "admin":
 		return []Tile{
-			people, register, waiting, told, offline, devices, load, offers,
+			people, register, waiting, told, offline, devices, load, offers, wishes,
 			{"/organisations", "house", "home.organisations", "home.organisations_text"},
 			{"/accounts", "person", "home.accounts", "home.accounts_text"},
 			{"/tokens", "key", "home.tokens", "home.tokens_text"},
@@ -54,9 +55,9 @@ func (h Home) Tiles() []Tile {
 			{"/audit", "eye", "home.audit", "home.audit_text"},
 		}
 	case "caseworker":
-		return []Tile{people, register, waiting, told, offline, devices, load, offers}
+		return []Tile{people, register, waiting, told, offline, devices, load, offers, wishes}
 	case "provider":
-		return []Tile{{"/offers", "list", "home.own_offers", "home.own_offers_text"}}
+		return []Tile{{"/offers", "list", "home.own_offers", "home.own_offers_text"}, {"/wishes", "heart", "home.wishes", "home.wishes_giver"}}
 	}
 	return nil
 }

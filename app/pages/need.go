@@ -9,6 +9,7 @@ type NeedStory struct {
 	Source              string // key below "need_source."
 	Score, Weight, Base string // now; Base without the time waited
 	Live, MayEdit       bool
+	MayShow             bool     // to givers, as a wish
 	Today               string   // 2006-01-02
 	Whys                []string // keys below "need_why."
 	Steps               []NeedStep
