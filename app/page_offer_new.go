@@ -345,6 +345,7 @@ func (a *App) saveOffer(c *fiber.Ctx) error {
 		return err
 	}
 	f, do := &v.Form, v.Value("do")
+	acted(c, "") // unless something is posted or saved
 	delete(f.Values, "do")
 	status, err := a.takePhotos(c, &v)
 	if err != nil {
@@ -453,6 +454,7 @@ func (a *App) postTyped(c *fiber.Ctx, f *pages.Form, in providers.NewOffer) erro
 	if err != nil {
 		return err
 	}
+	acted(c, "create_offer")
 	if draft != "" {
 		if err := a.dropDraft(c, draft, o.Organisation); err != nil {
 			return err
