@@ -394,11 +394,11 @@ func (a *App) saveOffer(c *fiber.Ctx) error {
 // takePhotos takes in the form's photos and puts their ids into it. What is
 // wrong with one is said in the form, with another status than 200.
 func (a *App) takePhotos(c *fiber.Ctx, v *pages.OfferNew) (status int, err error) {
-	sent, err := c.MultipartForm()
-	if err != nil { // a form without files
-		return fiber.StatusOK, nil
-	}
 	status = fiber.StatusOK
+	sent, bad := c.MultipartForm()
+	if bad != nil { // a form without files
+		return status, nil
+	}
 	for _, h := range sent.File["photo"] {
 		if h.Size == 0 {
 			continue // nothing was chosen
