@@ -284,12 +284,12 @@ func (a *App) photoIn(c *fiber.Ctx, field string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return a.shrunk(c.UserContext(), file)
+	return a.shrunk(c.UserContext(), file, photoSide)
 }
 
-// shrunk is a photo as it is kept. Errors: faultPhoto, faultPhotoLarge,
-// faultBusy.
-func (a *App) shrunk(ctx context.Context, file io.Reader) ([]byte, error) {
+// shrunk is a photo as it is kept, its longer side at most side pixels. Errors:
+// faultPhoto, faultPhotoLarge, faultBusy.
+func (a *App) shrunk(ctx context.Context, file io.Reader, side int) ([]byte, error) {
 	done, err := a.photoTurn(ctx)
 	if err != nil {
 		return nil, err
@@ -297,7 +297,7 @@ func (a *App) shrunk(ctx context.Context, file io.Reader) ([]byte, error) {
 	defer done()
 	ctx, cancel := context.WithTimeout(ctx, photoTime)
 	defer cancel()
-	jpeg, err := photos.Shrink(ctx, file, photos.Usual(), photoSide)
+	jpeg, err := photos.Shrink(ctx, file, photos.Usual(), side)
 	switch {
 	case errors.Is(err, photos.ErrFormat):
 		return nil, faultPhoto

@@ -20,25 +20,44 @@ type organisationView struct {
 	CreditCode string           `json:"credit_code"`
 	Status     providers.Status `json:"status" enum:"pending,approved,suspended"`
 	Division   string           `json:"division"`
-	Contact    string           `json:"contact"`
 	CreatedMs  int64            `json:"created_ms"`
 	Decisions  []decisionView   `json:"decisions"`
+	providers.Profile
+	Places []placeView `json:"places"`
 }
 
 type decisionView struct {
 	AtMs   int64            `json:"at_ms"`
-	By     string           `json:"by"`
+	By     string           `json:"by" description:"Account id; for administrators only."`
 	Status providers.Status `json:"status"`
 	Note   string           `json:"note"`
+}
+
+// organisationFor is an organisation as p may see it: who decided about it is
+// for administrators.
+func organisationFor(p accounts.Principal) func(*providers.Organisation) organisationView {
+	return func(o *providers.Organisation) organisationView {
+		v := viewOrganisation(o)
+		if p.Role != accounts.Admin {
+			for i := range v.Decisions {
+				v.Decisions[i].By = ""
+			}
+		}
+		return v
+	}
 }
 
 func viewOrganisation(o *providers.Organisation) organisationView {
 	v := organisationView{
 		ID: o.ID, Name: o.Name, NameEN: o.NameEN, Kind: o.Kind, CreditCode: o.CreditCode, Status: o.Status,
-		Division: o.Division, Contact: o.Contact, CreatedMs: o.CreatedMs, Decisions: make([]decisionView, len(o.Decisions)),
+		Division: o.Division, Profile: o.Profile(), CreatedMs: o.CreatedMs, Decisions: make([]decisionView, len(o.Decisions)),
 	}
 	for i, d := range o.Decisions {
 		v.Decisions[i] = decisionView(d)
+	}
+	v.Places = make([]placeView, len(o.Places))
+	for i, p := range o.Places {
+		v.Places[i] = viewPlace(p)
 	}
 	return v
 }
@@ -128,7 +147,7 @@ func (a *App) join(c *fiber.Ctx, n providers.NewOrganisation, who accounts.NewAc
 	if err := a.Accounts.SetRole(ctx, id, id, accounts.Provider, "", org.ID); err != nil {
 		return nil, err
 	}
-	return org, nil
+	return org, a.Providers.AddOwner(ctx, org.ID, id)
 }
 
 type organisationsQuery struct {
@@ -149,7 +168,7 @@ func (a *App) listOrganisations(c *fiber.Ctx) error {
 		if err != nil {
 			return err
 		}
-		return c.JSON(listed([]*providers.Organisation{org}, "", viewOrganisation))
+		return c.JSON(listed([]*providers.Organisation{org}, "", organisationFor(p)))
 	}
 	status := providers.Status(c.Query("status"))
 	switch status {
@@ -170,7 +189,9 @@ func (a *App) listOrganisations(c *fiber.Ctx) error {
 	return c.JSON(listed(mine, next, viewOrganisation))
 }
 
-func (a *App) getOrganisation(c *fiber.Ctx) error { return c.JSON(viewOrganisation(organisationOf(c))) }
+func (a *App) getOrganisation(c *fiber.Ctx) error {
+	return c.JSON(organisationFor(principalOf(c))(organisationOf(c)))
+}
 
 type decisionRequest struct {
 	Status providers.Status `json:"status" required:"true" enum:"approved,suspended"`
@@ -198,6 +219,8 @@ type offerView struct {
 	WithdrawnMs  int64                 `json:"withdrawn_ms"`
 	Kind         providers.Kind        `json:"kind" enum:"government,charity,enterprise"`
 	offerTerms
+	RuleZH string               `json:"rule_zh" description:"What the rule says."`
+	RuleEN string               `json:"rule_en"`
 	Lots   []providers.OfferLot `json:"lots"`
 	Series []providers.Series   `json:"series" description:"What made lots by the calendar, as it was sent."`
 }
@@ -205,12 +228,12 @@ type offerView struct {
 func viewOffer(o *providers.Offer) offerView {
 	return offerView{
 		ID: o.ID, Organisation: o.Organisation, CreatedMs: o.CreatedMs, Status: o.Status, WithdrawnMs: o.WithdrawnMs,
-		Kind: o.Kind, Lots: o.Lots, Series: o.Plan,
+		Kind: o.Kind, Lots: o.Lots, Series: o.Plan, RuleZH: o.Rule.ZH, RuleEN: o.Rule.EN,
 		offerTerms: offerTerms{
 			Form: formOf(o), Unlimited: o.Unlimited, Images: o.Images,
 			TitleZH: o.TitleZH, TitleEN: o.TitleEN, Category: o.Category, Unit: o.Unit, ValueFen: o.ValueFen,
-			Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, CapUnits: o.CapUnits,
-			CapPeriod: string(o.CapPeriod), Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Kept: o.Kept, Handover: o.Handover,
+			Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr, CapUnits: o.CapUnits,
+			CapPeriod: string(o.CapPeriod), Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Kept: o.Kept, Fund: o.Fund, Handover: o.Handover,
 		},
 	}
 }
@@ -236,11 +259,13 @@ type offerTerms struct {
 	Divisions     []string           `json:"divisions" required:"true" description:"Served, 12-digit codes."`
 	Groups        []string           `json:"groups" description:"The person is in one of them; empty: any."`
 	MinScoreMilli int64              `json:"min_score_milli" minimum:"0" maximum:"1000"`
+	Rule          string             `json:"rule" maxLength:"2000" description:"Who else may not have it, as a CEL expression over age, groups, health, division, score, household_size, received and today, e.g. age >= 70 && !received.within(\"meal\", 7). POST /rules/check says what one means. Empty: none."`
 	CapUnits      int64              `json:"cap_units" minimum:"0" description:"Per household and cap_period; 0: none."`
 	CapPeriod     string             `json:"cap_period" enum:"day,week,month,year,ever"`
 	Pace          string             `json:"pace" enum:"now,even,drip" description:"How fast it is released: at once, an equal part in each minute, or by need lines. Empty: drip, or now where every lot lasts half an hour at most."`
 	ReserveMilli  int64              `json:"reserve_milli" minimum:"0" maximum:"3000" description:"For pace drip: how many thousandths of the expected demand are kept for those in greater need, 500 to 3000; 0: 1400."`
 	Kept          []providers.Kept   `json:"kept" maxItems:"20" description:"Parts of each lot that are kept for a group, a division within those served, or a group in a division: permille thousandths of it, 1000 at most together. They open to everybody whom the offer serves when nobody of them is expected any more, from half of the lot's time on, and for its last tenth (30 minutes at most). What is kept of a lot is a lot of its own, with the number of its part in kept."`
+	Fund          string             `json:"fund" description:"Id of the fund that pays for it: value_fen times the quantity is set aside when it is posted. Empty: none."`
 	Handover      providers.Handover `json:"handover" required:"true"`
 }
 
@@ -261,9 +286,9 @@ func (r offerRequest) offer() providers.NewOffer {
 	return providers.NewOffer{
 		Form: r.Form, Unlimited: r.Unlimited, Images: r.Images,
 		TitleZH: r.TitleZH, TitleEN: r.TitleEN, Category: r.Category, Unit: r.Unit, ValueFen: r.ValueFen,
-		Divisions: r.Divisions, Groups: r.Groups, MinScoreMilli: r.MinScoreMilli, CapUnits: r.CapUnits,
+		Divisions: r.Divisions, Groups: r.Groups, MinScoreMilli: r.MinScoreMilli, Rule: r.Rule, CapUnits: r.CapUnits,
 		CapPeriod: matching.Period(r.CapPeriod), Pace: matching.Pace(r.Pace), ReserveMilli: r.ReserveMilli,
-		Kept: r.Kept, Handover: r.Handover, Lots: r.Lots, Series: r.Series,
+		Kept: r.Kept, Fund: r.Fund, Handover: r.Handover, Lots: r.Lots, Series: r.Series,
 	}
 }
 

@@ -98,7 +98,18 @@ func (a *App) showPreview(c *fiber.Ctx, form pages.OfferNew, in providers.NewOff
 	if err != nil {
 		return err
 	}
+	var rule providers.Rule
+	if in.Rule != "" {
+		if _, rule, err = a.Providers.CheckRule(c.UserContext(), in.Rule); err != nil {
+			return err
+		}
+	}
+	fund, err := a.fundName(c, in.Fund)
+	if err != nil {
+		return err
+	}
 	v := pages.OfferPreview{
+		Rule: text(rule.ZH, rule.EN), Fund: fund,
 		Form: form.Form, OfferForm: string(formOf(o)), MayDraft: form.MayDraft, Title: text(o.TitleZH, o.TitleEN), Category: categoryText(o.Category),
 		How: string(o.Handover.How), Place: text(o.Handover.Place, o.Handover.PlaceEN), Note: o.Handover.Note, ValueFen: o.ValueFen,
 		Groups: groupTexts(o.Groups), MinScoreMilli: o.MinScoreMilli, Cap: amount(o.Category, o.CapUnits, o.Unit), CapPeriod: string(o.CapPeriod),

@@ -56,7 +56,12 @@ func (a *App) offerFormOf(c *fiber.Ctx, f pages.Form) (pages.OfferNew, error) {
 			return v, err
 		}
 	}
-	return v, nil
+	if err := a.ruleForm(c, &v); err != nil {
+		return v, err
+	}
+	var err error
+	v.Funds, err = a.fundChoices(c)
+	return v, err
 }
 
 // organisationChoices are the approved organisations that an administrator
@@ -207,6 +212,8 @@ func offerValues(n providers.NewOffer) map[string][]string {
 	set("cap_units", qty(n.CapUnits))
 	set("cap_period", string(n.CapPeriod))
 	set("pace", string(n.Pace))
+	set("fund", n.Fund)
+	set("rule", n.Rule)
 	set("how", string(n.Handover.How))
 	set("place", n.Handover.Place)
 	set("place_en", n.Handover.PlaceEN)
@@ -291,6 +298,7 @@ func typedOffer(f *pages.Form, draft bool) (providers.NewOffer, offerRows) {
 	var rows offerRows
 	n.Lots, rows.lots = typedLots(f, category, n.Unlimited, draft)
 	n.Kept, rows.kept = typedKept(f)
+	n.Fund, n.Rule = f.Value("fund"), f.Value("rule")
 	n.Series, rows.series = typedSeries(f, category, draft)
 	if len(n.Lots)+len(n.Series) == 0 && !draft {
 		wrong(f, "lots", "offer_new.lots_none")
@@ -431,7 +439,7 @@ func (a *App) takePhoto(c *fiber.Ctx, organisation string, h *multipart.FileHead
 		return "", err
 	}
 	defer file.Close()
-	jpeg, err := a.shrunk(c.UserContext(), file)
+	jpeg, err := a.shrunk(c.UserContext(), file, photoSide)
 	if err != nil {
 		return "", err
 	}

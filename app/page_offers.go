@@ -69,7 +69,7 @@ func (a *App) showOffers(c *fiber.Ctx) error {
 }
 
 func mayPost(p accounts.Principal) bool {
-	return p.Role == accounts.Admin || p.Role == accounts.Provider
+	return (p.Role == accounts.Admin || p.Role == accounts.Provider) && p.May(accounts.ToRun)
 }
 
 func (a *App) showOffer(c *fiber.Ctx) error {
@@ -84,14 +84,20 @@ func (a *App) showOffer(c *fiber.Ctx) error {
 		Place: text(o.Handover.Place, o.Handover.PlaceEN), Note: o.Handover.Note, ValueFen: o.ValueFen,
 		Groups: groupTexts(o.Groups), MinScoreMilli: o.MinScoreMilli, Cap: amount(o.Category, o.CapUnits, o.Unit),
 		CapPeriod: string(o.CapPeriod), CreatedMs: o.CreatedMs, Money: o.Category == providers.Cash, Live: true,
-		Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, OfferForm: string(formOf(o)), Images: imageURLs(o.Images), Unlimited: o.Unlimited,
+		Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Rule: text(o.Rule.ZH, o.Rule.EN), OfferForm: string(formOf(o)), Images: imageURLs(o.Images), Unlimited: o.Unlimited,
 	}
 	org, err := a.Providers.Get(c.UserContext(), o.Organisation)
 	if err != nil {
 		return err
 	}
 	v.Provider = v.Say(text(org.Name, org.NameEN))
+	if v.Fund, err = a.fundName(c, o.Fund); err != nil {
+		return err
+	}
 	manages := managesOffer(principalOf(c), org)
+	if o.Fund != "" && manages {
+		v.FundLink = "/funds/" + o.Fund
+	}
 	v.MayWithdraw, v.MayAgain = o.Status == providers.OfferOpen && manages, manages && o.Wish == ""
 	for _, code := range o.Divisions {
 		v.Places = append(v.Places, a.placeName(code))

@@ -1,5 +1,7 @@
 package app
 
+import "github.com/xingfuma/happycode/app/accounts"
+
 // offerRoutes are what is around posting an offer: what forms there are, what
 // a series makes, drafts, copies and photos.
 func offerRoutes() []Route {
@@ -25,7 +27,7 @@ func offerRoutes() []Route {
 			ZH: "删除草稿", EN: "Delete a draft", Status: 204}),
 		api(Route{Method: "POST", Path: "/images", Name: "addImage", Handler: (*App).addImage, Roles: givers, Upload: true, Purpose: "add_image",
 			ZH: "上传资源照片（JPEG、PNG 或 WebP）", EN: "Send a photo for offers (JPEG, PNG or WebP)", Response: imageView{}, Status: 201}),
-		api(Route{Method: "GET", Path: "/images/:id", Name: "getImage", Handler: (*App).getImage, Roles: everybody,
+		api(Route{Method: "GET", Path: "/images/:id", Name: "getImage", Handler: (*App).getImage, Roles: everybody, Right: accounts.ToHandOver,
 			ZH: "资源照片", EN: "A photo of an offer", ContentType: "image/jpeg"}),
 
 		{Method: "GET", Path: "/drafts/:id", Name: "showDraft", Kind: Page, Handler: (*App).showDraft, Roles: givers, Scope: ScopeDraft,

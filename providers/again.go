@@ -15,8 +15,8 @@ import (
 func (o *Offer) Again(now time.Time) NewOffer {
 	n := NewOffer{
 		TitleZH: o.TitleZH, TitleEN: o.TitleEN, Category: o.Category, Unit: o.Unit, ValueFen: o.ValueFen,
-		Divisions: slices.Clone(o.Divisions), Groups: slices.Clone(o.Groups), MinScoreMilli: o.MinScoreMilli,
-		CapUnits: o.CapUnits, CapPeriod: o.CapPeriod, Pace: o.Pace, ReserveMilli: o.ReserveMilli, Kept: slices.Clone(o.Kept),
+		Divisions: slices.Clone(o.Divisions), Groups: slices.Clone(o.Groups), MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr,
+		CapUnits: o.CapUnits, CapPeriod: o.CapPeriod, Pace: o.Pace, ReserveMilli: o.ReserveMilli, Kept: slices.Clone(o.Kept), Fund: o.Fund,
 		Handover: o.Handover, Form: o.Form, Unlimited: o.Unlimited, Images: slices.Clone(o.Images),
 	}
 	if n.Form == "" {

@@ -70,7 +70,7 @@ func (s *Service) checkOrganisation(n NewOrganisation) (*Organisation, error) {
 // it serves: first for what is kept for nobody, then for each of its Kept.
 func (s *Service) checkOffer(n NewOffer) (*Offer, []place, error) {
 	o := &Offer{
-		Category: n.Category, ValueFen: n.ValueFen, MinScoreMilli: n.MinScoreMilli, Wish: n.Wish, Only: n.Only,
+		Category: n.Category, ValueFen: n.ValueFen, MinScoreMilli: n.MinScoreMilli, Wish: n.Wish, Only: n.Only, Fund: n.Fund,
 		CapUnits: n.CapUnits, CapPeriod: n.CapPeriod, Pace: n.Pace, ReserveMilli: n.ReserveMilli, Handover: n.Handover,
 	}
 	for _, check := range []func() error{
@@ -166,17 +166,24 @@ func (s *Service) checkWords(o *Offer, n NewOffer) (err error) {
 	return nil
 }
 
-func (s *Service) checkEligible(o *Offer, n NewOffer) error {
-	if len(n.Divisions) == 0 || len(n.Divisions) > maxDivisions {
+func (s *Service) checkDivisions(o *Offer, divisions []string) error {
+	if len(divisions) == 0 || len(divisions) > maxDivisions {
 		return ErrOffer{"divisions", fmt.Sprintf("请选择 1 至 %d 个服务区划。", maxDivisions),
 			fmt.Sprintf("Choose 1 to %d divisions to serve.", maxDivisions), nil}
 	}
-	for i, code := range n.Divisions {
+	for i, code := range divisions {
 		if !s.known(code) {
 			return ErrOffer{fmt.Sprintf("divisions[%d]", i), "找不到该区划，请从列表中选择。", "There is no such division: choose one from the list.", nil}
 		}
 	}
-	o.Divisions = widest(n.Divisions)
+	o.Divisions = widest(divisions)
+	return nil
+}
+
+func (s *Service) checkEligible(o *Offer, n NewOffer) error {
+	if err := s.checkDivisions(o, n.Divisions); err != nil {
+		return err
+	}
 	if len(n.Groups) > maxGroups {
 		return ErrOffer{"groups", fmt.Sprintf("最多选择 %d 个人群。", maxGroups), fmt.Sprintf("Choose at most %d groups.", maxGroups), nil}
 	}
@@ -266,8 +273,10 @@ func checkHandover(h *Handover) (err error) {
 	if h.PlaceEN, err = text("handover.place_en", "英文地点", "The English place", h.PlaceEN, 0, 200); err != nil {
 		return err
 	}
-	h.Note, err = text("handover.note", "交付说明", "The note", h.Note, 0, 500)
-	return err
+	if h.Note, err = text("handover.note", "交付说明", "The note", h.Note, 0, 500); err != nil {
+		return err
+	}
+	return checkPartners(h)
 }
 
 // shortLotMs is how long a lot may last for its offer to be given at once where

@@ -65,17 +65,31 @@ type Decision struct {
 
 // Organisation gives aid.
 type Organisation struct {
-	store.Meta `bson:",inline"`
-	Name       string     `json:"name"`
-	NameEN     string     `json:"name_en"`
-	Kind       Kind       `json:"kind"`
-	CreditCode string     `json:"credit_code"` // GB 32100-2015, unique
-	Status     Status     `json:"status"`
-	Division   string     `json:"division"` // seat, 12-digit code
-	Contact    string     `json:"contact"`  // business phone
-	CreatedMs  int64      `json:"created_ms"`
-	CreatedBy  string     `json:"created_by"`
-	Decisions  []Decision `json:"decisions,omitempty"` // oldest first
+	store.Meta    `bson:",inline"`
+	Name          string          `json:"name"`
+	NameEN        string          `json:"name_en"`
+	Kind          Kind            `json:"kind"`
+	CreditCode    string          `json:"credit_code"` // GB 32100-2015, unique
+	Status        Status          `json:"status"`
+	Division      string          `json:"division"` // seat, 12-digit code
+	Contact       string          `json:"contact"`  // business phone
+	CreatedMs     int64           `json:"created_ms"`
+	CreatedBy     string          `json:"created_by"`
+	Decisions     []Decision      `json:"decisions,omitempty"` // oldest first
+	DescriptionZH string          `json:"description_zh"`
+	DescriptionEN string          `json:"description_en"`
+	Email         string          `json:"email"`
+	Website       string          `json:"website"`
+	Serves        []string        `json:"serves,omitempty"` // see [Profile]
+	Places        []Place         `json:"places,omitempty"`
+	Services      []ListedService `json:"services,omitempty"` // see [Service.Take]
+	ChangedMs     int64           `json:"changed_ms"`         // of profile or places; 0: since it joined
+	// Untold says that a decision was made of which its open offers do not bear
+	// the mark yet, see [Service.FinishDecisions].
+	Untold bool `json:"untold"`
+	// Owners are accounts that own it; OwnersKept says that they are all of them.
+	Owners     []string `json:"owners,omitempty"`
+	OwnersKept bool     `json:"owners_kept"`
 }
 
 // NewOrganisation is what an organisation says of itself when it joins.
@@ -115,6 +129,9 @@ type Handover struct {
 	Place   string `json:"place"` // required for pickup, up to 200 characters
 	PlaceEN string `json:"place_en"`
 	Note    string `json:"note"`
+	// Partners are other organisations, by id, at whose counters vouchers are
+	// redeemed too; 50 at most, for vouchers only.
+	Partners []string `json:"partners,omitempty"`
 }
 
 // OfferStatus is where an offer stands.
@@ -156,11 +173,13 @@ type Offer struct {
 	Divisions     []string        `json:"divisions"` // served, 12-digit codes
 	Groups        []string        `json:"groups,omitempty"`
 	MinScoreMilli int64           `json:"min_score_milli"` // 0..1000
+	Rule          Rule            `json:"rule"`            // who else may not; no Expr: nobody
 	CapUnits      int64           `json:"cap_units"`       // per household and CapPeriod; 0: none
 	CapPeriod     matching.Period `json:"cap_period"`
 	Pace          matching.Pace   `json:"pace"`          // how fast it is released; empty, of older offers: drip
 	ReserveMilli  int64           `json:"reserve_milli"` // for pace drip: 500..3000; 0, of older offers: 1400
 	Kept          []Kept          `json:"kept,omitempty"`
+	Fund          string          `json:"fund,omitempty"` // id of the fund that pays for it; empty: none
 	Handover      Handover        `json:"handover"`
 	Unlimited     bool            `json:"unlimited,omitempty"` // its lots hold [UnlimitedUnits]
 	Images        []string        `json:"images,omitempty"`    // ids of photos, see images.go
@@ -208,6 +227,7 @@ type NewOffer struct {
 	Divisions     []string        `json:"divisions"`
 	Groups        []string        `json:"groups"`
 	MinScoreMilli int64           `json:"min_score_milli"`
+	Rule          string          `json:"rule"` // in CEL, see package eligibility; empty: none
 	CapUnits      int64           `json:"cap_units"`
 	CapPeriod     matching.Period `json:"cap_period"` // empty: the category's
 	// Pace is how fast it is released; empty: drip, or now where every lot lasts
@@ -217,6 +237,7 @@ type NewOffer struct {
 	// with at pace drip: 500..3000; 0: 1400.
 	ReserveMilli int64    `json:"reserve_milli"`
 	Kept         []Kept   `json:"kept"`
+	Fund         string   `json:"fund"` // id of the fund that pays for it; empty: none
 	Handover     Handover `json:"handover"`
 	Form         Form     `json:"form"` // empty: of its category and handover, see [FormOf]
 	// Unlimited, for discounts: lots and series need no quantity, each holds

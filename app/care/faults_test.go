@@ -488,7 +488,7 @@ func (c *city) closeInTheRecord(sh *providers.Share) {
 // hold has the matcher hold meals, as the first step of a scan does.
 func (c *city) hold(r *residents.Resident, need string, qty int64) matching.Hold {
 	c.t.Helper()
-	candidates, _ := c.care.catalogue.Candidates(county, "meal", c.care.person(r, "meal"), c.clock.now())
+	candidates, _ := c.care.catalogue.Candidates(county, "meal", c.care.person(r), c.clock.now())
 	out, err := c.care.engine.Match(context.Background(), matching.Request{
 		County: county, Household: r.Household, Asks: []matching.Ask{{
 			Need: need, Category: "meal", QtyUnits: qty, Candidates: candidates,

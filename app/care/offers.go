@@ -14,6 +14,7 @@ import (
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/providers/eligibility"
 )
 
 // openOffer is an offer as promises copy it.
@@ -21,6 +22,7 @@ type openOffer struct {
 	*providers.Offer
 	providerName string
 	lots         map[string]providers.OfferLot // by lot id
+	rule         *eligibility.Rule             // nil: none, or one that cannot be read
 }
 
 // image is its first photo, "" for none.
@@ -91,11 +93,17 @@ func (s *Service) remember(o *providers.Offer, org *providers.Organisation) matc
 	entry := openOffer{Offer: o, providerName: org.Name, lots: map[string]providers.OfferLot{}}
 	mo := matching.Offer{
 		ID: o.ID, Version: o.Revision, Category: o.Category, Divisions: o.Divisions, Groups: o.Groups,
-		MinScoreMilli: o.MinScoreMilli, CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
+		MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr != "", CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
 		Pace: o.Pace, ReserveMilli: o.ReserveMilli,
 	}
 	if o.Only != "" {
 		mo.Groups = []string{only(o.Only)}
+	}
+	if mo.Rule {
+		var err error
+		if entry.rule, err = eligibility.Parse(o.Rule.Expr); err != nil {
+			s.log.Error("read a rule; it admits nobody", "offer", o.ID, "error", err)
+		}
 	}
 	for _, lot := range o.Lots {
 		entry.lots[lot.ID] = lot
@@ -228,6 +236,11 @@ func (s *Service) followOffers(ctx context.Context) error {
 	if sweep {
 		from = f.swept.Add(-followMargin)
 	}
+	if sweep {
+		if err := s.providers.FinishDecisions(ctx); err != nil {
+			return fmt.Errorf("follow offers: %w", err)
+		}
+	}
 	seen := map[string]int64{}
 	var changed []*providers.Offer
 	if err := s.providers.ChangedOffers(ctx, from.UnixMilli(), func(o *providers.Offer) error {
@@ -339,6 +352,12 @@ func (s *Service) PostOffer(ctx context.Context, p accounts.Principal, organisat
 	s.catalogue.Put(s.remember(o, org))
 	if err := s.openLots(ctx, o.ID); err != nil {
 		s.log.Warn("open a new offer's lots later", "offer", o.ID, "error", err)
+	}
+	// Suspended between the look and the writing: whoever decided has not seen
+	// this offer. Who decides after this look will.
+	if now, err := s.providers.Get(ctx, org.ID); err != nil || now.Status != providers.Approved {
+		s.forget(o.ID)
+		s.log.Warn("a new offer is not matched: its organisation was suspended meanwhile", "offer", o.ID, "error", err)
 	}
 	var qty int64
 	for _, lot := range o.Lots {

@@ -346,6 +346,17 @@ func (m *match) run(ctx context.Context) error {
 	return m.finish(ctx)
 }
 
+// person is the resident as the matcher and the rules of offers see them.
+func (m *match) person(ctx context.Context) (matching.Person, error) {
+	var categories []string
+	for _, n := range m.needs {
+		if m.wanted(n) > 0 && !slices.Contains(categories, n.Category) {
+			categories = append(categories, n.Category)
+		}
+	}
+	return m.s.ruledPerson(ctx, m.resident, m.resident.County, categories...)
+}
+
 // wanted is how many units a need still lacks. A refusal that is not settled
 // yet is about to end the need: nothing is offered to it again meanwhile.
 func (m *match) wanted(n *residents.Need) int64 {
@@ -381,6 +392,10 @@ func (m *match) once(ctx context.Context, first bool) (again bool, err error) {
 	lines, stands := m.s.engine.Lines(m.resident.County), map[string]standing{}
 	request := matching.Request{County: m.resident.County, Household: m.resident.Household}
 	now := m.s.now()
+	person, err := m.person(ctx)
+	if err != nil {
+		return false, err
+	}
 	for _, n := range m.needs {
 		wanted := m.wanted(n)
 		if wanted == 0 {
@@ -390,7 +405,7 @@ func (m *match) once(ctx context.Context, first bool) (again bool, err error) {
 		if !ok {
 			return false, fmt.Errorf("need %s: no category %q", n.ID, n.Category)
 		}
-		weight, person := weightNow(n, m.resident.ScoreMilli, now), m.s.person(m.resident, n.Category)
+		weight := weightNow(n, m.resident.ScoreMilli, now)
 		ask := matching.Ask{
 			Need: n.ID, Category: n.Category, Base: nextOrdinal(m.past[n.ID]), QtyUnits: wanted,
 			WeightMilli: weight, Cap: categoryCap(n.Category, now),
@@ -430,7 +445,7 @@ func (m *match) once(ctx context.Context, first bool) (again bool, err error) {
 		m.place[n.ID] = o.Position
 		delete(m.notFor, n.ID)
 		if o.ShortUnits > 0 {
-			why, err := m.why(ctx, n, o, m.s.person(m.resident, n.Category), stands[n.ID])
+			why, err := m.why(ctx, n, o, person, stands[n.ID])
 			if err != nil {
 				return false, err
 			}
@@ -538,7 +553,7 @@ func (m *match) given(n *residents.Need, o openOffer, h matching.Hold, at standi
 		g.WasMilli, _ = strconv.ParseInt(n.Reason.Facts["line_milli"], 10, 64)
 	}
 	if lot := o.lot(h.Lot); o.KeptFor(lot) != nil {
-		g.Kept, g.Opened = m.s.keptText(*o.KeptFor(lot)), !m.s.keptOf(o.Offer, lot).For(m.s.person(m.resident, n.Category))
+		g.Kept, g.Opened = m.s.keptText(*o.KeptFor(lot)), !m.s.keptOf(o.Offer, lot).For(m.s.person(m.resident))
 	}
 	return m.noted(matching.ReasonGiven(g), at, 0)
 }
@@ -633,7 +648,7 @@ func (m *match) why(ctx context.Context, n *residents.Need, o matching.Outcome, 
 		}
 		candidates = append(candidates, c)
 	}
-	m.notFor[n.ID] = m.s.describe(misses)
+	m.notFor[n.ID] = m.s.describe(misses, person)
 	if o.Why == matching.ShortOfferCap {
 		next, err := m.allowedAgain(ctx, candidates)
 		if err != nil {
@@ -655,6 +670,13 @@ func (m *match) why(ctx context.Context, n *residents.Need, o matching.Outcome, 
 		if o.Why == matching.ShortNone || o.Why == matching.ShortStock {
 			if r, ok, err := m.keptFor(ctx, n, kept); err != nil || ok {
 				return r, err
+			}
+		}
+		if o.Why == matching.ShortNone {
+			for _, miss := range misses {
+				if o, known := m.s.offer(miss.Offer); known && miss.Why == matching.MissRule {
+					return matching.ReasonWaitingRule(matching.Text{ZH: o.TitleZH, EN: o.TitleEN}, reasonNot(miss, person)), nil
+				}
 			}
 		}
 	}
@@ -707,25 +729,35 @@ func (m *match) shortage(n *residents.Need, o matching.Outcome) matching.Reason 
 	return matching.ReasonWaitingNone(categoryText(n.Category), 0)
 }
 
-// finish writes what the needs have become, tells the events, those of all needs
-// in one write, and puts back on the waiting list what a refusal took off it.
+// finish writes what the needs have become, tells the events, and puts back on
+// the waiting list what a refusal took off it.
 func (m *match) finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 6*lateness)
 	defer cancel()
+	seen := make([]int64, len(m.needs))
+	for i, n := range m.needs {
+		seen[i] = n.V
+	}
+	moves, told := m.write(ctx)
 	g, gctx := errgroup.WithContext(ctx)
 	changes := make([][]*Event, len(m.needs))
 	for i, n := range m.needs {
 		g.Go(func() error {
-			seen := n.V
-			told, ended, err := m.s.advance(gctx, n, m.past[n.ID], m.by, m.short[n.ID])
-			changes[i] = told
-			if err != nil {
-				return err
+			if move := moves[i]; move.written {
+				if err := m.s.altered(gctx, n, move.from, n.State); err != nil {
+					return err
+				}
+			} else {
+				events, ended, err := m.s.advance(gctx, n, m.past[n.ID], m.by, m.short[n.ID])
+				changes[i] = events
+				if err != nil {
+					return err
+				}
+				if ended {
+					m.lost.Store(true)
+				}
 			}
-			if ended {
-				m.lost.Store(true)
-			}
-			if err := m.fit(gctx, n, seen); err != nil {
+			if err := m.fit(gctx, n, seen[i]); err != nil {
 				return err
 			}
 			if m.unlist[n.ID] && n.State.Live() && m.wanted(n) > 0 {
@@ -734,21 +766,73 @@ func (m *match) finish(ctx context.Context) error {
 			return nil
 		})
 	}
-	if len(m.told) > 0 {
-		events := make([]*Event, len(m.told))
-		for i, a := range m.told {
-			events[i] = promisedEvent(a)
-		}
-		g.Go(func() error {
-			m.s.emit(gctx, events...)
-			return nil
-		})
-	}
 	err := g.Wait()
-	if told := slices.Concat(changes...); len(told) > 0 {
-		m.s.emit(ctx, told...)
+	if told {
+		m.s.emit(ctx, slices.Concat(changes...)...)
+	} else {
+		m.s.emitAgain(ctx, slices.Concat(append(changes, m.promised())...)...)
 	}
 	return err
+}
+
+// move is what a match has made of a need.
+type move struct {
+	from    residents.NeedState
+	written bool
+}
+
+// promised are the events of what this match has promised.
+func (m *match) promised() []*Event {
+	events := make([]*Event, len(m.told))
+	for i, a := range m.told {
+		events[i] = promisedEvent(a)
+	}
+	return events
+}
+
+// write writes the needs as they were read, each with its events, and the events
+// of the promises, at once. What somebody else has written meanwhile is left for
+// [Service.advance]. told is false where nobody knows what was written.
+func (m *match) write(ctx context.Context) (moves []move, told bool) {
+	now := m.s.now()
+	moves = make([]move, len(m.needs))
+	next := make([]*residents.Need, len(m.needs))
+	var steps []*store.Step
+	var events []*telling
+	at := make([]int, len(m.needs)) // of the need's step
+	for i, n := range m.needs {
+		moves[i].from = n.State
+		to, changes := standsAt(n, m.past[n.ID], m.short[n.ID])
+		if !changes || stands(n, to) {
+			continue
+		}
+		changed, err := n.Changed(m.by, to, now)
+		if err != nil {
+			continue
+		}
+		step := &store.Step{Collection: m.s.needs.Name, Doc: changed}
+		for _, e := range needEvents(changed, n.Steps()) {
+			events = append(events, &telling{event: e, step: step, then: len(step.Then)})
+			step.Then = append(step.Then, store.Addition{Collection: m.s.events.Name, Doc: e})
+		}
+		next[i], at[i] = changed, len(steps)
+		steps = append(steps, step)
+	}
+	for _, e := range m.promised() {
+		step := &store.Step{Collection: m.s.events.Name, Doc: e, New: true}
+		events = append(events, &telling{event: e, step: step, then: -1})
+		steps = append(steps, step)
+	}
+	if err := m.s.tellJointly(ctx, steps, events); err != nil {
+		m.s.log.Warn("write needs and events one by one", "resident", m.resident.ID, "error", err)
+		return moves, false
+	}
+	for i, n := range m.needs {
+		if next[i] != nil && steps[at[i]].Err == nil {
+			*n, moves[i].written = *next[i], true
+		}
+	}
+	return moves, true
 }
 
 // fit takes back what this match has promised beyond what the need asks for:
@@ -811,7 +895,8 @@ func needView(n *residents.Need, past []*Allocation) NeedView {
 	for _, a := range past {
 		switch a.State {
 		case Promised:
-			v.PromisedUnits += a.QtyUnits
+			v.PromisedUnits += a.QtyUnits - a.GivenUnits
+			v.GivenUnits += a.GivenUnits
 		case HandedOver:
 			v.GivenUnits += a.QtyUnits
 		}
@@ -828,11 +913,11 @@ func queued(n *residents.Need) bool {
 	return n.State == residents.NeedWaiting || n.State == residents.NeedPromised && n.Rest.Code != "" && n.Rest.Code != matching.CodeExpired
 }
 
-// person is a resident as the matcher sees one who asks for something of a
-// category: a wish may be served by what is for this person alone.
-func (s *Service) person(r *residents.Resident, category string) matching.Person {
+// person is a resident as the matcher sees one who asks for something of some
+// categories: a wish may be served by what is for this person alone.
+func (s *Service) person(r *residents.Resident, categories ...string) matching.Person {
 	groups := r.Groups
-	if category == providers.WishCategory {
+	if slices.Contains(categories, providers.WishCategory) {
 		groups = append(slices.Clip(groups), only(r.ID))
 	}
 	return matching.Person{
@@ -841,13 +926,13 @@ func (s *Service) person(r *residents.Resident, category string) matching.Person
 }
 
 // describe puts the first ten misses into words.
-func (s *Service) describe(misses []matching.Miss) []NotServed {
+func (s *Service) describe(misses []matching.Miss, p matching.Person) []NotServed {
 	out := make([]NotServed, 0, min(len(misses), 10))
 	for _, miss := range misses {
 		if len(out) == 10 {
 			break
 		}
-		n := NotServed{Offer: miss.Offer, Reason: matching.ReasonNot(miss.Why)}
+		n := NotServed{Offer: miss.Offer, Reason: reasonNot(miss, p)}
 		if o, ok := s.offer(miss.Offer); ok {
 			if o.Only != "" {
 				continue // another's wish
@@ -879,6 +964,11 @@ func (s *Service) view(a *Allocation) AllocationView {
 	}
 	if a.State == HandedOver {
 		v.HandedOverMs, v.Proof, v.Carer = a.givenMs(), a.Proof, a.Carer
+	}
+	v.GivenUnits, v.RestUnits, v.RestReason, v.Parts = a.givenNow(), a.RestUnits, a.RestReason, partViews(a)
+	v.ReturnedUnits, v.Backs = a.ReturnedUnits, backViews(a)
+	if a.State == Returned {
+		v.QtyUnits, v.EndReason = a.ReturnedUnits, reasonBack(a.Backs[len(a.Backs)-1])
 	}
 	if reason := a.leased(); reason.Code != "" {
 		v.Leased = &reason

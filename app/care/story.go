@@ -121,8 +121,26 @@ func stepsOf(n *residents.Need, past []*Allocation) []Step {
 		if a.AcceptedMs > 0 {
 			steps = append(steps, step(a.AcceptedMs, "accepted", a.AcceptedBy, matching.Reason{}))
 		}
+		for _, e := range partEvents(a) {
+			part := step(e.AtMs, "part", e.By, e.Reason)
+			part.QtyUnits = e.QtyUnits
+			steps = append(steps, part)
+		}
+		for _, e := range backEvents(a) {
+			back := step(e.AtMs, string(Returned), e.By, e.Reason)
+			back.QtyUnits = e.QtyUnits
+			steps = append(steps, back)
+		}
+		if a.RestUnits > 0 {
+			rest := step(a.EndedMs, string(a.RestState), a.EndedBy, a.RestReason)
+			rest.QtyUnits = a.RestUnits
+			steps = append(steps, rest)
+		}
 		if a.State != Promised {
 			end := step(cmp.Or(a.GivenMs, a.EndedMs), string(a.State), a.EndedBy, a.EndReason)
+			if a.ReturnedUnits > 0 {
+				end.Kind, end.QtyUnits = "allocation."+string(HandedOver), a.QtyUnits+a.ReturnedUnits
+			}
 			end.Proof = a.Proof
 			steps = append(steps, end)
 			told[a.EndReason.ZH] = true
@@ -169,7 +187,11 @@ func (s *Service) consider(ctx context.Context, st *Story, n *residents.Need, r 
 	if at := lines.At(); !at.IsZero() {
 		st.LinesMs = at.UnixMilli()
 	}
-	candidates, misses := s.catalogue.Candidates(n.County, n.Category, s.person(r, n.Category), now)
+	person, err := s.ruledPerson(ctx, r, n.County, n.Category)
+	if err != nil {
+		return capped, err
+	}
+	candidates, misses := s.catalogue.Candidates(n.County, n.Category, person, now)
 	lots := make([]string, len(candidates))
 	for i, c := range candidates {
 		lots[i] = c.Lot
@@ -203,7 +225,7 @@ func (s *Service) consider(ctx context.Context, st *Story, n *residents.Need, r 
 		st.Offers = append(st.Offers, c)
 	}
 	for _, m := range misses {
-		st.Offers = append(st.Offers, s.considered(m.Offer, matching.ReasonNot(m.Why)))
+		st.Offers = append(st.Offers, s.considered(m.Offer, reasonNot(m, person)))
 	}
 	slices.SortFunc(st.Offers, func(a, b Considered) int {
 		return cmp.Or(cmp.Compare(rankOf(a.Reason.Code), rankOf(b.Reason.Code)), cmp.Compare(a.Offer, b.Offer))
@@ -338,6 +360,8 @@ func kinds() map[string]matching.Text {
 		"allocation.promised":    {ZH: "派发", EN: "Given"},
 		"allocation.accepted":    {ZH: "居民接受", EN: "Accepted"},
 		"allocation.handed_over": {ZH: "交付", EN: "Handed over"},
+		"allocation.part":        {ZH: "交付一部分", EN: "Handed over in part"},
+		"allocation.returned":    {ZH: "收回交付", EN: "Came back"},
 		"allocation.declined":    {ZH: "居民谢绝", EN: "Declined"},
 		"allocation.expired":     {ZH: "逾期未领取", EN: "Not fetched in time"},
 		"allocation.withdrawn":   {ZH: "份额退回", EN: "Taken back"},

@@ -401,8 +401,9 @@ func (w *Wish) terms() providers.NewOffer {
 // tries the need. Again changes nothing.
 func (s *Service) fulfil(ctx context.Context, w *Wish) error {
 	_, err := s.PostOffer(ctx, accounts.Principal{Account: w.TakenBy, Role: accounts.Provider, Organisation: w.Organisation}, w.Organisation, w.terms())
-	if errors.Is(err, providers.ErrNotApproved) { // stopped in between: somebody else may
-		nth := w.Nth
+	var fault providers.FieldError
+	if errors.Is(err, providers.ErrNotApproved) || errors.As(err, &fault) { // stopped in between: somebody else may
+		nth, why := w.Nth, err
 		_, err = s.wishes.Change(ctx, w.ID, func(x *Wish) error {
 			if x.State == WishTaken && x.Nth == nth {
 				x.State, x.Organisation, x.Offer = WishShown, "", ""
@@ -410,7 +411,7 @@ func (s *Service) fulfil(ctx context.Context, w *Wish) error {
 			return nil
 		})
 		if err == nil {
-			err = fmt.Errorf("take wish %s: %w", w.ID, providers.ErrNotApproved)
+			err = fmt.Errorf("take wish %s: %w", w.ID, why)
 		}
 	}
 	if err != nil {

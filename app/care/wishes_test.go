@@ -208,7 +208,7 @@ func TestAWishLapses(t *testing.T) {
 
 	_, again := c.resident(village, providers.WishCategory, 1, 2)
 	w = c.shown(again)
-	if _, err := c.providers.Decide(ctx, "admin", second.ID, providers.Suspended, ""); err != nil {
+	if _, err := c.providers.Decide(ctx, "admin", second.ID, providers.Suspended, "停业"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.care.TakeWish(ctx, giverOf(second), second.ID, w.ID, brought); !errors.Is(err, providers.ErrNotApproved) {

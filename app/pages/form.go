@@ -35,7 +35,7 @@ func (f Form) Chosen(field, value string) bool {
 }
 
 // Consents are what a resident may agree to, keys below "consent.".
-func (Form) Consents() []string { return []string{"matching", "provider_handover", "sms"} }
+func (Form) Consents() []string { return []string{"matching", "provider_handover", "sms", "delivery"} }
 
 // Field is a labelled control.
 type Field struct {

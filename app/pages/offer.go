@@ -9,9 +9,12 @@ type Offer struct {
 	Title, Category, Place          Text
 	Note                            string
 	ValueFen                        int64
+	Fund                            Text // that pays for it; empty: none
+	FundLink                        Link // for those who see it
 	Places                          []string
 	Groups                          []Text
 	MinScoreMilli                   int64
+	Rule                            Text // what its rule says; empty: none
 	Cap                             Amount
 	CapPeriod                       string
 	Pace                            string // empty: drip

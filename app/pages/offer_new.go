@@ -9,12 +9,21 @@ type OfferNew struct {
 	Categories    []Choice
 	Groups        []Choice
 	Counties      []CountyTowns
+	Rule          Rule
+	Funds         []Choice // that may pay for it
 	OfferForm     string   // what it gives, key below "offer_form."; "": any
 	Hows          []string // ways of handing over that fit
 	KeptMore      bool     // more rows for what is kept were asked for
 	SeriesMore    bool     // or for series
 	MayDraft      bool
 	Copied        string // title of the offer that this is a copy of
+}
+
+// SelectFund is the field for the fund that pays.
+func (o OfferNew) SelectFund() Field {
+	f := o.Select("fund", "offer_new.fund", o.Funds)
+	f.Options = append([]Option{{"", o.T("form.none"), f.Value == ""}}, f.Options...)
+	return f
 }
 
 // PickHow is the field for how it is handed over.
@@ -163,6 +172,7 @@ type OfferPreview struct {
 	OfferForm              string
 	MayDraft               bool
 	Title, Category, Place Text
+	Rule, Fund             Text // empty: none
 	How, Note              string
 	ValueFen               int64
 	Places                 []string

@@ -15,10 +15,10 @@ type sample struct {
 
 func samplePage(s *Site, lang, role, path string) Page {
 	users := map[string]User{
-		"admin":      {"沈静", "admin", "湖州市"},
-		"caseworker": {"陈立群", "caseworker", "吴兴区 · 月河街道"},
-		"provider":   {"王芳", "provider", "湖州市慈善总会"},
-		"resident":   {"李秀英", "resident", ""},
+		"admin":      {Name: "沈静", Role: "admin", Place: "湖州市", Runs: true},
+		"caseworker": {Name: "陈立群", Role: "caseworker", Place: "吴兴区 · 月河街道", Runs: true},
+		"provider":   {Name: "王芳", Role: "provider", Place: "湖州市慈善总会", Duty: "owner", Runs: true},
+		"resident":   {Name: "李秀英", Role: "resident", Runs: true},
 		"":           {},
 	}
 	return s.Page(lang, users[role], "csrf-of-the-session", path)
@@ -116,6 +116,9 @@ func samples(s *Site, lang string) []sample {
 		Categories: categories, Groups: groups, Counties: []CountyTowns{
 			{"330502000000", "吴兴区", []Town{{"330502001000", "月河街道"}, {"330502002000", "朝阳街道"}, {"330502003000", "爱山街道"}}},
 			{"330503000000", "南浔区", []Town{{"330503100000", "南浔镇"}}}}}
+	offerNew.Values["rule"], offerNew.Values["rule_before"] = []string{`age > 70`}, []string{`age > 80`}
+	offerNew.Rule = Rule{Choices: "{}", Says: Text{"须满足：年龄大于 70 岁。", "This must hold: is aged more than 70."}, Reach: &RuleReach{
+		Rule: `age > 70`, Compared: true, People: 61, Before: 23, FewTowns: 2, Whole: false, Towns: []RuleTown{{"吴兴区 · 月河街道", 38, 23, false}, {"吴兴区 · 朝阳街道", 12, 0, false}, {"南浔区 · 南浔镇", 11, 11, true}, {"南浔区 · 练市镇", 0, 9, false}}}}
 	offerNew.Errors["kept[1]"] = Page{Lang: lang}.Say(Text{"各份保留加起来不得超过全部，请减少。", "All that is kept is more than the whole: keep less."})
 	offerNew.Failure, offerNew.Errors["lots[0]"] = offerNew.T("form.check"), Page{Lang: lang}.Say(Text{"结束时间要晚于开始时间。", "It must end after it begins."})
 	counties := []ChoiceGroup{{"吴兴区", []Choice{{Value: "330502000000", Text: Text{"不清楚哪个乡镇、街道", "Town not known"}}, {Value: "330502001000", Text: Text{"月河街道", ""}}, {Value: "330502002000", Text: Text{"朝阳街道", ""}}}}, {"南浔区", []Choice{{Value: "330503000000", Text: Text{"不清楚哪个乡镇、街道", "Town not known"}}}}}
@@ -140,7 +143,14 @@ func samples(s *Site, lang string) []sample {
 		{ID: "o1", Kind: "enterprise", Status: "pending", CreditCode: "91330500MA2B3C4D5X", Place: "吴兴区", Contact: "0572-2030405", Name: Text{"浙北大厦集团", "Zhebei Group"}, CreatedMs: sampleNow - sampleDay},
 		{ID: "o2", Kind: "charity", Status: "approved", CreditCode: "53330500MJ8760123B", Place: "南浔区", Name: Text{"湖州市慈善总会", "Huzhou Charity Federation"}, CreatedMs: sampleNow - 40*sampleDay, Note: "材料齐全"}}}
 
-	return append(slices.Concat(carerSamples(s, lang), needSamples(s, lang), offerSamples(s, lang)), []sample{
+	return append(slices.Concat(
+		carerSamples(s, lang),
+		needSamples(s, lang),
+		organisationSamples(s, lang),
+		counterSamples(s, lang),
+		offerSamples(s, lang),
+		fundSamples(s, lang),
+	), []sample{
 		{"signin", signin},
 		{"password", password},
 		{"home_admin", Home{Page: admin("/"), Pending: 2}},
@@ -176,7 +186,7 @@ func samples(s *Site, lang string) []sample {
 		{"offers_empty", Offers{Page: giver("/offers"), MayPost: true}},
 		{"offer_new", offerNew},
 		{"offer", Offer{Page: giver("/offers/f1"), ID: "f1", OfferForm: "meals", Images: []string{"/api/v1/images/i1"}, MayAgain: true, Kind: "charity", Status: "open", Provider: "湖州市慈善总会", How: "pickup", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Category: Text{"助餐", "Meals"},
-			Place: Text{"月河街道敬老食堂", "Yuehe canteen"}, Note: "每天 10:30 到 12:30", ValueFen: 1250, Places: []string{"吴兴区", "南浔区 · 南浔镇"}, Groups: []Text{{"老年人", "Elderly"}}, MinScoreMilli: 400,
+			Place: Text{"月河街道敬老食堂", "Yuehe canteen"}, Note: "每天 10:30 到 12:30", ValueFen: 1250, Places: []string{"吴兴区", "南浔区 · 南浔镇"}, Groups: []Text{{"老年人", "Elderly"}}, MinScoreMilli: 400, Rule: Text{"须满足：年龄大于 70 岁。", "This must hold: is aged more than 70."},
 			Cap: Amount{Units: 1, Unit: portion}, CapPeriod: "day", Pace: "drip", ReserveMilli: 1400, CreatedMs: sampleNow - sampleDay, Live: true, MayWithdraw: true, Kept: []Kept{
 				{Number: 1, Group: Text{"老年人", "Elderly"}, PerMille: 300, Qty: 36, Given: 12}, {Number: 2, Group: Text{"残疾人", "Disabled"}, Place: "南浔区 · 南浔镇", PerMille: 125, Qty: 10, Given: 10}}, Stock: []Share{
 				{ID: "f1-1k1@330502", Place: "吴兴区", Kept: &Kept{Group: Text{"老年人", "Elderly"}}, FromMs: sampleNow, UntilMs: sampleNow + 2*sampleHour, Qty: 36, Free: 24, Promised: 2, HandedOver: 10},
@@ -193,8 +203,10 @@ func samples(s *Site, lang string) []sample {
 				History: []LeaseRow{{Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 3*sampleDay, EndedMs: sampleNow - 2*sampleDay, Items: 30, Given: 28, Returns: 2, Why: "returned"}}},
 			{ID: "d2", Name: "站里的平板", Owner: "周明", SeenMs: sampleNow - 30*sampleHour, Lease: &LeaseRow{
 				Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 31*sampleHour, UntilMs: sampleNow - 7*sampleHour, SyncMs: sampleNow + 5*sampleHour, Items: 18, Given: 4, Unreported: 13, Gaps: 1, Overdue: true}},
-			{ID: "d3", Name: "旧手机", Owner: "周明", Lost: true, SeenMs: sampleNow - 9*sampleDay, LostMs: sampleNow - 8*sampleDay, History: []LeaseRow{{
-				Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 9*sampleDay, EndedMs: sampleNow - 8*sampleDay, Items: 20, Given: 6, Unreported: 13, Gaps: 1, Returns: 14, Why: "lost"}}}}}},
+			{ID: "d3", Name: "旧手机", Owner: "周明", Lost: true, SeenMs: sampleNow - 9*sampleDay, LostMs: sampleNow - 8*sampleDay, Last: &LeaseRow{
+				Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 9*sampleDay, EndedMs: sampleNow - 8*sampleDay, Items: 20, Given: 6, Unreported: 13, Gaps: 1, Returns: 14, Why: "lost"}},
+			{ID: "d4", Name: "备用手机", Owner: "陈立群", Mine: true, SeenMs: sampleNow - 5*sampleHour, Last: &LeaseRow{
+				Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 9*sampleHour, EndedMs: sampleNow - sampleHour, Items: 20, Given: 6, Unreported: 11, Late: 3, Returns: 14, Why: "recalled"}}}}},
 		{"devices_empty", Devices{Form: sampleForm(worker("/devices"), nil)}},
 		{"conflicts", Conflicts{Form: sampleForm(worker("/conflicts"), nil), Rows: []ConflictRow{
 			{ID: "d1.r7", Kind: "over", Person: "李秀英", Resident: "r1", Place: "吴兴区·月河街道·马军巷社区居委会", Title: lunch.Title, Amount: lunch.Amount, Device: "下村用的手机", Account: "陈立群", How: "scan",

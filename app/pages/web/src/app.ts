@@ -6,6 +6,7 @@ import { mindList } from "./offline/leaving";
 import { places } from "./places";
 import { series } from "./series";
 import { leave } from "./kept";
+import { rules } from "./rule";
 
 function confirmations(): void {
   document.addEventListener("click", (event) => {
@@ -375,6 +376,7 @@ filteredTrees();
 lots();
 keptRows();
 series();
+rules();
 printing();
 copying();
 liveStock();
