@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -304,6 +305,8 @@ func TestNothingOfPersonsWhereItDoesNotBelong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	rows := matrix(w)
+	maps.Copy(rows, postingRows(w))
+	maps.Copy(rows, wishRows(w))
 	w.do("caseworker", "POST", "/api/v1/scans", scanRequest{w.digits(w.person)})
 	w.do("caseworker", "POST", "/api/v1/residents/find", findRequest{IDNumber: canaryID})
 	w.do("caseworker", "POST", "/api/v1/residents", residentRequest{Name: canaryName, IDNumber: canaryID, Phone: canaryPhone, Division: village})

@@ -42,6 +42,7 @@ const (
 	localDraft
 	localFund
 	localAbout
+	localAct
 	localGuessed // a wrong guess was shown in a form again
 )
 
@@ -108,6 +109,10 @@ type about struct{ object, subject, division string }
 func concerns(c *fiber.Ctx, object, subject, division string) {
 	c.Locals(localAbout, about{object, subject, division})
 }
+
+// acted says what a form with several buttons did, in the place of its route's
+// purpose; "": nothing that is worth an entry.
+func acted(c *fiber.Ctx, act string) { c.Locals(localAct, act) }
 
 // actor names a principal in the audit log.
 func actor(p accounts.Principal) string {
@@ -192,6 +197,10 @@ func (a *App) handle(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 			}
 		}
 		return err
+	}
+	if act, ok := c.Locals(localAct).(string); ok {
+		own := *r
+		own.Purpose, r = act, &own
 	}
 	if r.Purpose == "" || c.Response().StatusCode() >= 400 {
 		return nil

@@ -281,6 +281,7 @@ func TestMatrix(t *testing.T) {
 	maps.Copy(rows, organisationRows(w))
 	maps.Copy(rows, ruleRows())
 	maps.Copy(rows, postingRows(w))
+	maps.Copy(rows, wishRows(w))
 	maps.Copy(rows, fundRows(w))
 	dutiesJoin(w)
 	for _, r := range w.app.Routes() {

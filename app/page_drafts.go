@@ -62,6 +62,7 @@ func (a *App) saveDraft(c *fiber.Ctx, f *pages.Form, in providers.NewOffer) erro
 	if err != nil {
 		return err
 	}
+	acted(c, "save_draft")
 	concerns(c, d.ID, "", org.Division)
 	return to(c, "/offers/new", "draft")
 }

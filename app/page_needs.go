@@ -43,6 +43,7 @@ func (a *App) needPage(c *fiber.Ctx) (pages.NeedStory, error) {
 		Live: story.Need.State.Live(), Today: a.Now().In(chinaTime).Format("2006-01-02"), Whys: residents.EditReasons(),
 	}
 	v.Own = principalOf(c).Resident != ""
+	v.MayShow = n.Category == providers.WishCategory && !v.Own
 	names := actorNames{"system": f.T("need.system")}
 	for _, x := range story.Steps {
 		who, err := a.actorName(c, names, x.By)

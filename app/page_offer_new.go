@@ -353,6 +353,7 @@ func (a *App) saveOffer(c *fiber.Ctx) error {
 		return err
 	}
 	f, do := &v.Form, v.Value("do")
+	acted(c, "") // unless something is posted or saved
 	delete(f.Values, "do")
 	status, err := a.takePhotos(c, &v)
 	if err != nil {
@@ -401,11 +402,11 @@ func (a *App) saveOffer(c *fiber.Ctx) error {
 // takePhotos takes in the form's photos and puts their ids into it. What is
 // wrong with one is said in the form, with another status than 200.
 func (a *App) takePhotos(c *fiber.Ctx, v *pages.OfferNew) (status int, err error) {
-	sent, err := c.MultipartForm()
-	if err != nil { // a form without files
-		return fiber.StatusOK, nil
-	}
 	status = fiber.StatusOK
+	sent, bad := c.MultipartForm()
+	if bad != nil { // a form without files
+		return status, nil
+	}
 	for _, h := range sent.File["photo"] {
 		if h.Size == 0 {
 			continue // nothing was chosen
@@ -461,6 +462,7 @@ func (a *App) postTyped(c *fiber.Ctx, f *pages.Form, in providers.NewOffer) erro
 	if err != nil {
 		return err
 	}
+	acted(c, "create_offer")
 	if draft != "" {
 		if err := a.dropDraft(c, draft, o.Organisation); err != nil {
 			return err

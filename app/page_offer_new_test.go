@@ -84,8 +84,14 @@ func TestPostingByTheCalendar(t *testing.T) {
 	exif := slices.Concat([]byte("\xff\xd8\xff\xe1\x00\x1cExif\x00\x00GPS 30.8703N 120.09E"), photo(t, 7)[2:])
 	preview := send("preview", exif)
 	wantPage(t, preview, 200, "共 3 批，合计 180 份", "11:00–13:00", "月河食堂", `<img src="/api/v1/images/`)
+	if e := w.lastAudit(); e.Act == "create_offer" {
+		t.Error("a preview is in the audit log as an offer")
+	}
 	values = fieldsOf(preview.body)
 	posted := wantOn(t, send("post"), `^/offers/[^/?]+\?done=offer$`)
+	if e := w.lastAudit(); e.Act != "create_offer" || "/offers/"+e.Object+"?done=offer" != posted {
+		t.Errorf("the audit log's last entry is %+v", e)
+	}
 	if again := wantOn(t, send("post"), `^/offers/`); again != posted {
 		t.Errorf("sent twice: %s and %s", posted, again)
 	}

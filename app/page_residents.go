@@ -292,7 +292,7 @@ func aidOf(x care.AllocationView) pages.Aid {
 		Amount: amount(x.Category, x.QtyUnits, x.Unit), Provider: x.ProviderName, Kind: string(x.ProviderKind),
 		State: string(x.State), Accepted: x.Accepted, Reason: reasonText(x.Reason), EndReason: reasonText(x.EndReason),
 		How: string(x.Handover.How), Place: text(x.Handover.Place, x.Handover.PlaceEN), Note: x.Handover.Note,
-		ExpiresMs: x.ExpiresMs, HandedOverMs: x.HandedOverMs, PINRequired: x.PINRequired, Photo: x.Photo, Proof: x.Proof,
+		Image: x.Image, ExpiresMs: x.ExpiresMs, HandedOverMs: x.HandedOverMs, PINRequired: x.PINRequired, Photo: x.Photo, Proof: x.Proof,
 	}
 }
 

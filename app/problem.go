@@ -104,6 +104,8 @@ var ( // read only
 		detail: words{"已有相同的记录，未重复登记。", "The same is recorded already; nothing was added."}}
 	faultEnded = &fault{status: 409, code: "ended", title: words{"已结束", "It has ended"},
 		detail: words{"该派发已交付、谢绝或过期，不能再改变。", "This allocation was handed over, declined or has expired; it cannot change any more."}}
+	faultWishTaken = &fault{status: 409, code: "wish_taken", title: words{"心愿已被认领", "The wish is taken"},
+		detail: words{"已有其他爱心单位认领，或心愿已撤下。请看看其他心愿。", "Another giver has it, or it is not shown any more. Please look at the others."}}
 	faultTaken = &fault{status: 409, code: "taken", title: words{"已由同事接手", "A colleague has taken it"},
 		detail: words{"这条报告已由同事接手；如需由您处理，请选择“改由我接手”。", "A colleague has taken this report; choose to take it over if it is yours to do."}}
 	faultReportState = &fault{status: 409, code: "report_state", title: words{"报告状态已变化", "The report has moved on"},
@@ -165,6 +167,7 @@ var sentinels = []struct { // read only
 	{care.ErrUnknownCode, faultCode},
 	{care.ErrNotYours, faultNotFound},
 	{care.ErrEnded, faultEnded},
+	{care.ErrWishTaken, faultWishTaken},
 	{care.ErrProof, faultProof},
 	{care.ErrDisputed, faultDisputed},
 	{care.ErrOwnReport, faultOwnReport},

@@ -125,6 +125,7 @@ func table() []Route {
 		systemRoutes(),
 		hsdsRoutes(),
 		offerRoutes(),
+		wishRoutes(),
 		fundRoutes(),
 		probeRoutes(),
 	)
@@ -178,7 +179,7 @@ func pageRoutes() []Route {
 		post("/residents/:id/status", (*App).saveStatus, "saveStatus", scoped(caseworkers, ScopeResident, "set_status", "更改居民状态", "Change a resident's status")),
 		get("/offers", (*App).showOffers, "showOffers", right(by(staff, "资源列表", "Offers"), accounts.ToHandOver)),
 		get("/offers/new", (*App).showOfferNew, "showOfferNew", by(givers, "发布资源：表单", "Post an offer: the form")),
-		post("/offers/new", (*App).saveOffer, "saveOffer", upload(act(by(givers, "预览、保存或发布资源", "Preview, save or post an offer"), "create_offer"))),
+		post("/offers/new", (*App).saveOffer, "saveOffer", upload(act(by(givers, "发布资源", "Post an offer"), "create_offer"))),
 		get("/offers/:id", (*App).showOffer, "showOffer", right(scoped(staff, ScopeOffer, "", "资源详情", "An offer"), accounts.ToHandOver)),
 		post("/offers/:id/withdraw", (*App).saveOfferWithdrawn, "saveOfferWithdrawn", scoped(givers, ScopeOwnOffer, "withdraw_offer", "撤回资源", "Withdraw an offer")),
 		get("/organisations", (*App).showOrganisations, "showOrganisations", by(admins, "机构名单", "Organisations")),

@@ -253,7 +253,7 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 		return nil, fmt.Errorf("post an offer for %s: %w", org.ID, ErrNotApproved)
 	}
 	o, places, err := s.checkOffer(n)
-	if err == nil {
+	if err == nil && n.Wish == "" { // who takes up a wish has chosen where
 		err = org.serves(n.Divisions)
 	}
 	if err == nil {

@@ -96,6 +96,7 @@ type Service struct {
 	leases      store.Collection[Lease, *Lease]
 	offline     store.Collection[offlineRecord, *offlineRecord]
 	conflicts   store.Collection[Conflict, *Conflict]
+	wishes      store.Collection[Wish, *Wish]
 	vouchers    store.Collection[voucher, *voucher]
 
 	known     offers
@@ -163,6 +164,7 @@ func New(c Config) (*Service, error) {
 		leases:      store.Of[Lease](c.Record, leaseSchema),
 		offline:     store.Of[offlineRecord](c.Record, offlineSchema),
 		conflicts:   store.Of[Conflict](c.Record, conflictSchema),
+		wishes:      store.Of[Wish](c.Record, wishSchema),
 		vouchers:    store.Of[voucher](c.Record, voucherSchema),
 		known:       offers{byID: map[string]openOffer{}},
 		plans:       plans{byCounty: map[string]*plan{}}, fetch: fetch,

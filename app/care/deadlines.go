@@ -63,6 +63,8 @@ func (s *Service) sweepAll(ctx context.Context) {
 	s.report(ctx, "forget photos of handovers", s.forgetPhotos(ctx))
 	s.report(ctx, "load offers", s.loadOffers(ctx))
 	s.report(ctx, "finish withdrawals", s.finishWithdrawals(ctx))
+	s.report(ctx, "finish wishes", s.finishWishes(ctx))
+	s.report(ctx, "drop photos of no offer", s.providers.SweepImages(ctx))
 	s.report(ctx, "close lots again", s.closeAgain(ctx))
 	s.report(ctx, "settle what is unsettled", s.resettle(ctx))
 	s.report(ctx, "finish leases", s.finishLeases(ctx))

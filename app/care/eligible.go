@@ -118,7 +118,7 @@ func (s *Service) expectedPerson(r *residents.Resident) matching.Person {
 // in some categories see them. Nothing is read where there is no rule that needs
 // it, which is nearly always.
 func (s *Service) ruledPerson(ctx context.Context, r *residents.Resident, county string, categories ...string) (matching.Person, error) {
-	p := s.person(r)
+	p := s.person(r, categories...)
 	ruled := s.catalogue.Ruled(county, categories...)
 	if len(ruled) == 0 {
 		return p, nil

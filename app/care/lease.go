@@ -365,7 +365,7 @@ func (s *Service) spareOffers(division, county string) []spareOffer {
 	defer s.known.mu.RUnlock()
 	var out []spareOffer
 	for _, o := range s.known.byID {
-		if !carried(o.Handover) || o.Category == providers.Cash || len(o.Groups) > 0 || o.MinScoreMilli > 0 || o.Rule.Expr != "" {
+		if !carried(o.Handover) || o.Category == providers.Cash || len(o.Groups) > 0 || o.MinScoreMilli > 0 || o.Rule.Expr != "" || o.Only != "" {
 			continue
 		}
 		if !slices.ContainsFunc(o.Divisions, func(d string) bool { return regions.Within(division, d) }) {

@@ -25,6 +25,14 @@ type openOffer struct {
 	rule         *eligibility.Rule             // nil: none, or one that cannot be read
 }
 
+// image is its first photo, "" for none.
+func (o openOffer) image() string {
+	if len(o.Images) == 0 {
+		return ""
+	}
+	return o.Images[0]
+}
+
 // lot is the lot that a share is of.
 func (o openOffer) lot(share string) providers.OfferLot {
 	id, _, _ := strings.Cut(share, "@")
@@ -87,6 +95,9 @@ func (s *Service) remember(o *providers.Offer, org *providers.Organisation) matc
 		ID: o.ID, Version: o.Revision, Category: o.Category, Divisions: o.Divisions, Groups: o.Groups,
 		MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr != "", CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
 		Pace: o.Pace, ReserveMilli: o.ReserveMilli,
+	}
+	if o.Only != "" {
+		mo.Groups = []string{only(o.Only)}
 	}
 	if mo.Rule {
 		var err error

@@ -524,16 +524,20 @@ func (m *match) allocation(n *residents.Need, h matching.Hold, at standing) (_ *
 	}
 	now := m.s.now().UnixMilli()
 	until := o.lot(h.Lot).UntilMs
+	expires := min(until, m.until.UnixMilli())
+	if o.Only != "" { // nobody else waits for it, and the giver has said until when
+		expires = until
+	}
 	return &Allocation{
 		Meta: store.Meta{ID: h.ID}, Need: n.ID, Resident: n.Resident, Household: m.resident.Household,
 		County: m.resident.County, Division: m.resident.Division, Category: n.Category,
 		Offer: h.Offer, Organisation: o.Organisation, Share: h.Lot, QtyUnits: h.QtyUnits, State: Promised,
 		Claim: strings.Join([]string{m.resident.Household, h.Category.Field, h.Category.Period, strconv.FormatInt(h.Seq, 10)}, "|"),
 		Seq:   h.Seq, CategoryCap: h.Category, OfferCap: h.OfferCap,
-		PromisedMs: now, PromisedBy: m.by, ExpiresMs: min(until, m.until.UnixMilli()), UntilMs: until,
+		PromisedMs: now, PromisedBy: m.by, ExpiresMs: expires, UntilMs: until,
 		Reason:  m.given(n, o, h, at),
 		TitleZH: o.TitleZH, TitleEN: o.TitleEN, Unit: o.Unit, ValueFen: o.ValueFen,
-		ProviderName: o.providerName, ProviderKind: o.Kind, Handover: o.Handover,
+		ProviderName: o.providerName, ProviderKind: o.Kind, Handover: o.Handover, Image: o.image(),
 	}, true
 }
 
@@ -909,9 +913,15 @@ func queued(n *residents.Need) bool {
 	return n.State == residents.NeedWaiting || n.State == residents.NeedPromised && n.Rest.Code != "" && n.Rest.Code != matching.CodeExpired
 }
 
-func (s *Service) person(r *residents.Resident) matching.Person {
+// person is a resident as the matcher sees one who asks for something of some
+// categories: a wish may be served by what is for this person alone.
+func (s *Service) person(r *residents.Resident, categories ...string) matching.Person {
+	groups := r.Groups
+	if slices.Contains(categories, providers.WishCategory) {
+		groups = append(slices.Clip(groups), only(r.ID))
+	}
 	return matching.Person{
-		Household: r.Household, Division: r.Division, Groups: r.Groups, ScoreMilli: r.ScoreMilli,
+		Household: r.Household, Division: r.Division, Groups: groups, ScoreMilli: r.ScoreMilli,
 	}
 }
 
@@ -924,6 +934,9 @@ func (s *Service) describe(misses []matching.Miss, p matching.Person) []NotServe
 		}
 		n := NotServed{Offer: miss.Offer, Reason: reasonNot(miss, p)}
 		if o, ok := s.offer(miss.Offer); ok {
+			if o.Only != "" {
+				continue // another's wish
+			}
 			n.TitleZH, n.TitleEN = o.TitleZH, o.TitleEN
 		}
 		out = append(out, n)
@@ -943,7 +956,7 @@ func (s *Service) views(as []*Allocation) []AllocationView {
 func (s *Service) view(a *Allocation) AllocationView {
 	v := AllocationView{
 		ID: a.ID, Need: a.Need, Resident: a.Resident, Category: a.Category, Offer: a.Offer,
-		TitleZH: a.TitleZH, TitleEN: a.TitleEN, Unit: a.Unit, QtyUnits: a.QtyUnits, ValueFen: a.ValueFen,
+		TitleZH: a.TitleZH, TitleEN: a.TitleEN, Unit: a.Unit, QtyUnits: a.QtyUnits, ValueFen: a.ValueFen, Image: a.Image,
 		ProviderName: a.ProviderName, ProviderKind: a.ProviderKind, State: a.State, Accepted: a.AcceptedMs > 0,
 		Reason: a.Reason, EndReason: a.EndReason, Handover: a.Handover,
 		PromisedMs: a.PromisedMs, ExpiresMs: a.ExpiresMs, UntilMs: a.UntilMs,

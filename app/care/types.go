@@ -153,6 +153,7 @@ type Allocation struct {
 	ProviderName string             `json:"provider_name"`
 	ProviderKind providers.Kind     `json:"provider_kind"`
 	Handover     providers.Handover `json:"handover"`
+	Image        string             `json:"image,omitempty"` // the offer's first photo
 }
 
 func (a *Allocation) hold() matching.Hold {
@@ -238,6 +239,7 @@ var (
 func Schemas() []store.Schema {
 	return []store.Schema{
 		allocationSchema, eventSchema, redemptionSchema, photoSchema, deviceSchema, leaseSchema, offlineSchema, conflictSchema, voucherSchema,
+		wishSchema,
 	}
 }
 
@@ -294,6 +296,7 @@ type AllocationView struct {
 	Unit         string             `json:"unit"`
 	QtyUnits     int64              `json:"qty_units"`
 	ValueFen     int64              `json:"value_fen"`
+	Image        string             `json:"image" description:"Id of the offer's first photo; empty: none."`
 	ProviderName string             `json:"provider_name"`
 	ProviderKind providers.Kind     `json:"provider_kind"`
 	State        State              `json:"state"`

@@ -37,6 +37,7 @@ type Aid struct {
 	How               string // pickup, delivery, onsite, transfer, voucher
 	Place             Text
 	Note              string
+	Image             string // id of the offer's photo; "": none
 	ExpiresMs         int64
 	HandedOverMs      int64
 	Open              bool   // promised: may be accepted or declined

@@ -45,11 +45,12 @@ func (h Home) Tiles() []Tile {
 	waiting := Tile{"/waiting", "clock", "home.waiting", "home.waiting_text"}
 	told := Tile{"/reports", "bell", "home.reports", "home.reports_text"}
 	offers := Tile{"/offers", "gift", "home.offers", "home.offers_text"}
+	wishes := Tile{"/wishes", "heart", "home.wishes", "home.wishes_text"}
 	devices := Tile{"/devices", "phone", "home.devices", "home.devices_text"}
 	switch h.User.Role {
 	case "admin":
 		return []Tile{
-			people, register, waiting, told, offline, devices, load, offers,
+			people, register, waiting, told, offline, devices, load, offers, wishes,
 			{"/organisations", "house", "home.organisations", "home.organisations_text"},
 			{"/funds", "coin", "home.funds_see", "home.funds_see_text"},
 			{"/accounts", "person", "home.accounts", "home.accounts_text"},
@@ -59,11 +60,15 @@ func (h Home) Tiles() []Tile {
 			{"/audit", "eye", "home.audit", "home.audit_text"},
 		}
 	case "caseworker":
-		return []Tile{people, register, waiting, told, offline, devices, load, offers}
+		return []Tile{people, register, waiting, told, offline, devices, load, offers, wishes}
 	case "provider":
 		tiles := []Tile{{"/counter", "scan", "home.counter", "home.counter_text"}, {"/offers", "list", "home.own_offers", "home.own_offers_text"}}
 		if h.User.Runs {
-			tiles = append(tiles, Tile{"/funds", "coin", "home.funds", "home.funds_text"}, Tile{"/organisation", "house", "home.organisation", "home.organisation_text"}, Tile{"/webhooks", "bell", "home.webhooks", "home.webhooks_text"})
+			tiles = append(tiles,
+				Tile{"/wishes", "heart", "home.wishes", "home.wishes_giver"},
+				Tile{"/funds", "coin", "home.funds", "home.funds_text"},
+				Tile{"/organisation", "house", "home.organisation", "home.organisation_text"},
+				Tile{"/webhooks", "bell", "home.webhooks", "home.webhooks_text"})
 		}
 		return tiles
 	}

@@ -10,6 +10,7 @@ type NeedStory struct {
 	Score, Weight, Base string // now; Base without the time waited
 	Live                bool
 	Own                 bool     // who looks is the one who needs it
+	MayShow             bool     // to givers, as a wish
 	Today               string   // 2006-01-02
 	Whys                []string // keys below "need_why."
 	Steps               []NeedStep

@@ -99,6 +99,12 @@ func (r SeriesRow) Name(field string) string { return "s" + strconv.Itoa(r.Numbe
 // In is an input of this row, with the label's key below "series.".
 func (r SeriesRow) In(field, kind string) Field { return r.Input(r.Name(field), "series."+field, kind) }
 
+// AsksQty says whether the quantity is typed: of a service it follows from who
+// works, unless it was said otherwise.
+func (r SeriesRow) AsksQty() bool {
+	return !r.Service || r.Value(r.Name("qty")) != "" || r.Value(r.Name("workers")) == ""
+}
+
 // QtyType is the type of the quantity's field: money has decimals.
 func (r SeriesRow) QtyType() string {
 	if r.Money {

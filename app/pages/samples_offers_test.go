@@ -23,7 +23,24 @@ func offerSamples(s *Site, lang string) []sample {
 	}
 	unlimited := preview
 	unlimited.OfferForm, unlimited.Unlimited, unlimited.Rest = "discount", true, nil
+	radio := WishCard{ID: "w1", Town: "吴兴区 · 月河街道", Text: Text{"想要一台收音机听戏", "A radio to listen to opera"}, State: "shown", ShownMs: sampleNow - sampleDay, UntilMs: sampleNow + 30*sampleDay}
+	taken := radio
+	taken.ID, taken.Offer, taken.State, taken.TakenMs = "w2", "f3", "taken", sampleNow
+	given := taken
+	given.ID, given.State, given.EndedMs = "w3", "given", sampleNow
+	worker := func(path string) Page { return samplePage(s, lang, "caseworker", path) }
+	managed := taken
+	managed.Need = "n9"
+	take := WishTake{Form: sampleForm(giver("/wishes/w1"), map[string][]string{"how": {"pickup"}}), Wish: radio}
+	take.Failure, take.Errors["place"] = take.T("form.check"), Page{Lang: lang}.Say(Text{"请填写交付地点。", "The place is missing: fill it in."})
 	return []sample{
+		{"wishes", Wishes{Page: giver("/wishes"), Gives: true, Shown: []WishCard{radio}, Own: []WishCard{taken, given}}},
+		{"wishes_worker", Wishes{Page: worker("/wishes"), Shown: []WishCard{managed}}},
+		{"wishes_empty", Wishes{Page: giver("/wishes"), Gives: true}},
+		{"wish_take", take},
+		{"wish_take_gone", WishTake{Form: sampleForm(giver("/wishes/w2"), nil), Wish: taken}},
+		{"wish_show", WishShow{Form: sampleForm(worker("/needs/n9/wish"), map[string][]string{"text_zh": {"想要一台收音机听戏"}}), Need: "n9", Note: "家里没有电视", Wish: radio}},
+		{"wish_show_new", WishShow{Form: sampleForm(worker("/needs/n9/wish"), nil), Need: "n9"}},
 		{"offer_unlimited", Offer{
 			Page: samplePage(s, lang, "caseworker", "/offers/f2"), ID: "f2", Kind: "enterprise", Status: "open", Provider: "浙北大厦集团", How: "voucher", OfferForm: "discount", Unlimited: true,
 			Title: Text{"理发八折", "Haircuts, 20% off"}, Category: Text{"爱心折扣", "Discounts"}, Places: []string{"吴兴区"}, Cap: Amount{Units: 4, Unit: Text{"次", "use"}}, CapPeriod: "month", CreatedMs: sampleNow, Pace: "now",

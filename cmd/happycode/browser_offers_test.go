@@ -80,7 +80,7 @@ func TestBrowserPostsByTheCalendar(t *testing.T) {
 
 	p.press(`a[href$="/again"]`)
 	p.see("main .lead", "从“工作日午餐”复制")
-	if got := p.value("#f-s0_from"); !(got > offers[0].Series[0].From) || p.value("#f-s0_skip") != "" {
+	if got := p.value("#f-s0_from"); got <= offers[0].Series[0].From || p.value("#f-s0_skip") != "" {
 		t.Errorf("the copy begins on %s, the offer on %s", got, offers[0].Series[0].From)
 	}
 	p.press(`button[value="preview"]`)

@@ -247,6 +247,9 @@ func (d *demo) load(ctx context.Context, done bool) error {
 	if err := d.loadResidents(ctx); err != nil {
 		return err
 	}
+	if err := d.loadKinds(ctx, organisations); err != nil {
+		return err
+	}
 	for _, r := range d.city.Reports {
 		if _, err := d.s.reports.Send(ctx, r); err != nil {
 			return err
