@@ -20,9 +20,10 @@ type organisationView struct {
 	CreditCode string           `json:"credit_code"`
 	Status     providers.Status `json:"status" enum:"pending,approved,suspended"`
 	Division   string           `json:"division"`
-	Contact    string           `json:"contact"`
 	CreatedMs  int64            `json:"created_ms"`
 	Decisions  []decisionView   `json:"decisions"`
+	providers.Profile
+	Places []placeView `json:"places"`
 }
 
 type decisionView struct {
@@ -35,10 +36,14 @@ type decisionView struct {
 func viewOrganisation(o *providers.Organisation) organisationView {
 	v := organisationView{
 		ID: o.ID, Name: o.Name, NameEN: o.NameEN, Kind: o.Kind, CreditCode: o.CreditCode, Status: o.Status,
-		Division: o.Division, Contact: o.Contact, CreatedMs: o.CreatedMs, Decisions: make([]decisionView, len(o.Decisions)),
+		Division: o.Division, Profile: o.Profile(), CreatedMs: o.CreatedMs, Decisions: make([]decisionView, len(o.Decisions)),
 	}
 	for i, d := range o.Decisions {
 		v.Decisions[i] = decisionView(d)
+	}
+	v.Places = make([]placeView, len(o.Places))
+	for i, p := range o.Places {
+		v.Places[i] = viewPlace(p)
 	}
 	return v
 }
@@ -128,7 +133,7 @@ func (a *App) join(c *fiber.Ctx, n providers.NewOrganisation, who accounts.NewAc
 	if err := a.Accounts.SetRole(ctx, id, id, accounts.Provider, "", org.ID); err != nil {
 		return nil, err
 	}
-	return org, nil
+	return org, a.Providers.AddOwner(ctx, org.ID, id)
 }
 
 type organisationsQuery struct {
@@ -198,23 +203,38 @@ type offerView struct {
 	WithdrawnMs  int64                 `json:"withdrawn_ms"`
 	Kind         providers.Kind        `json:"kind" enum:"government,charity,enterprise"`
 	offerTerms
-	Lots []providers.OfferLot `json:"lots"`
+	RuleZH string               `json:"rule_zh" description:"What the rule says."`
+	RuleEN string               `json:"rule_en"`
+	Lots   []providers.OfferLot `json:"lots"`
+	Series []providers.Series   `json:"series" description:"What made lots by the calendar, as it was sent."`
 }
 
 func viewOffer(o *providers.Offer) offerView {
 	return offerView{
 		ID: o.ID, Organisation: o.Organisation, CreatedMs: o.CreatedMs, Status: o.Status, WithdrawnMs: o.WithdrawnMs,
-		Kind: o.Kind, Lots: o.Lots,
+		Kind: o.Kind, Lots: o.Lots, Series: o.Plan, RuleZH: o.Rule.ZH, RuleEN: o.Rule.EN,
 		offerTerms: offerTerms{
+			Form: formOf(o), Unlimited: o.Unlimited, Images: o.Images,
 			TitleZH: o.TitleZH, TitleEN: o.TitleEN, Category: o.Category, Unit: o.Unit, ValueFen: o.ValueFen,
-			Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, CapUnits: o.CapUnits,
+			Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr, CapUnits: o.CapUnits,
 			CapPeriod: string(o.CapPeriod), Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Kept: o.Kept, Handover: o.Handover,
 		},
 	}
 }
 
+// formOf is what an offer gives, also one from before that was stated.
+func formOf(o *providers.Offer) providers.Form {
+	if o.Form == "" {
+		return providers.FormOf(o.Category, o.Handover.How)
+	}
+	return o.Form
+}
+
 // offerTerms is what an offer says.
 type offerTerms struct {
+	Form          providers.Form     `json:"form" enum:"goods,meals,service,voucher,cash,discount,wish" description:"What it gives; empty: of its category and handover. Wishes are taken up, not posted."`
+	Unlimited     bool               `json:"unlimited" description:"Discounts only: every lot holds 10,000,000 units, which nobody runs out of; what is given is counted."`
+	Images        []string           `json:"images" maxItems:"4" description:"Ids of photos that the organisation has sent, in their order."`
 	TitleZH       string             `json:"title_zh" required:"true"`
 	TitleEN       string             `json:"title_en"`
 	Category      string             `json:"category" required:"true" description:"Id of /categories."`
@@ -223,6 +243,7 @@ type offerTerms struct {
 	Divisions     []string           `json:"divisions" required:"true" description:"Served, 12-digit codes."`
 	Groups        []string           `json:"groups" description:"The person is in one of them; empty: any."`
 	MinScoreMilli int64              `json:"min_score_milli" minimum:"0" maximum:"1000"`
+	Rule          string             `json:"rule" maxLength:"2000" description:"Who else may not have it, as a CEL expression over age, groups, health, division, score, household_size, received and today, e.g. age >= 70 && !received.within(\"meal\", 7). POST /rules/check says what one means. Empty: none."`
 	CapUnits      int64              `json:"cap_units" minimum:"0" description:"Per household and cap_period; 0: none."`
 	CapPeriod     string             `json:"cap_period" enum:"day,week,month,year,ever"`
 	Pace          string             `json:"pace" enum:"now,even,drip" description:"How fast it is released: at once, an equal part in each minute, or by need lines. Empty: drip, or now where every lot lasts half an hour at most."`
@@ -234,7 +255,24 @@ type offerTerms struct {
 type offerRequest struct {
 	Organisation string `json:"organisation" description:"Needed of administrators; a provider posts for its own."`
 	offerTerms
-	Lots []providers.NewLot `json:"lots" required:"true" minItems:"1" maxItems:"400"`
+	offerLots
+}
+
+// offerLots is when an offer gives how much: lots, series or both, 1 to 400
+// lots together.
+type offerLots struct {
+	Lots   []providers.NewLot `json:"lots" maxItems:"400"`
+	Series []providers.Series `json:"series" maxItems:"10" description:"More lots by the calendar of China (UTC+8): weekly on weekdays (1 Monday to 7 Sunday; empty: each day) or monthly on a day. A service has workers in place of qty_units: a lot holds workers × slot ÷ unit_minutes."`
+}
+
+func (r offerRequest) offer() providers.NewOffer {
+	return providers.NewOffer{
+		Form: r.Form, Unlimited: r.Unlimited, Images: r.Images,
+		TitleZH: r.TitleZH, TitleEN: r.TitleEN, Category: r.Category, Unit: r.Unit, ValueFen: r.ValueFen,
+		Divisions: r.Divisions, Groups: r.Groups, MinScoreMilli: r.MinScoreMilli, Rule: r.Rule, CapUnits: r.CapUnits,
+		CapPeriod: matching.Period(r.CapPeriod), Pace: matching.Pace(r.Pace), ReserveMilli: r.ReserveMilli,
+		Kept: r.Kept, Handover: r.Handover, Lots: r.Lots, Series: r.Series,
+	}
 }
 
 func (a *App) createOffer(c *fiber.Ctx) error {
@@ -242,12 +280,7 @@ func (a *App) createOffer(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	o, err := a.post(c, in.Organisation, providers.NewOffer{
-		TitleZH: in.TitleZH, TitleEN: in.TitleEN, Category: in.Category, Unit: in.Unit, ValueFen: in.ValueFen,
-		Divisions: in.Divisions, Groups: in.Groups, MinScoreMilli: in.MinScoreMilli, CapUnits: in.CapUnits,
-		CapPeriod: matching.Period(in.CapPeriod), Pace: matching.Pace(in.Pace), ReserveMilli: in.ReserveMilli,
-		Kept: in.Kept, Handover: in.Handover, Lots: in.Lots,
-	})
+	o, err := a.post(c, in.Organisation, in.offer())
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func (a *App) guard(r *Route) fiber.Handler {
 		if err := a.fromOurPage(c, r, p, cookie); err != nil {
 			return err
 		}
-		if !r.Public && (!slices.Contains(r.Roles, p.Role) || r.NoToken && p.Token || p.Carer != "" && !r.CarerOK) {
+		if !r.Public && (!slices.Contains(r.Roles, p.Role) || !p.May(r.Right) || r.NoToken && p.Token || p.Carer != "" && !r.CarerOK) {
 			if p.Role == "" {
 				return a.toSignin(c, r)
 			}
@@ -496,7 +496,7 @@ func (a *App) seesOffer(p accounts.Principal, o *providers.Offer) bool {
 // and the administrators who answer for the provider. That it serves people
 // elsewhere as well gives nobody there the right.
 func managesOffer(p accounts.Principal, org *providers.Organisation) bool {
-	return p.Role == accounts.Provider && p.Organisation == org.ID || p.Role == accounts.Admin && p.Sees(org.Division)
+	return p.Role == accounts.Provider && p.Organisation == org.ID && p.May(accounts.ToRun) || p.Role == accounts.Admin && p.Sees(org.Division)
 }
 
 // seat is where the administrators of an account or token are: those of its

@@ -100,6 +100,12 @@ func describeRoute(r *openapi31.Reflector, route Route) error {
 	if strings.Contains(route.Path, ":carer") {
 		oc.AddReqStructure(carerPath{})
 	}
+	if strings.Contains(route.Path, ":place") {
+		oc.AddReqStructure(placePath{})
+	}
+	if strings.Contains(route.Path, ":person") {
+		oc.AddReqStructure(memberPath{})
+	}
 	switch {
 	case route.Upload && route.Scope == ScopeAllocation:
 		oc.AddReqStructure(pictureForm{})

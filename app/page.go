@@ -23,7 +23,7 @@ import (
 // can be asked for again.
 func (a *App) page(c *fiber.Ctx, path string) (pages.Page, error) {
 	p := principalOf(c)
-	user := pages.User{Name: p.Name, Role: string(p.Role)}
+	user := pages.User{Name: p.Name, Role: string(p.Role), Duty: string(p.Duty), Runs: p.May(accounts.ToRun)}
 	switch p.Role {
 	case accounts.Provider:
 		org, err := a.Providers.Get(c.UserContext(), p.Organisation)
@@ -32,6 +32,9 @@ func (a *App) page(c *fiber.Ctx, path string) (pages.Page, error) {
 		}
 		if err == nil {
 			user.Place = org.Name
+			if langOf(c) == pages.English && org.NameEN != "" {
+				user.Place = org.NameEN
+			}
 		}
 	case accounts.Admin, accounts.Caseworker:
 		user.Place = a.placeName(p.Division)

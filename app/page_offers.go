@@ -67,7 +67,7 @@ func (a *App) showOffers(c *fiber.Ctx) error {
 }
 
 func mayPost(p accounts.Principal) bool {
-	return p.Role == accounts.Admin || p.Role == accounts.Provider
+	return (p.Role == accounts.Admin || p.Role == accounts.Provider) && p.May(accounts.ToRun)
 }
 
 func (a *App) offerForm(c *fiber.Ctx) (pages.OfferNew, error) {

@@ -127,6 +127,7 @@ func compareEntries(a, b entry) int {
 		cmp.Compare(a.lot.UntilMs, b.lot.UntilMs),
 		cmp.Compare(b.reach(), a.reach()),
 		cmp.Compare(a.groupCount(), b.groupCount()),
+		cmp.Compare(b.ruled(), a.ruled()),
 		cmp.Compare(b.offer.MinScoreMilli, a.offer.MinScoreMilli),
 		cmp.Compare(a.lot.ID, b.lot.ID),
 	)
@@ -145,6 +146,14 @@ func (e entry) reach() int {
 		return shortest
 	}
 	return max(shortest, kept)
+}
+
+// ruled is 1 where a rule leaves some out.
+func (e entry) ruled() int {
+	if e.offer.Rule {
+		return 1
+	}
+	return 0
 }
 
 // groupCount is how many groups may have it; none means everybody.
@@ -249,8 +258,25 @@ func (e entry) serves(p Person) string {
 		return MissGroup
 	case p.ScoreMilli < e.offer.MinScoreMilli:
 		return MissScore
+	case e.offer.Rule && (p.Rules == nil || !p.Rules.Admits(e.offer.ID)):
+		return MissRule
 	}
 	return ""
+}
+
+// Ruled are the offers with a rule on the county's shelves of some categories,
+// each once.
+func (c *Catalogue) Ruled(county string, categories ...string) []string {
+	var out []string
+	shelves := c.current.Load().shelves
+	for _, category := range categories {
+		for _, e := range shelves[shelf{county, category}] {
+			if e.offer.Rule && !slices.Contains(out, e.offer.ID) {
+				out = append(out, e.offer.ID)
+			}
+		}
+	}
+	return out
 }
 
 // cap is the offer's own cap, for a claim at t.

@@ -91,6 +91,7 @@ type Planner struct {
 	shape      []drip.Lot
 	index      map[string]int32 // lot id → index
 	byCategory [][]int32        // in the order of [drip.Order]
+	ruled      [][]string       // by category: the offers that have a rule
 	fits       map[likeness][]int32
 	same       map[string][]int32 // the one slice for each set of lots
 	forecast   *drip.Forecast
@@ -120,6 +121,7 @@ type likeness struct {
 	category         int
 	division, groups string
 	score            int64
+	rules            string // by which of the category's offers that have a rule the person is admitted
 }
 
 // NewPlanner checks the configuration.
@@ -167,6 +169,10 @@ func (p *Planner) follow() error {
 			p.add(l, Kept{})
 		}
 	}
+	p.ruled = make([][]string, len(p.Categories))
+	for i, category := range p.Categories {
+		p.ruled[i] = p.Catalogue.Ruled(p.County, category)
+	}
 	for _, lots := range p.byCategory {
 		drip.Order(p.shape, lots)
 	}
@@ -181,8 +187,8 @@ func (p *Planner) add(l planLot, kept Kept) {
 	p.shape = append(p.shape, drip.Lot{FromMs: l.lot.FromMs, UntilMs: l.lot.UntilMs - 1, Breadth: p.breadth(l.entry, kept)})
 }
 
-// breadth reckons how many may use a lot: by villages, groups and score. That
-// three in ten belong to a group, and that a minimum score of 1 keeps seven in
+// breadth reckons how many may use a lot: by villages, groups, score and rule. That
+// three in ten belong to a group or are admitted by a rule, and that a minimum score of 1 keeps seven in
 // ten away, is a guess; only the order matters.
 func (p *Planner) breadth(e entry, kept Kept) float64 {
 	b := 1 - 0.7*float64(e.offer.MinScoreMilli)/p.ScoreUnit
@@ -201,6 +207,9 @@ func (p *Planner) breadth(e entry, kept Kept) float64 {
 	if kept.Group != "" {
 		b *= 0.3
 	}
+	if e.offer.Rule {
+		b *= 0.3
+	}
 	return b
 }
 
@@ -208,7 +217,7 @@ func (p *Planner) breadth(e entry, kept Kept) float64 {
 // order in which they are used up. Whoever fits the same lots gets the same
 // slice.
 func (p *Planner) Fits(person Person, category int) []int32 {
-	key := likeness{category, person.Division, strings.Join(person.Groups, "|"), person.ScoreMilli}
+	key := likeness{category, person.Division, strings.Join(person.Groups, "|"), person.ScoreMilli, p.admitted(person, category)}
 	if fits, ok := p.fits[key]; ok {
 		return fits
 	}
@@ -227,6 +236,20 @@ func (p *Planner) Fits(person Person, category int) []int32 {
 	}
 	p.fits[key] = fits
 	return fits
+}
+
+// admitted is one character for each of the category's offers that have a rule.
+func (p *Planner) admitted(person Person, category int) string {
+	if len(p.ruled[category]) == 0 {
+		return ""
+	}
+	out := make([]byte, len(p.ruled[category]))
+	for i, offer := range p.ruled[category] {
+		if out[i] = '0'; person.Rules != nil && person.Rules.Admits(offer) {
+			out[i] = '1'
+		}
+	}
+	return string(out)
 }
 
 // How long people wait for what is expected of them: a meal for an hour or
@@ -248,7 +271,7 @@ func Patience(category string) time.Duration {
 func (p *Planner) expect() error {
 	config := drip.Config{
 		StartMs: p.StartMs, Hours: p.Hours, Categories: len(p.Categories), Places: p.Places,
-		Kinds: p.kinds(), Assumed: p.Assumed,
+		Kinds: p.kinds(), Assumed: p.Assumed, Lots: p.shape,
 		Fits: func(person, category int) []int32 {
 			if person == drip.Anybody {
 				return p.byCategory[category]
@@ -298,7 +321,7 @@ func (p *Planner) kinds() []drip.Kind {
 		if !ok || !(n.Weight > 0) {
 			continue
 		}
-		key := alike{category: category, place: p.Place(n.Person.Division), weight: int(math.Round(12 * math.Log(n.Weight)))}
+		key := alike{category: category, place: p.Place(n.Person.Division), weight: drip.WeightClass(n.Weight)}
 		fits := p.Fits(n.Person, category)
 		if len(fits) > 0 {
 			key.fits = &fits[0]

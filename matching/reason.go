@@ -26,6 +26,7 @@ const (
 	CodeWaitingEven     = "waiting_even"
 	CodeWaitingKept     = "waiting_kept"
 	CodeWaitingNone     = "waiting_none"
+	CodeWaitingRule     = "waiting_rule"
 	CodeWaitingCap      = "waiting_cap"
 	CodeWaitingOfferCap = "waiting_offer_cap"
 	CodeWaitingRebuild  = "waiting_rebuild"
@@ -33,6 +34,7 @@ const (
 	CodeNotDivision     = "not_division"
 	CodeNotGroup        = "not_group"
 	CodeNotScore        = "not_score"
+	CodeNotRule         = "not_rule"
 	CodeNotKept         = "not_kept"
 	CodeNotYet          = "not_yet"
 	CodeOver            = "over"
@@ -272,6 +274,39 @@ func ReasonNot(why string) Reason {
 		return Reason{CodeOver, "该资源已结束发放。", "The offer has ended.", nil}
 	}
 	return Reason{CodeUnlisted, "该资源目前未上架。", "The offer is not listed at present.", nil}
+}
+
+// ReasonNotRule: an offer's rule does not admit the person. clauses are what of
+// it does not hold, or, where unknown, what the record cannot tell.
+func ReasonNotRule(clauses []Text, unknown bool) Reason {
+	var zh, en []string
+	for _, c := range clauses {
+		zh, en = append(zh, c.ZH), append(en, c.en())
+	}
+	facts := map[string]string{"unmet_zh": strings.Join(zh, "；"), "unmet_en": strings.Join(en, "; ")}
+	switch {
+	case len(clauses) == 0:
+		return Reason{CodeNotRule, "该资源的领取条件目前无法核实。", "The offer's conditions cannot be checked at present.", nil}
+	case unknown:
+		facts["unknown"] = "true"
+		return Reason{
+			CodeNotRule, "档案中没有登记以下领取条件所需的信息，请补登记：" + facts["unmet_zh"] + "。",
+			"The record does not tell whether this condition holds; add what is missing: " + facts["unmet_en"] + ".", facts,
+		}
+	}
+	return Reason{
+		CodeNotRule, "未满足该资源的领取条件：" + facts["unmet_zh"] + "。",
+		"A condition of the offer is not met: " + facts["unmet_en"] + ".", facts,
+	}
+}
+
+// ReasonWaitingRule: what there is has a rule that does not admit the person; not
+// is that of the first, by [ReasonNotRule].
+func ReasonWaitingRule(offer Text, not Reason) Reason {
+	return Reason{
+		CodeWaitingRule, "“" + offer.ZH + "”：" + not.ZH + "有合适的资源时自动安排。",
+		"“" + offer.en() + "”: " + not.EN + " You are served when something fits.", not.Facts,
+	}
 }
 
 // ReasonDeclined: the resident did not want it. What they said is not here,

@@ -29,6 +29,15 @@ type Person struct {
 	Division   string // 12-digit code of the village
 	Groups     []string
 	ScoreMilli int64 // multidimensional score, 0..1000
+	Rules      Rules // nil: no offer that has a rule is for them
+}
+
+// Rules is how one person stands to what offers ask beyond division, groups and
+// score. It has to give the same answer as long as the person is looked at.
+type Rules interface {
+	// Admits says whether an offer's rule admits the person; it is asked about
+	// offers with [Offer.Rule] only.
+	Admits(offer string) bool
 }
 
 // Offer is what an offer says, as the matcher needs it. A version never
@@ -40,6 +49,7 @@ type Offer struct {
 	Divisions     []string // served, any level, 12-digit codes
 	Groups        []string // the person is in at least one; empty: any
 	MinScoreMilli int64
+	Rule          bool   // it asks for more, which only [Person.Rules] can tell
 	CapUnits      int64  // per household and CapPeriod; 0: none
 	CapPeriod     Period // for CapUnits
 	Pace          Pace   // empty: [PaceDrip]
@@ -105,6 +115,7 @@ const (
 	MissDivision = "division" // it does not reach the person's village
 	MissGroup    = "group"    // it is for other groups
 	MissScore    = "score"    // the person's score is below its minimum
+	MissRule     = "rule"     // its rule does not admit the person
 	MissNotYet   = "not_yet"  // none of the county's lots has begun
 	MissOver     = "over"     // all of the county's lots have ended
 	MissKept     = "kept"     // what it has now is kept for others

@@ -70,14 +70,15 @@ func (s *Service) checkOrganisation(n NewOrganisation) (*Organisation, error) {
 // it serves: first for what is kept for nobody, then for each of its Kept.
 func (s *Service) checkOffer(n NewOffer) (*Offer, []place, error) {
 	o := &Offer{
-		Category: n.Category, ValueFen: n.ValueFen, MinScoreMilli: n.MinScoreMilli,
+		Category: n.Category, ValueFen: n.ValueFen, MinScoreMilli: n.MinScoreMilli, Wish: n.Wish, Only: n.Only, Fund: n.Fund,
 		CapUnits: n.CapUnits, CapPeriod: n.CapPeriod, Pace: n.Pace, ReserveMilli: n.ReserveMilli, Handover: n.Handover,
 	}
 	for _, check := range []func() error{
 		func() error { return s.checkWords(o, n) },
 		func() error { return s.checkEligible(o, n) },
 		func() error { return checkHandover(&o.Handover) },
-		func() error { return s.checkLots(o, n.Lots) },
+		func() error { return s.checkLots(o, n) },
+		func() error { return checkForm(o, n) },
 		func() error { return checkRelease(o) },
 		func() error { return s.checkKept(o, n.Kept) },
 	} {
@@ -165,17 +166,24 @@ func (s *Service) checkWords(o *Offer, n NewOffer) (err error) {
 	return nil
 }
 
-func (s *Service) checkEligible(o *Offer, n NewOffer) error {
-	if len(n.Divisions) == 0 || len(n.Divisions) > maxDivisions {
+func (s *Service) checkDivisions(o *Offer, divisions []string) error {
+	if len(divisions) == 0 || len(divisions) > maxDivisions {
 		return ErrOffer{"divisions", fmt.Sprintf("请选择 1 至 %d 个服务区划。", maxDivisions),
 			fmt.Sprintf("Choose 1 to %d divisions to serve.", maxDivisions), nil}
 	}
-	for i, code := range n.Divisions {
+	for i, code := range divisions {
 		if !s.known(code) {
 			return ErrOffer{fmt.Sprintf("divisions[%d]", i), "找不到该区划，请从列表中选择。", "There is no such division: choose one from the list.", nil}
 		}
 	}
-	o.Divisions = widest(n.Divisions)
+	o.Divisions = widest(divisions)
+	return nil
+}
+
+func (s *Service) checkEligible(o *Offer, n NewOffer) error {
+	if err := s.checkDivisions(o, n.Divisions); err != nil {
+		return err
+	}
 	if len(n.Groups) > maxGroups {
 		return ErrOffer{"groups", fmt.Sprintf("最多选择 %d 个人群。", maxGroups), fmt.Sprintf("Choose at most %d groups.", maxGroups), nil}
 	}
@@ -304,14 +312,39 @@ func checkRelease(o *Offer) error {
 	return nil
 }
 
-func (s *Service) checkLots(o *Offer, lots []NewLot) error {
+func (s *Service) checkLots(o *Offer, n NewOffer) error {
+	if len(n.Series) > maxSeries {
+		return ErrOffer{"series", fmt.Sprintf("一次最多 %d 个系列，请分开发布。", maxSeries), fmt.Sprintf("An offer has at most %d series: post several offers.", maxSeries), nil}
+	}
+	lots := slices.Clone(n.Lots)
+	for i, series := range n.Series {
+		if n.Unlimited {
+			series.QtyUnits, series.Workers = UnlimitedUnits, 0
+		}
+		more, err := series.lots(fmt.Sprintf("series[%d]", i))
+		if err != nil {
+			return err
+		}
+		if lots = append(lots, more...); len(lots) > maxLots {
+			break
+		}
+	}
+	o.Plan = slices.Clone(n.Series)
 	if len(lots) == 0 || len(lots) > maxLots {
 		return ErrOffer{"lots", fmt.Sprintf("请填写 1 至 %d 个批次。", maxLots), fmt.Sprintf("Give 1 to %d lots.", maxLots), nil}
 	}
 	now := store.Millis(s.config.Now())
 	usable := false
 	for i, lot := range lots {
-		field := func(name string) string { return fmt.Sprintf("lots[%d].%s", i, name) }
+		field := func(name string) string {
+			if i >= len(n.Lots) {
+				return "series"
+			}
+			return fmt.Sprintf("lots[%d].%s", i, name)
+		}
+		if n.Unlimited {
+			lot.QtyUnits = UnlimitedUnits
+		}
 		switch {
 		case lot.QtyUnits < 1 || lot.QtyUnits > maxQtyUnits:
 			return ErrOffer{field("qty_units"), "数量应为 1 至 1000 万，请改正。", "The quantity is 1 to 10,000,000 units: correct it.", nil}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/providers/eligibility"
 )
 
 // Config is what a [Service] needs.
@@ -22,10 +23,16 @@ type Config struct {
 	Counties func() []string
 	// Group says whether a group of residents exists; nil: every one does.
 	Group func(id string) bool
+	// Names says what groups and divisions are called, for the sentences of rules;
+	// where it does not know how, an id is its own name. The rest of it is not used.
+	Names eligibility.Names
 	// Weight says how much of a lot a county should get, relative to others:
 	// how many residents or villages it has within the divisions served; nil:
 	// all counties are equal.
 	Weight func(county string, divisions []string) int64
+	// Funds sets money aside for offers that draw on a fund; nil: such offers
+	// are refused.
+	Funds Funds
 }
 
 // Service keeps organisations, offers and shares. It is safe for concurrent use.
@@ -198,8 +205,9 @@ func (s *Service) List(ctx context.Context, status Status, after string, limit i
 	return s.orgs.Find(ctx, q)
 }
 
-// Post writes an offer with its split over counties, then the shares. A crash
-// between the two is mended by [Service.EnsureShares].
+// Post has the offer's fund, if it has one, set its worth aside, then writes the
+// offer with its split over counties, then the shares. A crash before the offer
+// is mended by [Service.NeverPosted], one after it by [Service.EnsureShares].
 // Errors: [ErrNotApproved]; [ErrOffer], which names the field at fault.
 func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewOffer) (*Offer, error) {
 	org, err := s.orgs.Get(ctx, org.ID) // as it is now
@@ -210,6 +218,12 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 		return nil, fmt.Errorf("post an offer for %s: %w", org.ID, ErrNotApproved)
 	}
 	o, places, err := s.checkOffer(n)
+	if err == nil {
+		err = org.serves(n.Divisions)
+	}
+	if err == nil {
+		err = s.checkRule(ctx, o, n.Rule)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -225,6 +239,9 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 	o.CreatedMs, o.CreatedBy = store.Millis(s.config.Now()), by
 	o.ChangedMs = o.CreatedMs
 	s.divide(o, places)
+	if err := s.reserve(ctx, by, o); err != nil {
+		return nil, err
+	}
 	err = s.offers.Insert(ctx, o)
 	if n.Key != "" && errors.Is(err, store.ErrDuplicate) {
 		o, err = s.offers.Get(ctx, o.ID)

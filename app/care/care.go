@@ -106,7 +106,9 @@ type Service struct {
 	fetch     time.Duration // see [matching.PlannerConfig]
 	untold    untold
 	listeners listeners
-	turns     turns // whose handover is being taken in
+	turns     turns         // whose handover is being taken in
+	counting  chan struct{} // one count of residents at a time
+	steady    steady
 
 	started     time.Time
 	followed    following
@@ -164,8 +166,8 @@ func New(c Config) (*Service, error) {
 		vouchers:    store.Of[voucher](c.Record, voucherSchema),
 		known:       offers{byID: map[string]openOffer{}},
 		plans:       plans{byCounty: map[string]*plan{}}, fetch: fetch,
-		suspects: suspects{since: map[string]time.Time{}},
-		stopped:  make(chan struct{}), token: rand.Text(),
+		suspects: suspects{since: map[string]time.Time{}}, counting: make(chan struct{}, 1),
+		stopped: make(chan struct{}), token: rand.Text(),
 	}
 	s.committer = newCommitter(s)
 	s.worker = matching.NewWorker(s.engine, ledger{s}, s.counties, s.tick, s.log)

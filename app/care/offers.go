@@ -14,6 +14,7 @@ import (
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/providers/eligibility"
 )
 
 // openOffer is an offer as promises copy it.
@@ -21,6 +22,7 @@ type openOffer struct {
 	*providers.Offer
 	providerName string
 	lots         map[string]providers.OfferLot // by lot id
+	rule         *eligibility.Rule             // nil: none, or one that cannot be read
 }
 
 // lot is the lot that a share is of.
@@ -83,8 +85,14 @@ func (s *Service) remember(o *providers.Offer, org *providers.Organisation) matc
 	entry := openOffer{Offer: o, providerName: org.Name, lots: map[string]providers.OfferLot{}}
 	mo := matching.Offer{
 		ID: o.ID, Version: o.Revision, Category: o.Category, Divisions: o.Divisions, Groups: o.Groups,
-		MinScoreMilli: o.MinScoreMilli, CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
+		MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr != "", CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
 		Pace: o.Pace, ReserveMilli: o.ReserveMilli,
+	}
+	if mo.Rule {
+		var err error
+		if entry.rule, err = eligibility.Parse(o.Rule.Expr); err != nil {
+			s.log.Error("read a rule; it admits nobody", "offer", o.ID, "error", err)
+		}
 	}
 	for _, lot := range o.Lots {
 		entry.lots[lot.ID] = lot

@@ -117,13 +117,13 @@ func (s *Service) Promise(ctx context.Context, id string) (*Allocation, error) {
 	return s.allocations.Get(ctx, id)
 }
 
-// Expiring are the promises to people that end between two times and that no
-// device has, the soonest first; a thousand at most.
-func (s *Service) Expiring(ctx context.Context, from, to time.Time) ([]*Allocation, error) {
-	page, _, err := s.allocations.Find(ctx, store.Query{
-		Index: "due", Equal: []any{string(Promised)}, From: from.UnixMilli(), To: to.UnixMilli(), Limit: store.MaxPage,
+// Expiring are the promises to people that end from one time on (Unix ms) until
+// another and that no device has, the soonest first; after goes on behind a page.
+func (s *Service) Expiring(ctx context.Context, fromMs, toMs int64, after string) ([]*Allocation, string, error) {
+	page, next, err := s.allocations.Find(ctx, store.Query{
+		Index: "due", Equal: []any{string(Promised)}, From: fromMs, To: toMs, After: after, Limit: store.MaxPage,
 	})
-	return slices.DeleteFunc(page, func(a *Allocation) bool { return a.Resident == "" || a.heard() }), err
+	return slices.DeleteFunc(page, func(a *Allocation) bool { return a.Resident == "" || a.heard() }), next, err
 }
 
 // CategoryText names a kind of aid in both languages.

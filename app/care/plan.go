@@ -217,7 +217,7 @@ func (s *Service) came(ctx context.Context, county string, from, until int64, ro
 			}
 			if r := people[n.Resident]; r != nil {
 				out = append(out, matching.Past{
-					AtMs: n.CreatedMs, Category: n.Category, Person: s.person(r), Units: float64(n.QtyUnits),
+					AtMs: n.CreatedMs, Category: n.Category, Person: s.expectedPerson(r), Units: float64(n.QtyUnits),
 					Weight: float64(n.WeightMilli(r.ScoreMilli)) / 1000,
 				})
 			}
@@ -418,8 +418,12 @@ func (s *Service) askersOf(ctx context.Context, waiters []matching.Waiter) (out 
 			left -= v.PromisedUnits + v.GivenUnits
 		}
 		if left > 0 {
+			person, err := s.ruledPerson(ctx, r, n.County, n.Category)
+			if err != nil {
+				return nil, nil, nil, err
+			}
 			out = append(out, matching.Asker{
-				Need: n.ID, Category: n.Category, Person: s.person(r), Units: left,
+				Need: n.ID, Category: n.Category, Person: person, Units: left,
 				WeightMilli: weightNow(n, r.ScoreMilli, now), UntilMs: n.UntilMs,
 			})
 		}

@@ -346,6 +346,17 @@ func (m *match) run(ctx context.Context) error {
 	return m.finish(ctx)
 }
 
+// person is the resident as the matcher and the rules of offers see them.
+func (m *match) person(ctx context.Context) (matching.Person, error) {
+	var categories []string
+	for _, n := range m.needs {
+		if m.wanted(n) > 0 && !slices.Contains(categories, n.Category) {
+			categories = append(categories, n.Category)
+		}
+	}
+	return m.s.ruledPerson(ctx, m.resident, m.resident.County, categories...)
+}
+
 // wanted is how many units a need still lacks. A refusal that is not settled
 // yet is about to end the need: nothing is offered to it again meanwhile.
 func (m *match) wanted(n *residents.Need) int64 {
@@ -381,7 +392,10 @@ func (m *match) once(ctx context.Context, first bool) (again bool, err error) {
 	lines, stands := m.s.engine.Lines(m.resident.County), map[string]standing{}
 	request := matching.Request{County: m.resident.County, Household: m.resident.Household}
 	now := m.s.now()
-	person := m.s.person(m.resident)
+	person, err := m.person(ctx)
+	if err != nil {
+		return false, err
+	}
 	for _, n := range m.needs {
 		wanted := m.wanted(n)
 		if wanted == 0 {
@@ -630,7 +644,7 @@ func (m *match) why(ctx context.Context, n *residents.Need, o matching.Outcome, 
 		}
 		candidates = append(candidates, c)
 	}
-	m.notFor[n.ID] = m.s.describe(misses)
+	m.notFor[n.ID] = m.s.describe(misses, person)
 	if o.Why == matching.ShortOfferCap {
 		next, err := m.allowedAgain(ctx, candidates)
 		if err != nil {
@@ -652,6 +666,13 @@ func (m *match) why(ctx context.Context, n *residents.Need, o matching.Outcome, 
 		if o.Why == matching.ShortNone || o.Why == matching.ShortStock {
 			if r, ok, err := m.keptFor(ctx, n, kept); err != nil || ok {
 				return r, err
+			}
+		}
+		if o.Why == matching.ShortNone {
+			for _, miss := range misses {
+				if o, known := m.s.offer(miss.Offer); known && miss.Why == matching.MissRule {
+					return matching.ReasonWaitingRule(matching.Text{ZH: o.TitleZH, EN: o.TitleEN}, reasonNot(miss, person)), nil
+				}
 			}
 		}
 	}
@@ -833,13 +854,13 @@ func (s *Service) person(r *residents.Resident) matching.Person {
 }
 
 // describe puts the first ten misses into words.
-func (s *Service) describe(misses []matching.Miss) []NotServed {
+func (s *Service) describe(misses []matching.Miss, p matching.Person) []NotServed {
 	out := make([]NotServed, 0, min(len(misses), 10))
 	for _, miss := range misses {
 		if len(out) == 10 {
 			break
 		}
-		n := NotServed{Offer: miss.Offer, Reason: matching.ReasonNot(miss.Why)}
+		n := NotServed{Offer: miss.Offer, Reason: reasonNot(miss, p)}
 		if o, ok := s.offer(miss.Offer); ok {
 			n.TitleZH, n.TitleEN = o.TitleZH, o.TitleEN
 		}

@@ -187,7 +187,11 @@ func (s *Service) consider(ctx context.Context, st *Story, n *residents.Need, r 
 	if at := lines.At(); !at.IsZero() {
 		st.LinesMs = at.UnixMilli()
 	}
-	candidates, misses := s.catalogue.Candidates(n.County, n.Category, s.person(r), now)
+	person, err := s.ruledPerson(ctx, r, n.County, n.Category)
+	if err != nil {
+		return capped, err
+	}
+	candidates, misses := s.catalogue.Candidates(n.County, n.Category, person, now)
 	lots := make([]string, len(candidates))
 	for i, c := range candidates {
 		lots[i] = c.Lot
@@ -221,7 +225,7 @@ func (s *Service) consider(ctx context.Context, st *Story, n *residents.Need, r 
 		st.Offers = append(st.Offers, c)
 	}
 	for _, m := range misses {
-		st.Offers = append(st.Offers, s.considered(m.Offer, matching.ReasonNot(m.Why)))
+		st.Offers = append(st.Offers, s.considered(m.Offer, reasonNot(m, person)))
 	}
 	slices.SortFunc(st.Offers, func(a, b Considered) int {
 		return cmp.Or(cmp.Compare(rankOf(a.Reason.Code), rankOf(b.Reason.Code)), cmp.Compare(a.Offer, b.Offer))

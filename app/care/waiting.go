@@ -132,7 +132,11 @@ func (s *Service) waitingOf(ctx context.Context, p accounts.Principal, county st
 		if n.Rest.Code != "" {
 			x.Reason = n.Rest
 		}
-		candidates, _ := s.catalogue.Candidates(county, n.Category, s.person(r), now)
+		person, err := s.ruledPerson(ctx, r, county, n.Category)
+		if err != nil {
+			return nil, err
+		}
+		candidates, _ := s.catalogue.Candidates(county, n.Category, person, now)
 		if _, lowest := lines.Open(candidates, x.WeightMilli); lowest != matching.Shut {
 			x.LineMilli = lowest
 		}

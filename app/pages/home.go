@@ -27,6 +27,9 @@ func (h Home) First() *Tile {
 	case "admin", "caseworker":
 		return &Tile{"/scan", "scan", "home.scan", "home.scan_text"}
 	case "provider":
+		if !h.User.Runs {
+			return nil
+		}
 		return &Tile{"/offers/new", "gift", "home.offer_new", "home.offer_new_text"}
 	}
 	return nil
@@ -56,10 +59,11 @@ func (h Home) Tiles() []Tile {
 	case "caseworker":
 		return []Tile{people, register, waiting, told, offline, devices, load, offers}
 	case "provider":
-		return []Tile{
-			{"/counter", "scan", "home.counter", "home.counter_text"},
-			{"/offers", "list", "home.own_offers", "home.own_offers_text"},
+		tiles := []Tile{{"/counter", "scan", "home.counter", "home.counter_text"}, {"/offers", "list", "home.own_offers", "home.own_offers_text"}}
+		if h.User.Runs {
+			tiles = append(tiles, Tile{"/organisation", "house", "home.organisation", "home.organisation_text"})
 		}
+		return tiles
 	}
 	return nil
 }

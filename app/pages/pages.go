@@ -108,6 +108,8 @@ type User struct {
 	Name  string
 	Role  string // admin, caseworker, provider, resident
 	Place string // name of the division or the organisation
+	Duty  string // of a provider: owner, editor, handover
+	Runs  bool   // may do more than hand over
 }
 
 // Page is what every page has. [Site.Page] makes it.
@@ -280,11 +282,14 @@ func (p Page) Nav() []NavItem {
 	case "caseworker":
 		items = []NavItem{{"/", "home", "nav.home", false}, {"/scan", "scan", "nav.scan", false}, {"/residents", "people", "nav.residents", false}, {"/offers", "gift", "nav.offers", false}}
 	case "provider":
-		items = []NavItem{{"/", "home", "nav.home", false}, {"/counter", "scan", "nav.counter", false}, {"/offers", "gift", "nav.offers", false}, {"/offers/new", "plus", "nav.offer_new", false}}
+		items = []NavItem{{"/", "home", "nav.home", false}, {"/counter", "scan", "nav.counter", false}, {"/offers", "gift", "nav.offers", false}}
+		if p.User.Runs {
+			items = append(items, NavItem{"/offers/new", "plus", "nav.offer_new", false}, NavItem{"/organisation", "house", "nav.organisation", false})
+		}
 	}
 	best := -1
 	for i, item := range items {
-		if p.Path == item.Href || (item.Href != "/" && strings.HasPrefix(p.Path, item.Href+"/")) {
+		if p.Path == item.Href || (item.Href != "/" && strings.HasPrefix(p.Path, item.Href+"/")) || item.Href == "/organisation" && strings.HasPrefix(p.Path, "/organisations/") {
 			if best < 0 || len(item.Href) > len(items[best].Href) {
 				best = i
 			}

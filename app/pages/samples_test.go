@@ -15,10 +15,10 @@ type sample struct {
 
 func samplePage(s *Site, lang, role, path string) Page {
 	users := map[string]User{
-		"admin":      {"沈静", "admin", "湖州市"},
-		"caseworker": {"陈立群", "caseworker", "吴兴区 · 月河街道"},
-		"provider":   {"王芳", "provider", "湖州市慈善总会"},
-		"resident":   {"李秀英", "resident", ""},
+		"admin":      {Name: "沈静", Role: "admin", Place: "湖州市", Runs: true},
+		"caseworker": {Name: "陈立群", Role: "caseworker", Place: "吴兴区 · 月河街道", Runs: true},
+		"provider":   {Name: "王芳", Role: "provider", Place: "湖州市慈善总会", Duty: "owner", Runs: true},
+		"resident":   {Name: "李秀英", Role: "resident", Runs: true},
 		"":           {},
 	}
 	return s.Page(lang, users[role], "csrf-of-the-session", path)
@@ -139,7 +139,12 @@ func samples(s *Site, lang string) []sample {
 		{ID: "o1", Kind: "enterprise", Status: "pending", CreditCode: "91330500MA2B3C4D5X", Place: "吴兴区", Contact: "0572-2030405", Name: Text{"浙北大厦集团", "Zhebei Group"}, CreatedMs: sampleNow - sampleDay},
 		{ID: "o2", Kind: "charity", Status: "approved", CreditCode: "53330500MJ8760123B", Place: "南浔区", Name: Text{"湖州市慈善总会", "Huzhou Charity Federation"}, CreatedMs: sampleNow - 40*sampleDay, Note: "材料齐全"}}}
 
-	return append(slices.Concat(carerSamples(s, lang), needSamples(s, lang), counterSamples(s, lang)), []sample{
+	return append(slices.Concat(
+		carerSamples(s, lang),
+		needSamples(s, lang),
+		organisationSamples(s, lang),
+		counterSamples(s, lang),
+	), []sample{
 		{"signin", signin},
 		{"password", password},
 		{"home_admin", Home{Page: admin("/"), Pending: 2}},
@@ -192,8 +197,10 @@ func samples(s *Site, lang string) []sample {
 				History: []LeaseRow{{Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 3*sampleDay, EndedMs: sampleNow - 2*sampleDay, Items: 30, Given: 28, Returns: 2, Why: "returned"}}},
 			{ID: "d2", Name: "站里的平板", Owner: "周明", SeenMs: sampleNow - 30*sampleHour, Lease: &LeaseRow{
 				Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 31*sampleHour, UntilMs: sampleNow - 7*sampleHour, SyncMs: sampleNow + 5*sampleHour, Items: 18, Given: 4, Unreported: 13, Gaps: 1, Overdue: true}},
-			{ID: "d3", Name: "旧手机", Owner: "周明", Lost: true, SeenMs: sampleNow - 9*sampleDay, LostMs: sampleNow - 8*sampleDay, History: []LeaseRow{{
-				Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 9*sampleDay, EndedMs: sampleNow - 8*sampleDay, Items: 20, Given: 6, Unreported: 13, Gaps: 1, Returns: 14, Why: "lost"}}}}}},
+			{ID: "d3", Name: "旧手机", Owner: "周明", Lost: true, SeenMs: sampleNow - 9*sampleDay, LostMs: sampleNow - 8*sampleDay, Last: &LeaseRow{
+				Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 9*sampleDay, EndedMs: sampleNow - 8*sampleDay, Items: 20, Given: 6, Unreported: 13, Gaps: 1, Returns: 14, Why: "lost"}},
+			{ID: "d4", Name: "备用手机", Owner: "陈立群", Mine: true, SeenMs: sampleNow - 5*sampleHour, Last: &LeaseRow{
+				Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 9*sampleHour, EndedMs: sampleNow - sampleHour, Items: 20, Given: 6, Unreported: 11, Late: 3, Returns: 14, Why: "recalled"}}}}},
 		{"devices_empty", Devices{Form: sampleForm(worker("/devices"), nil)}},
 		{"conflicts", Conflicts{Form: sampleForm(worker("/conflicts"), nil), Rows: []ConflictRow{
 			{ID: "d1.r7", Kind: "over", Person: "李秀英", Resident: "r1", Place: "吴兴区·月河街道·马军巷社区居委会", Title: lunch.Title, Amount: lunch.Amount, Device: "下村用的手机", Account: "陈立群", How: "scan",

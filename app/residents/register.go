@@ -14,7 +14,6 @@ import (
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/sheets"
 	"github.com/xingfuma/happycode/app/store"
-	"github.com/xingfuma/happycode/app/vault"
 )
 
 // Bounds on what is written down, in characters.
@@ -252,7 +251,7 @@ func (s *Service) enrol(ctx context.Context, by string, drafts []*draft) ([]enro
 	if err != nil {
 		return nil, err
 	}
-	pins, err := hashPINs(ctx, fresh)
+	pins, err := s.hashPINs(ctx, fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -319,7 +318,7 @@ func (s *Service) makeHouseholds(ctx context.Context, by string, drafts []*draft
 
 // hashPINs spends its time on as many processors as there are: one hash costs
 // tens of milliseconds.
-func hashPINs(ctx context.Context, drafts []*draft) ([]string, error) {
+func (s *Service) hashPINs(ctx context.Context, drafts []*draft) ([]string, error) {
 	hashes := make([]string, len(drafts))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -334,7 +333,7 @@ func hashPINs(ctx context.Context, drafts []*draft) ([]string, error) {
 		case slots <- struct{}{}:
 		}
 		wg.Go(func() {
-			hashes[i] = vault.HashSecret(d.PIN)
+			hashes[i] = s.cfg.Hash(d.PIN)
 			<-slots
 		})
 	}

@@ -28,6 +28,8 @@ const (
 	keysEvery = 3 * time.Second
 	// webhooksEvery is how often what webhooks are to be told is looked for.
 	webhooksEvery = time.Second
+	// fundsEvery is how often the funds' books follow what was handed over.
+	fundsEvery = 2 * time.Second
 	// smsEvery is the same for text messages.
 	smsEvery = 5 * time.Second
 	// forgetEvery is how often the words of reports long closed are deleted.
@@ -132,6 +134,7 @@ func (s *system) background(ctx context.Context) error {
 	running.Go(func() { s.watchDivisions(ctx, divisionsEvery) })
 	running.Go(func() { s.keys.Watch(ctx, keysEvery) })
 	running.Go(func() { s.webhooks.Run(ctx, webhooksEvery) })
+	running.Go(func() { s.keeper.Run(ctx, fundsEvery) })
 	running.Go(func() { s.sms.Run(ctx, smsEvery) })
 	running.Go(func() { s.forgetReports(ctx, forgetEvery) })
 	if killed {

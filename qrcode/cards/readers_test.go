@@ -227,7 +227,7 @@ type stains struct {
 	soil  func(r *rand.Rand, p *print, nth int)
 }
 
-// Level Q repairs up to 27 % of the codewords of a block. An opaque blot spoils
+// Level Q repairs up to 28 % of the codewords of a block. An opaque blot spoils
 // every codeword it touches: 15 % of the area in one piece is a fifth of them,
 // in several pieces a quarter and more, and without all three finder patterns
 // no reader finds the code: there the number to type is what helps. What lets
@@ -235,12 +235,11 @@ type stains struct {
 // DESIGN.md.
 //
 // The seeds are fixed, so that a run says the same each time. Of 240 cards, a
-// reader that reads 97 of a hundred reads less than 95 % once in 15 draws; one
-// that reads 92 % reaches it once in 25.
+// reader that reads 97 of a hundred reads less than 95 % once in 15 draws.
 var soiled = []stains{ // read only
-	{"one blot, not on a finder pattern", 240, 5, map[string]int{"zxing-wasm": 95, "zbarimg": 90}, opaque(1, true)},
-	{"one blot, anywhere", 200, 5, map[string]int{"zxing-wasm": 95, "zbarimg": 90}, opaque(1, false)},
-	{"three blots, anywhere", 120, 5, map[string]int{"zxing-wasm": 60, "zbarimg": 50}, opaque(3, false)},
+	{"one blot, not on a finder pattern", 240, 5, map[string]int{"zxing-wasm": 95, "zbarimg": 95}, opaque(1, true)},
+	{"one blot, anywhere", 240, 5, map[string]int{"zxing-wasm": 95, "zbarimg": 95}, opaque(1, false)},
+	{"three blots, anywhere", 120, 5, map[string]int{"zxing-wasm": 80, "zbarimg": 80}, opaque(3, false)},
 	{"many that let light through, anywhere", 240, 7, map[string]int{"zxing-wasm": 95, "zbarimg": 95}, tea},
 }
 
@@ -520,7 +519,7 @@ func bind(t *testing.T, path string, layout cards.Layout, sheets ...cards.Sheet)
 		t.Fatal(err)
 	}
 	for _, s := range sheets {
-		leaf, err := cards.Draw(font, layout, s, cards.Plainly)
+		leaf, err := cards.Draw(font, layout, s)
 		if err != nil {
 			t.Fatal(err)
 		}

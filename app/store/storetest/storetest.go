@@ -94,6 +94,7 @@ func RunAllowing(t *testing.T, a Allowance, open func(t *testing.T) store.Record
 		{"ReplaceHasOneWinner", replaceWinner},
 		{"ReplaceKeepsUniqueIndexes", a.replaceUnique},
 		{"CountsExactlyUnderRace", countRace},
+		{"WriteSteps", writeSteps},
 		{"Delete", deletes},
 		{"FindOrder", findOrder},
 		{"FindRange", findRange},
