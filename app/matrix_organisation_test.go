@@ -11,7 +11,7 @@ import (
 // those open to everybody; ownerOnly those that a provider's editor may not.
 // What is new is closed to the one until it stands here.
 var (
-	handoverMay = names("getMe putLang putPassword showPassword savePassword listOffers getOffer getStock showOffers showOffer getLive showStart showOrganisation listOrganisations getOrganisation showOwnOrganisation showCounter saveCounterScan saveCounterHandover scanAtCounter giveAtCounter")
+	handoverMay = names("getMe putLang putPassword showPassword savePassword listOffers getOffer getStock showOffers showOffer getLive showStart showOrganisation listOrganisations getOrganisation showOwnOrganisation showCounter saveCounterScan saveCounterHandover scanAtCounter giveAtCounter " + counterMore)
 	ownerOnly   = names("listPeople createPerson changePerson showPeople savePerson savePersonChanged")
 )
 
