@@ -10,10 +10,12 @@ LDFLAGS := -X main.version=$(VERSION)
 # The packages that take longest begin first, so that the others run beside them.
 TEST ?= ./cmd/... ./app ./...
 # The race detector watches everything but these: SQLite and its libc, which are
-# C translated to Go and keep their memory where it cannot look, and the Lua
-# inside the embedded Redis, which runs one script at a time. To watch them in
-# vain takes most of the tests' time.
-UNWATCHED := modernc.org/sqlite/lib modernc.org/libc/... modernc.org/memory github.com/yuin/gopher-lua/...
+# C translated to Go and keep their memory where it cannot look; the Lua inside
+# the embedded Redis, which runs one script at a time; and what draws and reads
+# codes, which only computes and shares nothing. To watch them in vain takes most
+# of the tests' time.
+UNWATCHED := modernc.org/sqlite/lib modernc.org/libc/... modernc.org/memory github.com/yuin/gopher-lua/... \
+	github.com/skip2/go-qrcode/... github.com/makiuchi-d/gozxing/...
 
 .PHONY: help run build web test check bench bench-e2e bench-peers
 

@@ -77,7 +77,7 @@ func (a *App) changeOrganisation(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(viewOrganisation(org))
+	return c.JSON(organisationFor(principalOf(c))(org))
 }
 
 func (a *App) createPlace(c *fiber.Ctx) error {

@@ -28,9 +28,23 @@ type organisationView struct {
 
 type decisionView struct {
 	AtMs   int64            `json:"at_ms"`
-	By     string           `json:"by"`
+	By     string           `json:"by" description:"Account id; for administrators only."`
 	Status providers.Status `json:"status"`
 	Note   string           `json:"note"`
+}
+
+// organisationFor is an organisation as p may see it: who decided about it is
+// for administrators.
+func organisationFor(p accounts.Principal) func(*providers.Organisation) organisationView {
+	return func(o *providers.Organisation) organisationView {
+		v := viewOrganisation(o)
+		if p.Role != accounts.Admin {
+			for i := range v.Decisions {
+				v.Decisions[i].By = ""
+			}
+		}
+		return v
+	}
 }
 
 func viewOrganisation(o *providers.Organisation) organisationView {
@@ -154,7 +168,7 @@ func (a *App) listOrganisations(c *fiber.Ctx) error {
 		if err != nil {
 			return err
 		}
-		return c.JSON(listed([]*providers.Organisation{org}, "", viewOrganisation))
+		return c.JSON(listed([]*providers.Organisation{org}, "", organisationFor(p)))
 	}
 	status := providers.Status(c.Query("status"))
 	switch status {
@@ -175,7 +189,9 @@ func (a *App) listOrganisations(c *fiber.Ctx) error {
 	return c.JSON(listed(mine, next, viewOrganisation))
 }
 
-func (a *App) getOrganisation(c *fiber.Ctx) error { return c.JSON(viewOrganisation(organisationOf(c))) }
+func (a *App) getOrganisation(c *fiber.Ctx) error {
+	return c.JSON(organisationFor(principalOf(c))(organisationOf(c)))
+}
 
 type decisionRequest struct {
 	Status providers.Status `json:"status" required:"true" enum:"approved,suspended"`
@@ -217,7 +233,7 @@ func viewOffer(o *providers.Offer) offerView {
 			Form: formOf(o), Unlimited: o.Unlimited, Images: o.Images,
 			TitleZH: o.TitleZH, TitleEN: o.TitleEN, Category: o.Category, Unit: o.Unit, ValueFen: o.ValueFen,
 			Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr, CapUnits: o.CapUnits,
-			CapPeriod: string(o.CapPeriod), Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Kept: o.Kept, Handover: o.Handover,
+			CapPeriod: string(o.CapPeriod), Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Kept: o.Kept, Fund: o.Fund, Handover: o.Handover,
 		},
 	}
 }
@@ -249,6 +265,7 @@ type offerTerms struct {
 	Pace          string             `json:"pace" enum:"now,even,drip" description:"How fast it is released: at once, an equal part in each minute, or by need lines. Empty: drip, or now where every lot lasts half an hour at most."`
 	ReserveMilli  int64              `json:"reserve_milli" minimum:"0" maximum:"3000" description:"For pace drip: how many thousandths of the expected demand are kept for those in greater need, 500 to 3000; 0: 1400."`
 	Kept          []providers.Kept   `json:"kept" maxItems:"20" description:"Parts of each lot that are kept for a group, a division within those served, or a group in a division: permille thousandths of it, 1000 at most together. They open to everybody whom the offer serves when nobody of them is expected any more, from half of the lot's time on, and for its last tenth (30 minutes at most). What is kept of a lot is a lot of its own, with the number of its part in kept."`
+	Fund          string             `json:"fund" description:"Id of the fund that pays for it: value_fen times the quantity is set aside when it is posted. Empty: none."`
 	Handover      providers.Handover `json:"handover" required:"true"`
 }
 
@@ -271,7 +288,7 @@ func (r offerRequest) offer() providers.NewOffer {
 		TitleZH: r.TitleZH, TitleEN: r.TitleEN, Category: r.Category, Unit: r.Unit, ValueFen: r.ValueFen,
 		Divisions: r.Divisions, Groups: r.Groups, MinScoreMilli: r.MinScoreMilli, Rule: r.Rule, CapUnits: r.CapUnits,
 		CapPeriod: matching.Period(r.CapPeriod), Pace: matching.Pace(r.Pace), ReserveMilli: r.ReserveMilli,
-		Kept: r.Kept, Handover: r.Handover, Lots: r.Lots, Series: r.Series,
+		Kept: r.Kept, Fund: r.Fund, Handover: r.Handover, Lots: r.Lots, Series: r.Series,
 	}
 }
 
@@ -290,18 +307,9 @@ func (a *App) createOffer(c *fiber.Ctx) error {
 // post posts an offer for an organisation that the one who asks acts for.
 func (a *App) post(c *fiber.Ctx, organisation string, n providers.NewOffer) (*providers.Offer, error) {
 	p := principalOf(c)
-	if p.Role == accounts.Provider && organisation == "" {
-		organisation = p.Organisation
-	}
-	if organisation == "" {
-		return nil, faultField.with(fieldFault{"organisation", words{"请选择机构", "choose the organisation"}})
-	}
-	org, err := a.Providers.Get(c.UserContext(), organisation)
+	org, err := a.actsFor(c, organisation)
 	if err != nil {
 		return nil, err
-	}
-	if p.Role == accounts.Provider && p.Organisation != org.ID || p.Role != accounts.Provider && !p.Sees(org.Division) {
-		return nil, errOutside
 	}
 	if key := c.Get("Idempotency-Key"); key != "" { // as for needs: a crash cannot double it
 		n.Key = hash(p.Account, key)

@@ -22,6 +22,7 @@ import (
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/documents"
 	"github.com/xingfuma/happycode/app/pages"
 	"github.com/xingfuma/happycode/app/press"
 	"github.com/xingfuma/happycode/app/regions"
@@ -50,6 +51,7 @@ type Config struct {
 	Regions   *regions.Service
 	Care      *care.Service
 	Webhooks  *webhooks.Service
+	Documents *documents.Service
 	Vault     *vault.Vault
 	// Keys are the keys of the codes as they are now.
 	Keys interface{ Keys() qrcode.Keys }

@@ -39,6 +39,8 @@ const (
 	localDevice
 	localReport
 	localHook
+	localDraft
+	localFund
 	localAbout
 	localGuessed // a wrong guess was shown in a form again
 )
@@ -411,6 +413,18 @@ func (a *App) look(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 			may = managesOffer(p, org)
 		}
 		c.Locals(localOffer, x)
+	case ScopeDraft:
+		x, err := a.Providers.Draft(ctx, id)
+		if err != nil {
+			return err
+		}
+		org, err := a.Providers.Get(ctx, x.Organisation)
+		if err != nil {
+			return err
+		}
+		division = org.Division
+		may = managesOffer(p, org)
+		c.Locals(localDraft, x)
 	case ScopeOrganisation:
 		x, err := a.Providers.Get(ctx, id)
 		if err != nil {
@@ -462,6 +476,18 @@ func (a *App) look(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 		division = x.Division
 		may = p.Sees(division)
 		c.Locals(localReport, x)
+	case ScopeFund:
+		x, err := a.Funds.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		org, err := a.Providers.Get(ctx, x.Organisation)
+		if err != nil {
+			return err
+		}
+		division = org.Division
+		may = seesFund(p, org)
+		c.Locals(localFund, x)
 	case ScopeWebhook:
 		x, err := a.Webhooks.Get(ctx, id)
 		if err != nil {

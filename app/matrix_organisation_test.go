@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/documents"
 	"github.com/xingfuma/happycode/providers"
 )
 
@@ -11,8 +12,8 @@ import (
 // those open to everybody; ownerOnly those that a provider's editor may not.
 // What is new is closed to the one until it stands here.
 var (
-	handoverMay = names("getMe putLang putPassword showPassword savePassword listOffers getOffer getStock showOffers showOffer getLive showStart showOrganisation listOrganisations getOrganisation showOwnOrganisation showCounter saveCounterScan saveCounterHandover scanAtCounter giveAtCounter " + counterMore)
-	ownerOnly   = names("listPeople createPerson changePerson showPeople savePerson savePersonChanged")
+	handoverMay = names("getMe putLang putPassword showPassword savePassword listOffers getOffer getStock showOffers showOffer getLive showStart showOrganisation listOrganisations getOrganisation showOwnOrganisation showCounter saveCounterScan saveCounterHandover scanAtCounter giveAtCounter getImage " + counterMore)
+	ownerOnly   = names("listPeople createPerson changePerson showPeople savePerson savePersonChanged listDocuments createDocument getDocument showDocuments saveDocument")
 )
 
 func names(s string) map[string]bool {
@@ -81,24 +82,46 @@ func organisationRows(w *world) map[string]row {
 		_, err := w.app.Providers.SetPlace(w.t.Context(), w.orgID, providers.Place{ID: "p1", NameZH: "食堂", Division: village, Address: "月河路 8 号"})
 		return err
 	}())
+	file := func(path string) row {
+		return row{cells: owners, path: path, kind: "multipart/form-data; boundary=b", body: func(*world) any {
+			return strings.NewReader("--b\r\nContent-Disposition: form-data; name=\"kind\"\r\n\r\nlicence\r\n--b--\r\n")
+		}}
+	}
+	paper, err := w.app.Documents.Add(w.t.Context(), "test", documents.NewDocument{Organisation: w.orgID, Kind: "licence", Type: "application/pdf", File: []byte("%PDF-1.7 %%EOF")})
+	must(w.t, err)
 	return map[string]row{
-		"changeOrganisation":  with(givenHere, api+org, `{"contact":"0572-1"}`),
-		"createPlace":         with(givenHere, api+org+"/places", place),
-		"changePlace":         with(givenHere, api+org+"/places/p1", place),
-		"deletePlace":         {}, // as savePlaceRemoved: TestPlaces
-		"showOrganisation":    get(staffCounty, org),
-		"saveOrganisation":    form(givenHere, org, "contact=0572-1"),
-		"showPlaceNew":        get(givenHere, org+"/places/new"),
-		"savePlaceNew":        form(givenHere, org+"/places/new", "name_zh=x"),
-		"showPlace":           get(givenHere, org+"/places/p1"),
-		"savePlaceChanged":    form(givenHere, org+"/places/p1", "name_zh=x"),
-		"savePlaceRemoved":    {}, // the next who asks would find nothing: TestPlaces
-		"listPeople":          get(owners, api+org+"/people"),
-		"createPerson":        with(owners, api+org+"/people", `{"username":"x","duty":"editor"}`),
-		"changePerson":        with(owners, api+org+"/people/"+person.ID, `{"duty":"handover"}`),
-		"showOwnOrganisation": get("srrrr++rrrr", "/organisation"),
-		"showPeople":          get(owners, org+"/people"),
-		"savePerson":          form(owners, org+"/people", "username="),
-		"savePersonChanged":   form(owners, org+"/people/"+person.ID, "do=duty&duty=handover"),
+		"getHSDS":                 get(open, api+"/hsds"),
+		"listHSDSOrganizations":   get(staffAll, api+"/hsds/organizations"),
+		"getHSDSOrganization":     get(staffCounty, api+"/hsds/organizations/"+w.orgID),
+		"listHSDSServices":        get(staffAll, api+"/hsds/services"),
+		"getHSDSService":          get("s------rr--", api+"/hsds/services/none"), /* TestHSDS has one that is there */
+		"listHSDSLocations":       get(staffAll, api+"/hsds/locations"),
+		"importHSDS":              {cells: adminOnly, path: api + "/hsds/import", kind: "multipart/form-data; boundary=b", body: func(*world) any { return strings.NewReader("--b--\r\n") }},
+		"listDocuments":           get(owners, api+org+"/documents"),
+		"createDocument":          file(api + org + "/documents"),
+		"getDocument":             get(owners, api+org+"/documents/"+paper.ID),
+		"withdrawDocument":        {}, // the next who asks would find nothing: TestDocuments
+		"showDocuments":           get(owners, org+"/documents"),
+		"saveDocument":            file(org + "/documents"),
+		"saveDocumentWithdrawn":   {}, // likewise
+		"showOrganisationHistory": get(givenHere, org+"/history"),
+		"changeOrganisation":      with(givenHere, api+org, `{"contact":"0572-1"}`),
+		"createPlace":             with(givenHere, api+org+"/places", place),
+		"changePlace":             with(givenHere, api+org+"/places/p1", place),
+		"deletePlace":             {}, // as savePlaceRemoved: TestPlaces
+		"showOrganisation":        get(staffCounty, org),
+		"saveOrganisation":        form(givenHere, org, "contact=0572-1"),
+		"showPlaceNew":            get(givenHere, org+"/places/new"),
+		"savePlaceNew":            form(givenHere, org+"/places/new", "name_zh=x"),
+		"showPlace":               get(givenHere, org+"/places/p1"),
+		"savePlaceChanged":        form(givenHere, org+"/places/p1", "name_zh=x"),
+		"savePlaceRemoved":        {}, // the next who asks would find nothing: TestPlaces
+		"listPeople":              get(owners, api+org+"/people"),
+		"createPerson":            with(owners, api+org+"/people", `{"username":"x","duty":"editor"}`),
+		"changePerson":            with(owners, api+org+"/people/"+person.ID, `{"duty":"handover"}`),
+		"showOwnOrganisation":     get("srrrr++rrrr", "/organisation"),
+		"showPeople":              get(owners, org+"/people"),
+		"savePerson":              form(owners, org+"/people", "username="),
+		"savePersonChanged":       form(owners, org+"/people/"+person.ID, "do=duty&duty=handover"),
 	}
 }

@@ -275,6 +275,8 @@ func TestMatrix(t *testing.T) {
 	maps.Copy(rows, cardRows())
 	maps.Copy(rows, organisationRows(w))
 	maps.Copy(rows, ruleRows())
+	maps.Copy(rows, postingRows(w))
+	maps.Copy(rows, fundRows(w))
 	dutiesJoin(w)
 	for _, r := range w.app.Routes() {
 		row, ok := rows[r.Name]

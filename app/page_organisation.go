@@ -44,6 +44,9 @@ func (a *App) organisationPage(c *fiber.Ctx) (pages.Organisation, error) {
 	for _, p := range org.Places {
 		v.Places = append(v.Places, a.placeRow(p))
 	}
+	for _, x := range org.Services {
+		v.Listed = append(v.Listed, pages.ListedRow{Name: text(x.NameZH, x.NameEN), Description: x.Description, URL: x.URL, Active: x.Status == "active"})
+	}
 	if n := len(org.Decisions); n > 0 {
 		v.Why = org.Decisions[n-1].Note
 	}

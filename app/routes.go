@@ -32,6 +32,7 @@ const (
 	ScopeAllocation   Scope = "allocation"   // allocationOf; as its resident; providers: own offers
 	ScopeOffer        Scope = "offer"        // offerOf; providers: own; caseworkers: serving their division
 	ScopeOwnOffer     Scope = "own offer"    // offerOf; providers: own; administrators: the organisation's seat
+	ScopeDraft        Scope = "draft"        // draftOf; as own offer
 	ScopeOrganisation Scope = "organisation" // organisationOf; providers: own
 	ScopeAccount      Scope = "account"      // administrators: division
 	ScopeToken        Scope = "token"        // administrators: division
@@ -40,6 +41,7 @@ const (
 	ScopeConflict     Scope = "conflict"     // division
 	ScopeReport       Scope = "report"       // reportOf; caseworkers: division
 	ScopeWebhook      Scope = "webhook"      // hookOf; administrators: division
+	ScopeFund         Scope = "fund"         // fundOf; providers: own; administrators: the organisation's seat
 )
 
 // Limit names the rate limit a route counts against; see limiter.go.
@@ -120,6 +122,9 @@ func table() []Route {
 		reportRoutes(),
 		offlineRoutes(),
 		organisationRoutes(),
+		hsdsRoutes(),
+		offerRoutes(),
+		fundRoutes(),
 		probeRoutes(),
 	)
 }
@@ -172,7 +177,7 @@ func pageRoutes() []Route {
 		post("/residents/:id/status", (*App).saveStatus, "saveStatus", scoped(caseworkers, ScopeResident, "set_status", "更改居民状态", "Change a resident's status")),
 		get("/offers", (*App).showOffers, "showOffers", right(by(staff, "资源列表", "Offers"), accounts.ToHandOver)),
 		get("/offers/new", (*App).showOfferNew, "showOfferNew", by(givers, "发布资源：表单", "Post an offer: the form")),
-		post("/offers/new", (*App).saveOffer, "saveOffer", act(by(givers, "发布资源", "Post an offer"), "create_offer")),
+		post("/offers/new", (*App).saveOffer, "saveOffer", upload(act(by(givers, "预览、保存或发布资源", "Preview, save or post an offer"), "create_offer"))),
 		get("/offers/:id", (*App).showOffer, "showOffer", right(scoped(staff, ScopeOffer, "", "资源详情", "An offer"), accounts.ToHandOver)),
 		post("/offers/:id/withdraw", (*App).saveOfferWithdrawn, "saveOfferWithdrawn", scoped(givers, ScopeOwnOffer, "withdraw_offer", "撤回资源", "Withdraw an offer")),
 		get("/organisations", (*App).showOrganisations, "showOrganisations", by(admins, "机构名单", "Organisations")),

@@ -25,6 +25,7 @@ import (
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/documents"
 	"github.com/xingfuma/happycode/app/keyring"
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/reports"
@@ -170,7 +171,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 	t.Cleanup(func() { record.Close() })
 	ctx := t.Context()
 	must(t, record.Ensure(ctx, slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
-		providers.Schemas(), funds.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), sms.Schemas(), Schemas())...))
+		providers.Schemas(), funds.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), documents.Schemas(), sms.Schemas(), Schemas())...))
 	redis, err := matching.StartEmbedded("")
 	must(t, err)
 	t.Cleanup(redis.Close)
@@ -216,7 +217,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 		Settings: set, Record: record, Accounts: who, Audit: chain, Residents: people, Reports: told, Providers: givers, Funds: books,
 		Regions: places, Care: life, Webhooks: webhooks.New(webhooks.Config{
 			Record: record, Vault: keys, Ledger: life, Now: w.now, Logger: log, Networks: set.WebhookNetworks,
-		}), Vault: keys, Keys: ring, Tree: current.Load, TreeChanged: current.Store,
+		}), Documents: documents.New(documents.Config{Record: record, Vault: keys, Now: w.now}), Vault: keys, Keys: ring, Tree: current.Load, TreeChanged: current.Store,
 		PingRedis: engine.Ping, Now: w.now, Logger: log,
 	})
 	must(t, err)

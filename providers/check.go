@@ -312,9 +312,13 @@ func checkRelease(o *Offer) error {
 	return nil
 }
 
-func (s *Service) checkLots(o *Offer, n NewOffer) error {
+// LotsOf are the lots of a new offer: those by hand, then those of its series,
+// unchecked but for the latter; when there are more than an offer may have, not
+// all.
+// Errors: [ErrOffer].
+func LotsOf(n NewOffer) ([]NewLot, error) {
 	if len(n.Series) > maxSeries {
-		return ErrOffer{"series", fmt.Sprintf("一次最多 %d 个系列，请分开发布。", maxSeries), fmt.Sprintf("An offer has at most %d series: post several offers.", maxSeries), nil}
+		return nil, ErrOffer{"series", fmt.Sprintf("一次最多 %d 个系列，请分开发布。", maxSeries), fmt.Sprintf("An offer has at most %d series: post several offers.", maxSeries), nil}
 	}
 	lots := slices.Clone(n.Lots)
 	for i, series := range n.Series {
@@ -323,11 +327,19 @@ func (s *Service) checkLots(o *Offer, n NewOffer) error {
 		}
 		more, err := series.lots(fmt.Sprintf("series[%d]", i))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if lots = append(lots, more...); len(lots) > maxLots {
 			break
 		}
+	}
+	return lots, nil
+}
+
+func (s *Service) checkLots(o *Offer, n NewOffer) error {
+	lots, err := LotsOf(n)
+	if err != nil {
+		return err
 	}
 	o.Plan = slices.Clone(n.Series)
 	if len(lots) == 0 || len(lots) > maxLots {

@@ -66,23 +66,27 @@ type Decision struct {
 // Organisation gives aid.
 type Organisation struct {
 	store.Meta    `bson:",inline"`
-	Name          string     `json:"name"`
-	NameEN        string     `json:"name_en"`
-	Kind          Kind       `json:"kind"`
-	CreditCode    string     `json:"credit_code"` // GB 32100-2015, unique
-	Status        Status     `json:"status"`
-	Division      string     `json:"division"` // seat, 12-digit code
-	Contact       string     `json:"contact"`  // business phone
-	CreatedMs     int64      `json:"created_ms"`
-	CreatedBy     string     `json:"created_by"`
-	Decisions     []Decision `json:"decisions,omitempty"` // oldest first
-	DescriptionZH string     `json:"description_zh"`
-	DescriptionEN string     `json:"description_en"`
-	Email         string     `json:"email"`
-	Website       string     `json:"website"`
-	Serves        []string   `json:"serves,omitempty"` // see [Profile]
-	Places        []Place    `json:"places,omitempty"`
-	ChangedMs     int64      `json:"changed_ms"` // of profile or places; 0: since it joined
+	Name          string          `json:"name"`
+	NameEN        string          `json:"name_en"`
+	Kind          Kind            `json:"kind"`
+	CreditCode    string          `json:"credit_code"` // GB 32100-2015, unique
+	Status        Status          `json:"status"`
+	Division      string          `json:"division"` // seat, 12-digit code
+	Contact       string          `json:"contact"`  // business phone
+	CreatedMs     int64           `json:"created_ms"`
+	CreatedBy     string          `json:"created_by"`
+	Decisions     []Decision      `json:"decisions,omitempty"` // oldest first
+	DescriptionZH string          `json:"description_zh"`
+	DescriptionEN string          `json:"description_en"`
+	Email         string          `json:"email"`
+	Website       string          `json:"website"`
+	Serves        []string        `json:"serves,omitempty"` // see [Profile]
+	Places        []Place         `json:"places,omitempty"`
+	Services      []ListedService `json:"services,omitempty"` // see [Service.Take]
+	ChangedMs     int64           `json:"changed_ms"`         // of profile or places; 0: since it joined
+	// Untold says that a decision was made of which its open offers do not bear
+	// the mark yet, see [Service.FinishDecisions].
+	Untold bool `json:"untold"`
 	// Owners are accounts that own it; OwnersKept says that they are all of them.
 	Owners     []string `json:"owners,omitempty"`
 	OwnersKept bool     `json:"owners_kept"`

@@ -387,8 +387,7 @@ func (s *Service) changeNeed(ctx context.Context, n *residents.Need, by string, 
 // an ended need off the waiting list. The event, if there is one, is for the
 // caller to tell, also beside an error.
 func (s *Service) alterNeed(ctx context.Context, n *residents.Need, by string, at residents.Standing) (told []*Event, err error) {
-	to := at.State
-	if n.State == to && n.Reason.Code == at.Reason.Code && n.Reason.ZH == at.Reason.ZH && n.Rest.Code == at.Rest.Code && n.Rest.ZH == at.Rest.ZH {
+	if stands(n, at) {
 		return nil, nil
 	}
 	from, steps := n.State, n.Steps()
@@ -397,7 +396,16 @@ func (s *Service) alterNeed(ctx context.Context, n *residents.Need, by string, a
 		return nil, err
 	}
 	*n = *changed
-	told = needEvents(n, steps)
+	return needEvents(n, steps), s.altered(ctx, n, from, at.State)
+}
+
+// stands says that nothing would change.
+func stands(n *residents.Need, at residents.Standing) bool {
+	return n.State == at.State && n.Reason.Code == at.Reason.Code && n.Reason.ZH == at.Reason.ZH && n.Rest.Code == at.Rest.Code && n.Rest.ZH == at.Rest.ZH
+}
+
+// altered has the matcher's waiting list follow a need's new state.
+func (s *Service) altered(ctx context.Context, n *residents.Need, from, to residents.NeedState) error {
 	if !to.Live() {
 		if err := s.engine.Unwait(ctx, n.County, n.Category, n.ID); err != nil && !errors.Is(err, matching.ErrNotReady) {
 			s.log.Warn("take off the waiting list", "need", n.ID, "error", err)
@@ -406,11 +414,11 @@ func (s *Service) alterNeed(ctx context.Context, n *residents.Need, by string, a
 	if to == residents.NeedWaiting && from != to {
 		r, err := s.residents.Get(ctx, n.Resident)
 		if err != nil {
-			return told, err
+			return err
 		}
 		s.wait(ctx, n, r.ScoreMilli)
 	}
-	return told, nil
+	return nil
 }
 
 // advance brings a need in line with its allocations after a match. ended says
@@ -433,26 +441,8 @@ func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Alloca
 // advanceOnce gives [store.ErrConflict] where what the need asks for has changed
 // meanwhile.
 func (s *Service) advanceOnce(ctx context.Context, n *residents.Need, past []*Allocation, by string, short matching.Reason) (told []*Event, ended bool, err error) {
-	var promised, given int64
-	var why matching.Reason
-	for _, a := range past {
-		switch a.State {
-		case Promised:
-			promised += a.QtyUnits
-			why = a.Reason
-		case HandedOver:
-			given += a.QtyUnits
-		}
-	}
-	var to residents.Standing
-	switch {
-	case given >= n.QtyUnits:
-		to.State, to.Reason = residents.NeedHandedOver, matching.ReasonHandedOver()
-	case promised > 0:
-		to.State, to.Reason, to.Rest = residents.NeedPromised, why, short
-	case short.Code != "":
-		to.State, to.Reason = residents.NeedWaiting, short
-	default:
+	to, changes := standsAt(n, past, short)
+	if !changes {
 		return nil, false, nil
 	}
 	told, err = s.alterNeed(ctx, n, by, to)
@@ -477,6 +467,33 @@ func (s *Service) advanceOnce(ctx context.Context, n *residents.Need, past []*Al
 		}
 	}
 	return nil, true, nil
+}
+
+// standsAt is where a need stands by its allocations and by what it is short of;
+// changes is false where they say nothing.
+func standsAt(n *residents.Need, past []*Allocation, short matching.Reason) (to residents.Standing, changes bool) {
+	var promised, given int64
+	var why matching.Reason
+	for _, a := range past {
+		switch a.State {
+		case Promised:
+			promised += a.QtyUnits
+			why = a.Reason
+		case HandedOver:
+			given += a.QtyUnits
+		}
+	}
+	switch {
+	case given >= n.QtyUnits:
+		to.State, to.Reason = residents.NeedHandedOver, matching.ReasonHandedOver()
+	case promised > 0:
+		to.State, to.Reason, to.Rest = residents.NeedPromised, why, short
+	case short.Code != "":
+		to.State, to.Reason = residents.NeedWaiting, short
+	default:
+		return to, false
+	}
+	return to, true
 }
 
 // settledElsewhere says that an allocation has ended already, or that a device

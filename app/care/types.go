@@ -218,19 +218,18 @@ var (
 		{Name: "resident_state", Fields: []string{"resident", "state", "promised_ms"}},
 		{Name: "need", Fields: []string{"need"}},
 		{Name: "share", Fields: []string{"share", "state"}},
-		{Name: "unsettled", Fields: []string{"unsettled", "ended_ms"}},
+		{Name: "unsettled", Fields: []string{"unsettled", "ended_ms"}, Sparse: "unsettled"},
 		{Name: "due", Fields: []string{"state", "expires_ms"}},
-		{Name: "county", Fields: []string{"county", "promised_ms"}},
 		{Name: "category", Fields: []string{"county", "category", "promised_ms"}},
-		{Name: "lease", Fields: []string{"lease", "state"}},
-	}}
+		{Name: "lease", Fields: []string{"lease", "state"}, Sparse: "lease"},
+	}, Gone: []string{"county"}}
 	redemptionSchema = store.Schema{Name: "redemptions", Indexes: []store.Index{
 		{Name: "at", Fields: []string{"at_ms"}},
 	}}
 	eventSchema = store.Schema{Name: "events", Indexes: []store.Index{
 		{Name: "at", Fields: []string{"at_ms"}},
 		{Name: "county", Fields: []string{"county", "at_ms"}},
-		{Name: "organisation", Fields: []string{"organisation", "at_ms"}},
+		{Name: "organisation", Fields: []string{"organisation", "at_ms"}, Sparse: "organisation"},
 		{Name: "told", Fields: []string{"tell_ms"}},
 	}}
 )

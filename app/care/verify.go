@@ -256,7 +256,7 @@ func (s *Service) missingEvents(ctx context.Context, county string, needs bool) 
 	}
 	// What was written a moment ago may not have its event yet.
 	settled := s.now().Add(-s.lease).UnixMilli()
-	err := s.allocations.Each(ctx, store.Query{Index: "county", Equal: []any{county}}, func(a *Allocation) error {
+	err := s.allocations.Each(ctx, store.Query{Index: "category", Equal: []any{county}}, func(a *Allocation) error {
 		if a.State == Void {
 			return nil
 		}

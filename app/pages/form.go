@@ -124,6 +124,15 @@ func (f Form) Choose(name, label, blank string, groups []ChoiceGroup) Field {
 	return out
 }
 
+// Numeric is a field for a number, of which some are typed with decimals.
+func (f Field) Numeric() Field {
+	f.Attr.Mode, f.Attr.Complete = "numeric", "off"
+	if f.Type == "text" {
+		f.Attr.Mode = "decimal"
+	}
+	return f
+}
+
 // Pick is Select with choices whose texts stand in the catalogue under prefix.
 func (f Form) Pick(name, label, prefix string, values ...string) Field {
 	out := f.Input(name, label, "select")

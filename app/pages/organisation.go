@@ -9,6 +9,7 @@ type Organisation struct {
 	Description                                     Text
 	Serves                                          []string // names of divisions; none: anywhere
 	Places                                          []PlaceRow
+	Listed                                          []ListedRow
 	CreatedMs                                       int64
 	Counties                                        []CountyTowns // to choose from
 }
@@ -27,6 +28,13 @@ func (o Organisation) AnyServed(c CountyTowns) bool {
 }
 
 func (Organisation) template() string { return "organisation" }
+
+// ListedRow is a service that another directory told of: without stock.
+type ListedRow struct {
+	Name             Text
+	Description, URL string
+	Active           bool
+}
 
 // PlaceRow is one place of an organisation.
 type PlaceRow struct {

@@ -196,6 +196,29 @@ func (p Page) Stamp(ms int64) string {
 	return time.UnixMilli(ms).In(cst).Format(time.RFC3339)
 }
 
+// Span is from one Unix time in ms to another: on one day, that day with its
+// weekday and both times; else both dates.
+func (p Page) Span(fromMs, untilMs int64) string {
+	from, until := time.UnixMilli(fromMs).In(cst), time.UnixMilli(untilMs).In(cst)
+	day := func(t time.Time) string {
+		weekday := p.T("weekday." + strconv.Itoa((int(t.Weekday())+6)%7+1))
+		if p.Lang == English {
+			return weekday + " " + t.Format("2 Jan")
+		}
+		return t.Format("1月2日") + " " + weekday
+	}
+	end := time.Date(from.Year(), from.Month(), from.Day()+1, 0, 0, 0, 0, cst)
+	switch {
+	case until.Equal(end) && from.Hour() == 0 && from.Minute() == 0:
+		return day(from)
+	case until.Equal(end):
+		return day(from) + " " + from.Format("15:04") + "–24:00"
+	case until.Before(end):
+		return day(from) + " " + from.Format("15:04") + "–" + until.Format("15:04")
+	}
+	return day(from) + " " + from.Format("15:04") + " – " + day(until) + " " + until.Format("15:04")
+}
+
 func (p Page) stamp(ms int64, zh, en string) string {
 	if ms == 0 {
 		return ""
@@ -284,7 +307,7 @@ func (p Page) Nav() []NavItem {
 	case "provider":
 		items = []NavItem{{"/", "home", "nav.home", false}, {"/counter", "scan", "nav.counter", false}, {"/offers", "gift", "nav.offers", false}}
 		if p.User.Runs {
-			items = append(items, NavItem{"/offers/new", "plus", "nav.offer_new", false}, NavItem{"/organisation", "house", "nav.organisation", false})
+			items = append(items, NavItem{"/offers/new", "plus", "nav.offer_new", false}, NavItem{"/funds", "coin", "nav.funds", false}, NavItem{"/organisation", "house", "nav.organisation", false})
 		}
 	}
 	best := -1

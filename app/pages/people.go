@@ -15,7 +15,10 @@ type OfOrganisation struct {
 func (o OfOrganisation) Tabs() []Tab {
 	out := []Tab{{"profile", ""}}
 	if o.Owns {
-		out = append(out, Tab{"people", "/people"})
+		out = append(out, Tab{"documents", "/documents"}, Tab{"people", "/people"})
+	}
+	if o.Edits {
+		out = append(out, Tab{"history", "/history"})
 	}
 	return out
 }

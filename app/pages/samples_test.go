@@ -111,10 +111,14 @@ func samples(s *Site, lang string) []sample {
 	pin := sampleForm(samplePage(s, lang, "resident", "/me"), nil)
 	pin.Failure, pin.Errors["old_pin"] = pin.T("form.check"), pin.T("me.pin_wrong")
 	offerNew := OfferNew{Form: sampleForm(giver("/offers/new"), map[string][]string{
-		"title_zh": {"社区食堂午餐"}, "lot_qty": {"200"}, "lot_from": {"2025-11-25T10:30"}, "lot_until": {"2025-11-25T09:30"}, "divisions": {"330502001000"}, "cap_period": {"day"}, "pace": {"drip"}, "reserve": {"2"}, "kept_group": {"elderly", "", ""}, "kept_division": {"", "330502001000", ""}, "kept_percent": {"30", "80", ""}}),
+		"title_zh": {"社区食堂午餐"}, "key": {"k1"}, "images": {"i1"}, "s0_every": {"week"}, "s0_qty": {"60"}, "s0_weekday": {"1", "2", "3", "4", "5"}, "s0_from": {"2025-12-01"}, "s0_to": {"2025-12-31"}, "s0_start": {"11:00"}, "s0_end": {"13:00"}, "lot_qty": {"200"}, "lot_from": {"2025-11-25T10:30"}, "lot_until": {"2025-11-25T09:30"}, "divisions": {"330502001000"}, "cap_period": {"day"}, "pace": {"drip"}, "reserve": {"2"}, "kept_group": {"elderly", "", ""}, "kept_division": {"", "330502001000", ""}, "kept_percent": {"30", "80", ""}}),
+		OfferForm: "meals", Hows: []string{"pickup", "delivery", "onsite"}, MayDraft: true,
 		Categories: categories, Groups: groups, Counties: []CountyTowns{
 			{"330502000000", "吴兴区", []Town{{"330502001000", "月河街道"}, {"330502002000", "朝阳街道"}, {"330502003000", "爱山街道"}}},
 			{"330503000000", "南浔区", []Town{{"330503100000", "南浔镇"}}}}}
+	offerNew.Values["rule"], offerNew.Values["rule_before"] = []string{`age > 70`}, []string{`age > 80`}
+	offerNew.Rule = Rule{Choices: "{}", Says: Text{"须满足：年龄大于 70 岁。", "This must hold: is aged more than 70."}, Reach: &RuleReach{
+		Rule: `age > 70`, Compared: true, People: 61, Before: 23, FewTowns: 2, Whole: false, Towns: []RuleTown{{"吴兴区 · 月河街道", 38, 23, false}, {"吴兴区 · 朝阳街道", 12, 0, false}, {"南浔区 · 南浔镇", 11, 11, true}, {"南浔区 · 练市镇", 0, 9, false}}}}
 	offerNew.Errors["kept[1]"] = Page{Lang: lang}.Say(Text{"各份保留加起来不得超过全部，请减少。", "All that is kept is more than the whole: keep less."})
 	offerNew.Failure, offerNew.Errors["lots[0]"] = offerNew.T("form.check"), Page{Lang: lang}.Say(Text{"结束时间要晚于开始时间。", "It must end after it begins."})
 	counties := []ChoiceGroup{{"吴兴区", []Choice{{Value: "330502000000", Text: Text{"不清楚哪个乡镇、街道", "Town not known"}}, {Value: "330502001000", Text: Text{"月河街道", ""}}, {Value: "330502002000", Text: Text{"朝阳街道", ""}}}}, {"南浔区", []Choice{{Value: "330503000000", Text: Text{"不清楚哪个乡镇、街道", "Town not known"}}}}}
@@ -144,6 +148,8 @@ func samples(s *Site, lang string) []sample {
 		needSamples(s, lang),
 		organisationSamples(s, lang),
 		counterSamples(s, lang),
+		offerSamples(s, lang),
+		fundSamples(s, lang),
 	), []sample{
 		{"signin", signin},
 		{"password", password},
@@ -179,8 +185,8 @@ func samples(s *Site, lang string) []sample {
 			{ID: "f2", Kind: "government", Status: "withdrawn", Provider: "吴兴区民政局", Title: Text{"冬季取暖补助", "Winter heating grant"}, Category: Text{"救助金", "Cash aid"}, Total: Amount{Units: 5000000, Money: true}, FromMs: sampleNow, UntilMs: sampleNow + 60*sampleDay}}}},
 		{"offers_empty", Offers{Page: giver("/offers"), MayPost: true}},
 		{"offer_new", offerNew},
-		{"offer", Offer{Page: giver("/offers/f1"), ID: "f1", Kind: "charity", Status: "open", Provider: "湖州市慈善总会", How: "pickup", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Category: Text{"助餐", "Meals"},
-			Place: Text{"月河街道敬老食堂", "Yuehe canteen"}, Note: "每天 10:30 到 12:30", ValueFen: 1250, Places: []string{"吴兴区", "南浔区 · 南浔镇"}, Groups: []Text{{"老年人", "Elderly"}}, MinScoreMilli: 400,
+		{"offer", Offer{Page: giver("/offers/f1"), ID: "f1", OfferForm: "meals", Images: []string{"/api/v1/images/i1"}, MayAgain: true, Kind: "charity", Status: "open", Provider: "湖州市慈善总会", How: "pickup", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Category: Text{"助餐", "Meals"},
+			Place: Text{"月河街道敬老食堂", "Yuehe canteen"}, Note: "每天 10:30 到 12:30", ValueFen: 1250, Places: []string{"吴兴区", "南浔区 · 南浔镇"}, Groups: []Text{{"老年人", "Elderly"}}, MinScoreMilli: 400, Rule: Text{"须满足：年龄大于 70 岁。", "This must hold: is aged more than 70."},
 			Cap: Amount{Units: 1, Unit: portion}, CapPeriod: "day", Pace: "drip", ReserveMilli: 1400, CreatedMs: sampleNow - sampleDay, Live: true, MayWithdraw: true, Kept: []Kept{
 				{Number: 1, Group: Text{"老年人", "Elderly"}, PerMille: 300, Qty: 36, Given: 12}, {Number: 2, Group: Text{"残疾人", "Disabled"}, Place: "南浔区 · 南浔镇", PerMille: 125, Qty: 10, Given: 10}}, Stock: []Share{
 				{ID: "f1-1k1@330502", Place: "吴兴区", Kept: &Kept{Group: Text{"老年人", "Elderly"}}, FromMs: sampleNow, UntilMs: sampleNow + 2*sampleHour, Qty: 36, Free: 24, Promised: 2, HandedOver: 10},

@@ -173,16 +173,26 @@ func (s *Service) ChangeNeedFrom(ctx context.Context, n *Need, by string, to Sta
 			return nil
 		})
 	}
-	next := *n
-	next.Changes = slices.Clip(n.Changes)
-	if err := next.change(by, to, now); err != nil {
+	next, err := n.Changed(by, to, now)
+	if err != nil {
 		return again() // it may be another by now
 	}
-	err := s.needs.Replace(ctx, &next)
+	err = s.needs.Replace(ctx, next)
 	if errors.Is(err, store.ErrConflict) {
 		return again()
 	}
 	if err != nil {
+		return nil, err
+	}
+	return next, nil
+}
+
+// Changed is the need as [Service.ChangeNeed] would write it; n stays as it is.
+// There is an error also where nothing would change.
+func (n *Need) Changed(by string, to Standing, now time.Time) (*Need, error) {
+	next := *n
+	next.Changes = slices.Clip(n.Changes)
+	if err := next.change(by, to, now); err != nil {
 		return nil, err
 	}
 	return &next, nil

@@ -113,7 +113,7 @@ func needSchema() store.Schema {
 	return store.Schema{Name: "needs", Indexes: []store.Index{
 		{Name: "resident", Fields: []string{"resident", "created_ms"}},
 		{Name: "state", Fields: []string{"county", "state", "created_ms"}},
-		{Name: "until", Fields: []string{"state", "until_ms"}},
+		{Name: "until", Fields: []string{"state", "until_ms"}, Sparse: "until_ms"},
 		{Name: "county", Fields: []string{"county", "created_ms"}},
 	}}
 }

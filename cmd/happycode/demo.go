@@ -54,6 +54,7 @@ type demoOrganisation struct {
 	Key string `json:"key"`
 	providers.NewOrganisation
 	Offers []demoOffer `json:"offers"`
+	Fund   *demoFund   `json:"fund"`
 }
 
 type demoOffer struct {
@@ -64,12 +65,14 @@ type demoOffer struct {
 	Divisions     []string        `json:"divisions"`
 	Groups        []string        `json:"groups"`
 	MinScoreMilli int64           `json:"min_score_milli"`
+	Rule          string          `json:"rule"`
 	CapUnits      int64           `json:"cap_units"`
 	CapPeriod     matching.Period `json:"cap_period"`
 	How           providers.How   `json:"how"`
 	Place         string          `json:"place"`
 	PlaceEN       string          `json:"place_en"`
 	Note          string          `json:"note"`
+	Fund          bool            `json:"fund"` // the organisation's fund pays for it
 	Lots          []struct {
 		QtyUnits int64 `json:"qty_units"`
 		FromDay  int   `json:"from_day"` // days from today
@@ -355,15 +358,22 @@ func (d *demo) loadOffers(ctx context.Context, organisations map[string]string) 
 			}
 		}
 		as := accounts.Principal{Account: byCommand, Role: accounts.Provider, Organisation: id}
+		fund, err := d.loadFund(ctx, organisation.Key, id, organisation.Fund)
+		if err != nil {
+			return err
+		}
 		for _, o := range organisation.Offers {
 			if posted[o.TitleZH] {
 				continue
 			}
 			n := providers.NewOffer{
 				TitleZH: o.TitleZH, TitleEN: o.TitleEN, Category: o.Category, ValueFen: o.ValueFen,
-				Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli,
+				Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, Rule: o.Rule,
 				CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
 				Handover: providers.Handover{How: o.How, Place: o.Place, PlaceEN: o.PlaceEN, Note: o.Note},
+			}
+			if o.Fund {
+				n.Fund = fund
 			}
 			for _, l := range o.Lots {
 				n.Lots = append(n.Lots, providers.NewLot{QtyUnits: l.QtyUnits, FromMs: at(l.FromDay), UntilMs: at(l.UntilDay)})

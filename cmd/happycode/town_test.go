@@ -118,8 +118,13 @@ func (w *town) settleIn(t *testing.T, people int, needs map[string]int64, villag
 
 // idNumber invents the n-th ID number, with its check digit (GB 11643).
 func idNumber(n int) string {
+	return bornOn(time.Date(1940, 1, 1+n/900, 0, 0, 0, 0, time.UTC), n%900)
+}
+
+// bornOn is the n-th invented ID number, up to 899, of a day.
+func bornOn(day time.Time, n int) string {
 	weights := []int{7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2}
-	digits := fmt.Sprintf("330502%s%03d", time.Date(1940, 1, 1+n/900, 0, 0, 0, 0, time.UTC).Format("20060102"), 100+n%900)
+	digits := fmt.Sprintf("330502%s%03d", day.Format("20060102"), 100+n)
 	sum := 0
 	for i, w := range weights {
 		sum += w * int(digits[i]-'0')

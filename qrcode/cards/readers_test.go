@@ -298,6 +298,8 @@ func somewhere(r *rand.Rand, area, side float64) ellipse {
 
 // each visits the pixels in the ellipse: their place in the picture, and how
 // far out they are, 0 in its middle and 1 at its edge. They count as covered.
+//
+//go:norace
 func (p *print) each(e ellipse, visit func(at int, out float64)) {
 	scale, width := float64(p.scale), p.modules*p.scale
 	from := func(v float64) int { return max(0, int((v-e.a)*scale)) }
@@ -339,7 +341,10 @@ func opaque(blots int, clear bool) func(*rand.Rand, *print, int) {
 // light (where two lie on each other, both take their part), fading out over
 // the last quarter of their radius, until 15 % is covered. A reader looks at
 // brightness only, so that a brown blot is a grey one. It is seen by a camera:
-// a little out of focus, and with some noise.
+// a little out of focus, and with some noise. Nobody else has the picture
+// meanwhile, so the race detector need not count its pixels; so for the two below.
+//
+//go:norace
 func tea(r *rand.Rand, p *print, _ int) {
 	side := float64(p.modules)
 	for p.share() < stainShare {
@@ -358,6 +363,8 @@ func tea(r *rand.Rand, p *print, _ int) {
 
 // soften takes the mean of each pixel and its neighbours, once in each
 // direction: 1, 2, 3, 2, 1 of 9, as a lens that is a little out of focus.
+//
+//go:norace
 func soften(picture *image.Gray) {
 	w, h := picture.Rect.Dx(), picture.Rect.Dy()
 	before := make([]int, max(w, h))

@@ -107,6 +107,7 @@ func RunAllowing(t *testing.T, a Allowance, open func(t *testing.T) store.Record
 		{"FindRefusesForeignMarks", findCursors},
 		{"RefusesWhatDoesNotFit", refusals},
 		{"EnsureTwiceAndMore", a.ensureMore},
+		{"SparseIndex", sparse},
 		{"ManyAtOnce", a.manyAtOnce},
 		{"ContextEnds", contextEnds},
 		{"Close", closes},

@@ -8,6 +8,8 @@ export class Refused extends Error {
     readonly code: string,
     /** The server's words in the user's language; "" for the page's own. */
     detail: string,
+    /** What is wrong with the first field at fault, likewise; "" where no field is. */
+    readonly field = "",
   ) {
     super(detail);
   }
@@ -17,6 +19,7 @@ interface Problem {
   title?: string;
   detail?: string;
   code?: string;
+  fields?: { field: string; detail: string }[];
 }
 
 const lang = document.documentElement.lang.startsWith("en") ? "en" : "zh";
@@ -37,7 +40,7 @@ async function answered<T>(answer: Response): Promise<T> {
   if (answer.ok) return (answer.status === 204 ? undefined : await answer.json()) as T;
   const problem = (await answer.json().catch(() => ({}))) as Problem;
   if (answer.status === 401 && problem.code !== "credentials") throw new Refused("signed_out", "");
-  throw new Refused(problem.code ?? "failed", problem.detail || problem.title || "");
+  throw new Refused(problem.code ?? "failed", problem.detail || problem.title || "", problem.fields?.[0]?.detail);
 }
 
 export async function get<T>(path: string): Promise<T> {

@@ -4,7 +4,9 @@ import { el, number, randomName, yuan } from "./dom";
 import { follow } from "./follow";
 import { mindList } from "./offline/leaving";
 import { places } from "./places";
+import { series } from "./series";
 import { leave } from "./kept";
+import { rules } from "./rule";
 
 function confirmations(): void {
   document.addEventListener("click", (event) => {
@@ -373,6 +375,8 @@ filteredSelects();
 filteredTrees();
 lots();
 keptRows();
+series();
+rules();
 printing();
 copying();
 liveStock();
