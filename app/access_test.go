@@ -310,13 +310,14 @@ func TestNothingOfPersonsWhereItDoesNotBelong(t *testing.T) {
 	w.do("caseworker", "POST", "/api/v1/scans", scanRequest{w.digits(w.person)})
 	w.do("caseworker", "POST", "/api/v1/residents/find", findRequest{IDNumber: canaryID})
 	w.do("caseworker", "POST", "/api/v1/residents", residentRequest{Name: canaryName, IDNumber: canaryID, Phone: canaryPhone, Division: village})
+	w.do("caseworker", "PUT", "/api/v1/residents/"+w.person.ID+"/address", addressRequest{canaryAddress})
 	for _, actor := range []string{"provider", "other provider", "visitor"} {
 		for _, r := range w.app.Routes() {
 			if r.Method != http.MethodGet || rows[r.Name].path == "" {
 				continue
 			}
 			got := w.do(actor, r.Method, rows[r.Name].path, nil)
-			for _, canary := range []string{canaryName, canaryID, canaryPhone, canaryNote, w.person.ID, w.person.CardNo} {
+			for _, canary := range []string{canaryName, canaryID, canaryPhone, canaryAddress, canaryNote, w.person.ID, w.person.CardNo} {
 				if r.Name == "showSignin" || strings.Contains(got.header.Get("Location"), "/signin?next=") {
 					continue
 				}
@@ -333,7 +334,7 @@ func TestNothingOfPersonsWhereItDoesNotBelong(t *testing.T) {
 		}
 	}
 	log := w.logs.String()
-	for _, canary := range []string{canaryName, canaryID, canaryPhone, canaryNote, w.person.ID, w.person.CardNo, w.digits(w.person), w.digits(w.person)[:40], w.actors["resident"].cookie, w.actors["admin"].bearer} {
+	for _, canary := range []string{canaryName, canaryID, canaryPhone, canaryAddress, canaryNote, w.person.ID, w.person.CardNo, w.digits(w.person), w.digits(w.person)[:40], w.actors["resident"].cookie, w.actors["admin"].bearer} {
 		if strings.Contains(log, canary) {
 			t.Errorf("the log holds %q", canary)
 		}

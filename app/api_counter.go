@@ -39,7 +39,7 @@ var ( // read only
 // handsOver says whether an account may hand over at the counter of its
 // organisation. What a suspended organisation has promised stands, so it still may.
 func handsOver(p accounts.Principal) bool {
-	return p.Role == accounts.Provider && p.Organisation != ""
+	return p.Role == accounts.Provider && p.Organisation != "" && p.May(accounts.ToHandOver)
 }
 
 // atCounter puts the errors of a counter into its words, and refuses who may not

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -132,6 +133,9 @@ func TestStrangeBodies(t *testing.T) {
 		actor := "admin"
 		if r.Scope == ScopeOwnDevice {
 			actor = "caseworker"
+		}
+		if slices.Equal(r.Roles, onlyProviders) {
+			actor = "provider"
 		}
 		bodies := []string{
 			`{"$where":"1"}`, `{"surplus":{"$ne":null}}`, `[]`, `null`, `"x"`, `{`, `{} {}`, `{}x`, "\xff\xfe", `{"__proto__":{}}`,

@@ -16,6 +16,9 @@ const (
 	counterAll  cells = "srrrr++rrrr"
 )
 
+// counterMore are what who only hands over may besides scanning and giving.
+const counterMore = "saveVoucher checkVoucher redeemVoucher showCounterDay getCounterDay saveCounterReturn returnAtCounter saveNoShow noShowAtCounter showRound getRound saveTried triedDelivery"
+
 // counterRows are the counter of "provider", which owes the resident some home care.
 func counterRows(w *world) map[string]row {
 	w.owed("homecare", 4)

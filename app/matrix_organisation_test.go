@@ -12,7 +12,7 @@ import (
 // those open to everybody; ownerOnly those that a provider's editor may not.
 // What is new is closed to the one until it stands here.
 var (
-	handoverMay = names("getMe putLang putPassword showPassword savePassword listOffers getOffer getStock showOffers showOffer getLive getStockLive getOrganisationStockLive showStart showOrganisation listOrganisations getOrganisation showOwnOrganisation showCounter saveCounterScan saveCounterHandover scanAtCounter giveAtCounter getImage")
+	handoverMay = names("getMe putLang putPassword showPassword savePassword listOffers getOffer getStock showOffers showOffer getLive getStockLive getOrganisationStockLive showStart showOrganisation listOrganisations getOrganisation showOwnOrganisation showCounter saveCounterScan saveCounterHandover scanAtCounter giveAtCounter getImage " + counterMore)
 	ownerOnly   = names("listPeople createPerson changePerson showPeople savePerson savePersonChanged listDocuments createDocument getDocument showDocuments saveDocument listOwnTokens createOwnToken deleteOwnToken showSystems saveOwnToken saveOwnTokenRevoked")
 )
 

@@ -86,6 +86,7 @@ type demoResident struct {
 	Name       string   `json:"name"`
 	IDNumber   string   `json:"id_number"`
 	Division   string   `json:"division"`
+	Address    string   `json:"address"` // who has one agreed that aid is brought there
 	Groups     []string `json:"groups"`
 	ScoreMilli int64    `json:"score_milli"`
 	Household  string   `json:"household"`
@@ -413,11 +414,18 @@ func (d *demo) loadResidents(ctx context.Context) error {
 			if household != "" {
 				household = "demo-" + household
 			}
+			consent := []string{residents.ConsentMatching, residents.ConsentHandover}
+			if want.Address != "" {
+				consent = append(consent, residents.ConsentDelivery)
+			}
 			r, err = d.s.residents.Register(ctx, as.Account, residents.Registration{
 				Name: want.Name, IDNumber: want.IDNumber, Division: want.Division, Groups: want.Groups,
 				ScoreMilli: want.ScoreMilli, Household: household, PIN: pin,
-				Consent: []string{residents.ConsentMatching, residents.ConsentHandover},
+				Consent: consent,
 			})
+			if err == nil && want.Address != "" {
+				r, err = d.s.residents.SetAddress(ctx, r.ID, want.Address)
+			}
 		} else if err == nil && i == 0 {
 			err = d.s.residents.SetPIN(ctx, r.ID, d.secrets.PIN)
 		}
