@@ -139,7 +139,7 @@ func (a *App) saveOffer(c *fiber.Ctx) error {
 	in := providers.NewOffer{
 		TitleZH: f.Value("title_zh"), TitleEN: f.Value("title_en"), Category: category, Unit: f.Value("unit"),
 		ValueFen: money(f, "value_yuan"), Divisions: f.Values["divisions"], Groups: f.Values["groups"],
-		MinScoreMilli: whole(f, "min_score"), Rule: f.Value("rule"), CapUnits: units(f, "cap_units", category), CapPeriod: matching.Period(f.Value("cap_period")),
+		MinScoreMilli: whole(f, "min_score"), Rule: f.Value("rule"), Sets: setNames(f.Value("sets")), CapUnits: units(f, "cap_units", category), CapPeriod: matching.Period(f.Value("cap_period")),
 		Pace: matching.Pace(f.Value("pace")), ReserveMilli: 10 * money(f, "reserve"), // written like yuan, with two decimals at most
 		Handover: providers.Handover{How: providers.How(f.Value("how")), Place: f.Value("place"), PlaceEN: f.Value("place_en"), Note: f.Value("note")},
 	}
@@ -227,7 +227,7 @@ func (a *App) showOffer(c *fiber.Ctx) error {
 		Place: text(o.Handover.Place, o.Handover.PlaceEN), Note: o.Handover.Note, ValueFen: o.ValueFen,
 		Groups: groupTexts(o.Groups), MinScoreMilli: o.MinScoreMilli, Cap: amount(o.Category, o.CapUnits, o.Unit),
 		CapPeriod: string(o.CapPeriod), CreatedMs: o.CreatedMs, Money: o.Category == providers.Cash, Live: true,
-		Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Rule: text(o.Rule.ZH, o.Rule.EN),
+		Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Rule: text(o.Rule.ZH, o.Rule.EN), Sets: o.Sets,
 	}
 	org, err := a.Providers.Get(c.UserContext(), o.Organisation)
 	if err != nil {

@@ -215,7 +215,7 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 	}
 	o, places, err := s.checkOffer(n)
 	if err == nil {
-		err = s.checkRule(ctx, o, n.Rule)
+		err = s.checkRule(ctx, o, n)
 	}
 	if err != nil {
 		return nil, err
