@@ -24,9 +24,10 @@ type Catalogue struct {
 type listing struct {
 	offers  map[string]Offer
 	shelves map[shelf][]entry
-	racks   map[shelf]*rack   // the same shelves
-	changes map[string]uint64 // county → how often its shelves have changed
-	watched map[string]bool   // keys that some offer's rule asks about
+	racks   map[shelf]*rack    // the same shelves
+	changes map[string]uint64  // county → how often its shelves have changed
+	watched map[string]bool    // keys that some offer's rule asks about
+	ruled   map[shelf][]string // the offers on it that have a rule, each once
 }
 
 // shelf is where a scan looks: one category in one county.
@@ -42,7 +43,7 @@ type entry struct {
 // NewCatalogue makes an empty catalogue.
 func NewCatalogue() *Catalogue {
 	c := &Catalogue{}
-	c.current.Store(&listing{offers: map[string]Offer{}, shelves: map[shelf][]entry{}, racks: map[shelf]*rack{}, changes: map[string]uint64{}})
+	c.current.Store(&listing{offers: map[string]Offer{}, shelves: map[shelf][]entry{}, racks: map[shelf]*rack{}, changes: map[string]uint64{}, ruled: map[shelf][]string{}})
 	return c
 }
 
@@ -86,11 +87,12 @@ func (c *Catalogue) change(alter func(*listing, map[shelf]bool)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.current.Load()
-	next := &listing{offers: maps.Clone(old.offers), shelves: maps.Clone(old.shelves), racks: maps.Clone(old.racks), changes: maps.Clone(old.changes), watched: map[string]bool{}}
+	next := &listing{offers: maps.Clone(old.offers), shelves: maps.Clone(old.shelves), racks: maps.Clone(old.racks), changes: maps.Clone(old.changes), watched: map[string]bool{}, ruled: maps.Clone(old.ruled)}
 	touched := map[shelf]bool{}
 	alter(next, touched)
 	for s := range touched {
 		next.shelves[s] = nil
+		delete(next.ruled, s)
 		next.changes[s.county]++
 	}
 	for _, o := range next.offers {
@@ -120,6 +122,15 @@ func (c *Catalogue) change(alter func(*listing, map[shelf]bool)) {
 			continue
 		}
 		next.racks[s] = newRack(next.shelves[s])
+	}
+	for s := range touched {
+		known := map[string]bool{}
+		for _, e := range next.shelves[s] {
+			if e.offer.Rule && !known[e.offer.ID] {
+				known[e.offer.ID] = true
+				next.ruled[s] = append(next.ruled[s], e.offer.ID)
+			}
+		}
 	}
 	c.current.Store(next)
 }
@@ -291,13 +302,9 @@ func (e entry) serves(p Person) string {
 // each once.
 func (c *Catalogue) Ruled(county string, categories ...string) []string {
 	var out []string
-	shelves := c.current.Load().shelves
+	ruled := c.current.Load().ruled
 	for _, category := range categories {
-		for _, e := range shelves[shelf{county, category}] {
-			if e.offer.Rule && !slices.Contains(out, e.offer.ID) {
-				out = append(out, e.offer.ID)
-			}
-		}
+		out = append(out, ruled[shelf{county, category}]...)
 	}
 	return out
 }
