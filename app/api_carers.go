@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -283,14 +284,20 @@ func (a *App) photoIn(c *fiber.Ctx, field string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	done, err := a.photoTurn(c.UserContext())
+	return a.shrunk(c.UserContext(), file, photoSide)
+}
+
+// shrunk is a photo as it is kept, its longer side at most side pixels. Errors:
+// faultPhoto, faultPhotoLarge, faultBusy.
+func (a *App) shrunk(ctx context.Context, file io.Reader, side int) ([]byte, error) {
+	done, err := a.photoTurn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	ctx, cancel := context.WithTimeout(c.UserContext(), photoTime)
+	ctx, cancel := context.WithTimeout(ctx, photoTime)
 	defer cancel()
-	jpeg, err := photos.Shrink(ctx, file, photos.Usual(), photoSide)
+	jpeg, err := photos.Shrink(ctx, file, photos.Usual(), side)
 	switch {
 	case errors.Is(err, photos.ErrFormat):
 		return nil, faultPhoto

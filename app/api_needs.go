@@ -24,9 +24,11 @@ func (a *App) editNeed(c *fiber.Ctx) error {
 	if in.Asked == nil {
 		return faultField.with(fieldFault{"asked", words{"请填写读取需求时的 asked", "give the need's asked as it was read"}})
 	}
-	n, err := a.Care.EditNeed(c.UserContext(), principalOf(c), needOf(c).ID, residents.NeedEdit{
-		QtyUnits: in.QtyUnits, Urgency: in.Urgency, UntilMs: in.UntilMs, Note: in.Note, Why: in.Reason, Asked: *in.Asked,
-	})
+	edit := residents.NeedEdit{QtyUnits: in.QtyUnits, Urgency: in.Urgency, UntilMs: in.UntilMs, Note: in.Note, Why: in.Reason, Asked: *in.Asked}
+	if err := a.mayEdit(c, needOf(c), edit); err != nil {
+		return err
+	}
+	n, err := a.Care.EditNeed(c.UserContext(), principalOf(c), needOf(c).ID, edit)
 	if err != nil {
 		return err
 	}

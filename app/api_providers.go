@@ -20,25 +20,44 @@ type organisationView struct {
 	CreditCode string           `json:"credit_code"`
 	Status     providers.Status `json:"status" enum:"pending,approved,suspended"`
 	Division   string           `json:"division"`
-	Contact    string           `json:"contact"`
 	CreatedMs  int64            `json:"created_ms"`
 	Decisions  []decisionView   `json:"decisions"`
+	providers.Profile
+	Places []placeView `json:"places"`
 }
 
 type decisionView struct {
 	AtMs   int64            `json:"at_ms"`
-	By     string           `json:"by"`
+	By     string           `json:"by" description:"Account id; for administrators only."`
 	Status providers.Status `json:"status"`
 	Note   string           `json:"note"`
+}
+
+// organisationFor is an organisation as p may see it: who decided about it is
+// for administrators.
+func organisationFor(p accounts.Principal) func(*providers.Organisation) organisationView {
+	return func(o *providers.Organisation) organisationView {
+		v := viewOrganisation(o)
+		if p.Role != accounts.Admin {
+			for i := range v.Decisions {
+				v.Decisions[i].By = ""
+			}
+		}
+		return v
+	}
 }
 
 func viewOrganisation(o *providers.Organisation) organisationView {
 	v := organisationView{
 		ID: o.ID, Name: o.Name, NameEN: o.NameEN, Kind: o.Kind, CreditCode: o.CreditCode, Status: o.Status,
-		Division: o.Division, Contact: o.Contact, CreatedMs: o.CreatedMs, Decisions: make([]decisionView, len(o.Decisions)),
+		Division: o.Division, Profile: o.Profile(), CreatedMs: o.CreatedMs, Decisions: make([]decisionView, len(o.Decisions)),
 	}
 	for i, d := range o.Decisions {
 		v.Decisions[i] = decisionView(d)
+	}
+	v.Places = make([]placeView, len(o.Places))
+	for i, p := range o.Places {
+		v.Places[i] = viewPlace(p)
 	}
 	return v
 }
@@ -128,7 +147,7 @@ func (a *App) join(c *fiber.Ctx, n providers.NewOrganisation, who accounts.NewAc
 	if err := a.Accounts.SetRole(ctx, id, id, accounts.Provider, "", org.ID); err != nil {
 		return nil, err
 	}
-	return org, nil
+	return org, a.Providers.AddOwner(ctx, org.ID, id)
 }
 
 type organisationsQuery struct {
@@ -149,7 +168,7 @@ func (a *App) listOrganisations(c *fiber.Ctx) error {
 		if err != nil {
 			return err
 		}
-		return c.JSON(listed([]*providers.Organisation{org}, "", viewOrganisation))
+		return c.JSON(listed([]*providers.Organisation{org}, "", organisationFor(p)))
 	}
 	status := providers.Status(c.Query("status"))
 	switch status {
@@ -170,7 +189,9 @@ func (a *App) listOrganisations(c *fiber.Ctx) error {
 	return c.JSON(listed(mine, next, viewOrganisation))
 }
 
-func (a *App) getOrganisation(c *fiber.Ctx) error { return c.JSON(viewOrganisation(organisationOf(c))) }
+func (a *App) getOrganisation(c *fiber.Ctx) error {
+	return c.JSON(organisationFor(principalOf(c))(organisationOf(c)))
+}
 
 type decisionRequest struct {
 	Status providers.Status `json:"status" required:"true" enum:"approved,suspended"`
@@ -201,22 +222,35 @@ type offerView struct {
 	RuleZH string               `json:"rule_zh" description:"What the rule says."`
 	RuleEN string               `json:"rule_en"`
 	Lots   []providers.OfferLot `json:"lots"`
+	Series []providers.Series   `json:"series" description:"What made lots by the calendar, as it was sent."`
 }
 
 func viewOffer(o *providers.Offer) offerView {
 	return offerView{
 		ID: o.ID, Organisation: o.Organisation, CreatedMs: o.CreatedMs, Status: o.Status, WithdrawnMs: o.WithdrawnMs,
-		Kind: o.Kind, Lots: o.Lots, RuleZH: o.Rule.ZH, RuleEN: o.Rule.EN,
+		Kind: o.Kind, Lots: o.Lots, Series: o.Plan, RuleZH: o.Rule.ZH, RuleEN: o.Rule.EN,
 		offerTerms: offerTerms{
+			Form: formOf(o), Unlimited: o.Unlimited, Images: o.Images,
 			TitleZH: o.TitleZH, TitleEN: o.TitleEN, Category: o.Category, Unit: o.Unit, ValueFen: o.ValueFen,
 			Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr, Sets: o.Sets, CapUnits: o.CapUnits,
-			CapPeriod: string(o.CapPeriod), Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Kept: o.Kept, Handover: o.Handover,
+			CapPeriod: string(o.CapPeriod), Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Kept: o.Kept, Fund: o.Fund, Handover: o.Handover,
 		},
 	}
 }
 
+// formOf is what an offer gives, also one from before that was stated.
+func formOf(o *providers.Offer) providers.Form {
+	if o.Form == "" {
+		return providers.FormOf(o.Category, o.Handover.How)
+	}
+	return o.Form
+}
+
 // offerTerms is what an offer says.
 type offerTerms struct {
+	Form          providers.Form     `json:"form" enum:"goods,meals,service,voucher,cash,discount,wish" description:"What it gives; empty: of its category and handover. Wishes are taken up, not posted."`
+	Unlimited     bool               `json:"unlimited" description:"Discounts only: every lot holds 10,000,000 units, which nobody runs out of; what is given is counted."`
+	Images        []string           `json:"images" maxItems:"4" description:"Ids of photos that the organisation has sent, in their order."`
 	TitleZH       string             `json:"title_zh" required:"true"`
 	TitleEN       string             `json:"title_en"`
 	Category      string             `json:"category" required:"true" description:"Id of /categories."`
@@ -232,13 +266,31 @@ type offerTerms struct {
 	Pace          string             `json:"pace" enum:"now,even,drip" description:"How fast it is released: at once, an equal part in each minute, or by need lines. Empty: drip, or now where every lot lasts half an hour at most."`
 	ReserveMilli  int64              `json:"reserve_milli" minimum:"0" maximum:"3000" description:"For pace drip: how many thousandths of the expected demand are kept for those in greater need, 500 to 3000; 0: 1400."`
 	Kept          []providers.Kept   `json:"kept" maxItems:"20" description:"Parts of each lot that are kept for a group, a division within those served, or a group in a division: permille thousandths of it, 1000 at most together. They open to everybody whom the offer serves when nobody of them is expected any more, from half of the lot's time on, and for its last tenth (30 minutes at most). What is kept of a lot is a lot of its own, with the number of its part in kept."`
+	Fund          string             `json:"fund" description:"Id of the fund that pays for it: value_fen times the quantity is set aside when it is posted. Empty: none."`
 	Handover      providers.Handover `json:"handover" required:"true"`
 }
 
 type offerRequest struct {
 	Organisation string `json:"organisation" description:"Needed of administrators; a provider posts for its own."`
 	offerTerms
-	Lots []providers.NewLot `json:"lots" required:"true" minItems:"1" maxItems:"400"`
+	offerLots
+}
+
+// offerLots is when an offer gives how much: lots, series or both, 1 to 400
+// lots together.
+type offerLots struct {
+	Lots   []providers.NewLot `json:"lots" maxItems:"400"`
+	Series []providers.Series `json:"series" maxItems:"10" description:"More lots by the calendar of China (UTC+8): weekly on weekdays (1 Monday to 7 Sunday; empty: each day) or monthly on a day. A service has workers in place of qty_units: a lot holds workers × slot ÷ unit_minutes."`
+}
+
+func (r offerRequest) offer() providers.NewOffer {
+	return providers.NewOffer{
+		Form: r.Form, Unlimited: r.Unlimited, Images: r.Images,
+		TitleZH: r.TitleZH, TitleEN: r.TitleEN, Category: r.Category, Unit: r.Unit, ValueFen: r.ValueFen,
+		Divisions: r.Divisions, Groups: r.Groups, MinScoreMilli: r.MinScoreMilli, Rule: r.Rule, Sets: r.Sets, CapUnits: r.CapUnits,
+		CapPeriod: matching.Period(r.CapPeriod), Pace: matching.Pace(r.Pace), ReserveMilli: r.ReserveMilli,
+		Kept: r.Kept, Fund: r.Fund, Handover: r.Handover, Lots: r.Lots, Series: r.Series,
+	}
 }
 
 func (a *App) createOffer(c *fiber.Ctx) error {
@@ -246,12 +298,7 @@ func (a *App) createOffer(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	o, err := a.post(c, in.Organisation, providers.NewOffer{
-		TitleZH: in.TitleZH, TitleEN: in.TitleEN, Category: in.Category, Unit: in.Unit, ValueFen: in.ValueFen,
-		Divisions: in.Divisions, Groups: in.Groups, MinScoreMilli: in.MinScoreMilli, Rule: in.Rule, Sets: in.Sets, CapUnits: in.CapUnits,
-		CapPeriod: matching.Period(in.CapPeriod), Pace: matching.Pace(in.Pace), ReserveMilli: in.ReserveMilli,
-		Kept: in.Kept, Handover: in.Handover, Lots: in.Lots,
-	})
+	o, err := a.post(c, in.Organisation, in.offer())
 	if err != nil {
 		return err
 	}
@@ -261,18 +308,9 @@ func (a *App) createOffer(c *fiber.Ctx) error {
 // post posts an offer for an organisation that the one who asks acts for.
 func (a *App) post(c *fiber.Ctx, organisation string, n providers.NewOffer) (*providers.Offer, error) {
 	p := principalOf(c)
-	if p.Role == accounts.Provider && organisation == "" {
-		organisation = p.Organisation
-	}
-	if organisation == "" {
-		return nil, faultField.with(fieldFault{"organisation", words{"请选择机构", "choose the organisation"}})
-	}
-	org, err := a.Providers.Get(c.UserContext(), organisation)
+	org, err := a.actsFor(c, organisation)
 	if err != nil {
 		return nil, err
-	}
-	if p.Role == accounts.Provider && p.Organisation != org.ID || p.Role != accounts.Provider && !p.Sees(org.Division) {
-		return nil, errOutside
 	}
 	if key := c.Get("Idempotency-Key"); key != "" { // as for needs: a crash cannot double it
 		n.Key = hash(p.Account, key)

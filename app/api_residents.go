@@ -19,7 +19,7 @@ import (
 
 type consentView struct {
 	AtMs  int64    `json:"at_ms"`
-	Scope []string `json:"scope" items.enum:"matching,provider_handover,sms"`
+	Scope []string `json:"scope" items.enum:"matching,provider_handover,sms,delivery"`
 }
 
 // residentView is a person as those see it who answer for them, and they
@@ -75,7 +75,7 @@ type residentRequest struct {
 	ScoreMilli int64    `json:"score_milli" minimum:"0" maximum:"1000"`
 	Household  string   `json:"household" description:"Id of a household of the division, or a key of the office's own; empty for a new one."`
 	PIN        string   `json:"pin" format:"password" description:"6 to 12 digits; empty: none yet."`
-	Consent    []string `json:"consent" items.enum:"matching,provider_handover,sms"`
+	Consent    []string `json:"consent" items.enum:"matching,provider_handover,sms,delivery"`
 }
 
 func (a *App) createResident(c *fiber.Ctx) error {
@@ -409,7 +409,7 @@ func (a *App) hashed(ctx context.Context, do func() error) error {
 }
 
 type consentRequest struct {
-	Scope []string `json:"scope" required:"true" items.enum:"matching,provider_handover,sms" description:"All that the resident agrees to from now on; empty withdraws the consent."`
+	Scope []string `json:"scope" required:"true" items.enum:"matching,provider_handover,sms,delivery" description:"All that the resident agrees to from now on; empty withdraws the consent."`
 }
 
 func (a *App) setConsent(c *fiber.Ctx) error {
@@ -524,6 +524,7 @@ func (a *App) createNeed(c *fiber.Ctx) error {
 const (
 	ownNeeds   = 10 // that have not ended, at once
 	ownUrgency = 3  // 4 (today) is for a caseworker to judge
+	ownEdits   = 20 // of one need, whoever made them: each stays in its history
 )
 
 // mayAsk says whether a resident may ask for a need; everybody else may. The
@@ -533,18 +534,7 @@ func (a *App) mayAsk(c *fiber.Ctx, n residents.NewNeed) error {
 	if principalOf(c).Role != accounts.Resident {
 		return nil
 	}
-	var wrong []fieldFault
-	if n.Urgency > ownUrgency {
-		wrong = append(wrong, fieldFault{"urgency", words{"急需当天解决的，请联系社工登记。", "What is needed today is recorded by your caseworker: please call."}})
-	}
-	if x, ok := providers.CategoryByID(n.Category); ok && x.CapUnits > 0 && n.QtyUnits > x.CapUnits {
-		zh, en := fmt.Sprintf("%d %s", x.CapUnits, x.UnitZH), fmt.Sprintf("%d (%s)", x.CapUnits, x.UnitEN)
-		if x.ID == providers.Cash {
-			zh = fmt.Sprintf("%d 元", x.CapUnits/100)
-			en = fmt.Sprintf("%d yuan", x.CapUnits/100)
-		}
-		wrong = append(wrong, fieldFault{"qty_units", words{"一次最多申请 " + zh + ",需要更多请联系社工。", "Ask for at most " + en + " at once; for more, please call your caseworker."}})
-	}
+	wrong := tooMuch(n.Category, n.QtyUnits, n.Urgency)
 	needs, err := a.Residents.Needs(c.UserContext(), n.Resident)
 	if err != nil {
 		return err
@@ -559,6 +549,52 @@ func (a *App) mayAsk(c *fiber.Ctx, n residents.NewNeed) error {
 		wrong = append(wrong, fieldFault{"category", words{
 			fmt.Sprintf("您已有 %d 项需求未结束，请先撤回不再需要的，或联系社工。", ownNeeds),
 			fmt.Sprintf("%d of your needs have not ended yet: withdraw what you no longer need, or call your caseworker.", ownNeeds),
+		}})
+	}
+	if len(wrong) > 0 {
+		return faultField.with(wrong...)
+	}
+	return nil
+}
+
+// tooMuch says what of a need is beyond what residents ask for themselves.
+func tooMuch(category string, qtyUnits int64, urgency int) (wrong []fieldFault) {
+	if urgency > ownUrgency {
+		wrong = append(wrong, fieldFault{"urgency", words{"急需当天解决的，请联系社工登记。", "What is needed today is recorded by your caseworker: please call."}})
+	}
+	if x, ok := providers.CategoryByID(category); ok && x.CapUnits > 0 && qtyUnits > x.CapUnits {
+		zh, en := fmt.Sprintf("%d %s", x.CapUnits, x.UnitZH), fmt.Sprintf("%d (%s)", x.CapUnits, x.UnitEN)
+		if x.ID == providers.Cash {
+			zh = fmt.Sprintf("%d 元", x.CapUnits/100)
+			en = fmt.Sprintf("%d yuan", x.CapUnits/100)
+		}
+		wrong = append(wrong, fieldFault{"qty_units", words{"一次最多申请 " + zh + "，需要更多请联系社工。", "Ask for at most " + en + " at once; for more, please call your caseworker."}})
+	}
+	return wrong
+}
+
+// mayEdit says whether a resident may change a need of their own so; everybody
+// else may. What a caseworker has recorded beyond the bounds may stay or become
+// less, and the note of a need that they did not ask for is not theirs.
+func (a *App) mayEdit(c *fiber.Ctx, n *residents.Need, e residents.NeedEdit) error {
+	if principalOf(c).Role != accounts.Resident {
+		return nil
+	}
+	var qtyUnits int64
+	urgency := 0
+	if e.QtyUnits != nil && *e.QtyUnits > n.QtyUnits {
+		qtyUnits = *e.QtyUnits
+	}
+	if e.Urgency != nil && *e.Urgency > n.Urgency {
+		urgency = *e.Urgency
+	}
+	wrong := tooMuch(n.Category, qtyUnits, urgency)
+	if e.Note != nil && n.Source != "resident" {
+		wrong = append(wrong, fieldFault{"note", words{"这项需求的说明由社工填写，请联系社工更改。", "Your caseworker wrote this note: please call to have it changed."}})
+	}
+	if n.Asked >= ownEdits {
+		wrong = append(wrong, fieldFault{"reason", words{
+			"这项需求已多次更改，再要更改请联系社工。", "This need has been changed many times: please call your caseworker to change it again.",
 		}})
 	}
 	if len(wrong) > 0 {

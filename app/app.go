@@ -8,7 +8,6 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +22,7 @@ import (
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/documents"
 	"github.com/xingfuma/happycode/app/pages"
 	"github.com/xingfuma/happycode/app/press"
 	"github.com/xingfuma/happycode/app/regions"
@@ -33,6 +33,7 @@ import (
 	"github.com/xingfuma/happycode/app/vault"
 	"github.com/xingfuma/happycode/app/webhooks"
 	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/providers/funds"
 	"github.com/xingfuma/happycode/qrcode"
 )
 
@@ -46,9 +47,11 @@ type Config struct {
 	Residents *residents.Service
 	Reports   *reports.Service
 	Providers *providers.Service
+	Funds     *funds.Service
 	Regions   *regions.Service
 	Care      *care.Service
 	Webhooks  *webhooks.Service
+	Documents *documents.Service
 	Vault     *vault.Vault
 	// Keys are the keys of the codes as they are now.
 	Keys interface{ Keys() qrcode.Keys }
@@ -85,8 +88,6 @@ type App struct {
 	cardsMost int // cards one file takes
 	live      *hub
 	watched   looks
-	// dummyPIN is a hash that no PIN is of, checked where there is none.
-	dummyPIN string
 	// hashing has room for as many PIN checks as may run at once: each takes
 	// 19 MiB, and anybody may ask for one.
 	hashing   chan struct{}
@@ -103,7 +104,7 @@ func Schemas() []store.Schema { return []store.Schema{replaySchema} }
 func New(c Config) (*App, error) {
 	missing := map[string]bool{
 		"Record": c.Record == nil, "Accounts": c.Accounts == nil, "Audit": c.Audit == nil,
-		"Residents": c.Residents == nil, "Reports": c.Reports == nil, "Providers": c.Providers == nil, "Regions": c.Regions == nil,
+		"Residents": c.Residents == nil, "Reports": c.Reports == nil, "Providers": c.Providers == nil, "Funds": c.Funds == nil, "Regions": c.Regions == nil,
 		"Care": c.Care == nil, "Webhooks": c.Webhooks == nil, "Vault": c.Vault == nil, "Keys": c.Keys == nil, "Tree": c.Tree == nil, "TreeChanged": c.TreeChanged == nil,
 	}
 	for name, is := range missing {
@@ -119,7 +120,7 @@ func New(c Config) (*App, error) {
 	}
 	a := &App{
 		Config: c, trusted: c.Settings.TrustedProxies, limits: newLimiter(c.Now), gate: newGate(c.Now),
-		imports: imports{at: map[string]importView{}}, dummyPIN: vault.HashSecret(rand.Text()),
+		imports: imports{at: map[string]importView{}},
 		hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), reading: make(chan struct{}, photosAtOnce), photoWait: photoTime,
 		startedMs: store.Millis(c.Now()),
 	}

@@ -29,7 +29,7 @@ func TestFromJoiningToHappinessList(t *testing.T) {
 	terms := offerRequest{
 		offerTerms: offerTerms{TitleZH: "午餐", TitleEN: "Lunch", Category: "meal", Divisions: []string{county}, CapUnits: 1, CapPeriod: "day",
 			Handover: pickup()},
-		Lots: lotsFor(w, 5),
+		offerLots: offerLots{Lots: lotsFor(w, 5)},
 	}
 	if got := w.do("joined", "POST", "/api/v1/offers", terms); got.status != http.StatusConflict || got.problem(t).Code != "not_approved" {
 		t.Errorf("posting before approval: %d %s", got.status, got.body)

@@ -39,6 +39,8 @@ const (
 	localDevice
 	localReport
 	localHook
+	localDraft
+	localFund
 	localAbout
 	localGuessed // a wrong guess was shown in a form again
 )
@@ -147,7 +149,7 @@ func (a *App) guard(r *Route) fiber.Handler {
 		if err := a.fromOurPage(c, r, p, cookie); err != nil {
 			return err
 		}
-		if !r.Public && (!slices.Contains(r.Roles, p.Role) || r.NoToken && p.Token || p.Carer != "" && !r.CarerOK) {
+		if !r.Public && (!slices.Contains(r.Roles, p.Role) || !p.May(r.Right) || r.NoToken && p.Token || p.Carer != "" && !r.CarerOK) {
 			if p.Role == "" {
 				return a.toSignin(c, r)
 			}
@@ -252,7 +254,7 @@ func (a *App) denied(c *fiber.Ctx, p accounts.Principal, r *Route, object, subje
 // number, a password, a PIN.
 func guessed(err error) bool {
 	switch faultOf(err).code {
-	case faultCode.code, faultCredentials.code, faultProof.code, faultHandoverPIN.code:
+	case faultCode.code, faultCredentials.code, faultProof.code, faultHandoverPIN.code, faultVoucher.code:
 		return true
 	}
 	return false
@@ -411,6 +413,18 @@ func (a *App) look(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 			may = managesOffer(p, org)
 		}
 		c.Locals(localOffer, x)
+	case ScopeDraft:
+		x, err := a.Providers.Draft(ctx, id)
+		if err != nil {
+			return err
+		}
+		org, err := a.Providers.Get(ctx, x.Organisation)
+		if err != nil {
+			return err
+		}
+		division = org.Division
+		may = managesOffer(p, org)
+		c.Locals(localDraft, x)
 	case ScopeOrganisation:
 		x, err := a.Providers.Get(ctx, id)
 		if err != nil {
@@ -462,6 +476,18 @@ func (a *App) look(c *fiber.Ctx, r *Route, p accounts.Principal) error {
 		division = x.Division
 		may = p.Sees(division)
 		c.Locals(localReport, x)
+	case ScopeFund:
+		x, err := a.Funds.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		org, err := a.Providers.Get(ctx, x.Organisation)
+		if err != nil {
+			return err
+		}
+		division = org.Division
+		may = seesFund(p, org)
+		c.Locals(localFund, x)
 	case ScopeWebhook:
 		x, err := a.Webhooks.Get(ctx, id)
 		if err != nil {
@@ -496,7 +522,7 @@ func (a *App) seesOffer(p accounts.Principal, o *providers.Offer) bool {
 // and the administrators who answer for the provider. That it serves people
 // elsewhere as well gives nobody there the right.
 func managesOffer(p accounts.Principal, org *providers.Organisation) bool {
-	return p.Role == accounts.Provider && p.Organisation == org.ID || p.Role == accounts.Admin && p.Sees(org.Division)
+	return p.Role == accounts.Provider && p.Organisation == org.ID && p.May(accounts.ToRun) || p.Role == accounts.Admin && p.Sees(org.Division)
 }
 
 // seat is where the administrators of an account or token are: those of its

@@ -26,8 +26,15 @@ const (
 	// livePoll is how often events of other processes are looked for.
 	livePoll = time.Second
 	// liveBack is how far behind the last look events of other processes are
-	// looked for again.
-	liveBack = 3 * time.Second
+	// looked for again, and how far ahead: clocks differ.
+	liveBack = time.Second
+	// liveWide is how often all of that time, and [care.ToldMargin] before it, is
+	// looked at again, for what was written late.
+	liveWide = 10 * time.Second
+	// livePages bounds a look, in pages of a thousand events. What is beyond is
+	// not told one by one: every stream is to look at everything anew, once in
+	// liveWide at most.
+	livePages = 5
 	// liveEach and liveAll bound the streams of one account and of the process.
 	// One more of an account ends its oldest: most often a page that was left,
 	// which shows only at the next beat; else that page asks again by itself.
@@ -90,6 +97,7 @@ type hub struct {
 	care   *care.Service
 	now    func() time.Time
 	shared bool // other processes serve from the same record
+	pages  int  // [livePages]
 
 	mu       sync.Mutex
 	streams  map[*stream]bool
@@ -111,7 +119,7 @@ type stream struct {
 }
 
 func newHub(c *care.Service, now func() time.Time, shared bool) *hub {
-	return &hub{care: c, now: now, shared: shared, streams: map[*stream]bool{}, accounts: map[string][]*stream{}, end: make(chan struct{}), seen: map[string]int64{}}
+	return &hub{care: c, now: now, shared: shared, pages: livePages, streams: map[*stream]bool{}, accounts: map[string][]*stream{}, end: make(chan struct{}), seen: map[string]int64{}}
 }
 
 // join begins a stream. Errors: faultRate, faultNotReady.
@@ -208,27 +216,65 @@ func (h *hub) tell(events []*care.Event) {
 func (h *hub) poll(ctx context.Context) {
 	tick := time.NewTicker(livePoll)
 	defer tick.Stop()
-	last := h.now()
+	x := polled{last: h.now(), wide: h.now()}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			h.look(ctx, &x)
 		}
-		now := h.now()
-		from, after := last.Add(-liveBack).UnixMilli(), ""
-		for {
-			page, next, err := h.care.Told(ctx, from, now.Add(liveBack).UnixMilli(), after, 1000)
-			if err != nil {
-				break // the next look begins where this one did
-			}
-			h.tell(page)
-			if after = next; next == "" {
-				last = now
-				break
-			}
+	}
+}
+
+// polled is how far a process has looked for what others have written.
+type polled struct {
+	last, wide time.Time // of looks, and of wide ones
+	reset      time.Time // when the streams were last told to look at everything
+	skipped    bool      // something was not told since
+}
+
+// look tells what others have written since the last look.
+func (h *hub) look(ctx context.Context, x *polled) {
+	now := h.now()
+	from, wide := x.last.Add(-liveBack), now.Sub(x.wide) >= liveWide
+	if wide {
+		from = x.wide.Add(-care.ToldMargin)
+	}
+	after := ""
+	for pages := 0; ; pages++ {
+		if pages == h.pages {
+			x.skipped = true
+			break
 		}
-		h.forget(now.Add(-4 * liveBack).UnixMilli())
+		page, next, err := h.care.Told(ctx, from.UnixMilli(), now.Add(liveBack).UnixMilli(), after, 1000)
+		if err != nil {
+			return // the next look begins where this one did
+		}
+		h.tell(page)
+		if after = next; next == "" {
+			break
+		}
+	}
+	if x.last = now; wide {
+		x.wide = now
+	}
+	if x.skipped && now.Sub(x.reset) >= liveWide {
+		x.skipped, x.reset = false, now
+		h.anew()
+	}
+	h.forget(now.Add(-2 * (liveWide + care.ToldMargin)).UnixMilli())
+}
+
+// anew tells every stream to look at everything.
+func (h *hub) anew() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.streams {
+		select {
+		case s.behind <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -290,7 +336,7 @@ func (a *App) getLive(c *fiber.Ctx) error {
 	authorization, session := c.Get(fiber.HeaderAuthorization), c.Cookies(a.cookieName(c))
 	stays := func(ctx context.Context) bool { // still the same, and still signed in
 		now, _, err := a.recognise(ctx, authorization, session)
-		return err == nil && now.Account == p.Account && now.Role == p.Role && now.Division == p.Division
+		return err == nil && now.Account == p.Account && now.Role == p.Role && now.Division == p.Division && now.Organisation == p.Organisation && now.Duty == p.Duty
 	}
 	now := a.Now().UnixMilli()
 	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {

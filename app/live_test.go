@@ -194,6 +194,53 @@ func TestLiveIsBounded(t *testing.T) {
 	}
 }
 
+// What another process writes is told once, however often it is read; where
+// there is more than can be read, every stream is told to look at everything,
+// now and then.
+func TestLiveOfAnotherProcess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.stopClock()
+	other := newHub(w.app.Care, w.now, true)
+	s := &stream{wants: w.app.liveFor(adminOfAll), events: make(chan liveEvent, 10*liveQueue), behind: make(chan struct{}, 1)}
+	other.streams[s] = true
+	at := polled{last: w.now(), wide: w.now()}
+	look := func(after time.Duration) (promised int) {
+		w.shift.Add(int64(after))
+		other.look(t.Context(), &at)
+		for {
+			select {
+			case e := <-s.events:
+				if e.Kind == "allocation.promised" {
+					promised++
+				}
+			default:
+				return promised
+			}
+		}
+	}
+	w.promised("meal")
+	if n := look(livePoll); n != 1 {
+		t.Fatalf("%d promises of another process are heard", n)
+	}
+	if n := look(livePoll) + look(liveWide) + look(liveWide); n != 0 {
+		t.Errorf("a promise is heard %d times more", n)
+	}
+	other.pages = 0
+	for _, want := range []int{1, 0} {
+		look(livePoll)
+		if len(s.behind) != want {
+			t.Errorf("told %d times to look at everything, want %d", len(s.behind), want)
+		}
+		if want == 1 {
+			<-s.behind
+		}
+	}
+	if other.pages = livePages; look(liveWide) != 0 || len(s.behind) != 1 {
+		t.Error("what was left out is never told")
+	}
+}
+
 // The waiting list shows who waits, where, and why, to those who answer for
 // them, and no full name.
 func TestWaitingList(t *testing.T) {

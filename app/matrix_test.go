@@ -134,7 +134,7 @@ func matrix(w *world) map[string]row {
 		"getOrganisation":    get(staffCounty, api+"/organisations/"+w.orgID),
 		"decideOrganisation": with(adminHere, api+"/organisations/"+w.orgID+"/decision", func(*world) any { return decisionRequest{Status: "approved"} }),
 		"createOffer": with(givenHere, api+"/offers", func(w *world) any {
-			return offerRequest{Organisation: w.orgID, Lots: lotsFor(w, 3), offerTerms: offerTerms{TitleZH: "伞", Category: "discount", Divisions: []string{county}, Handover: pickup()}}
+			return offerRequest{Organisation: w.orgID, offerLots: offerLots{Lots: lotsFor(w, 3)}, offerTerms: offerTerms{TitleZH: "伞", Category: "discount", Divisions: []string{county}, Handover: pickup()}}
 		}),
 		"listOffers":    get(staffAll, api+"/offers"),
 		"getOffer":      get(staffHere, api+"/offers/"+offer),
@@ -231,6 +231,7 @@ func matrix(w *world) map[string]row {
 	maps.Copy(rows, screenRows())
 	maps.Copy(rows, carerRows(w))
 	maps.Copy(rows, scannerMatrix(w))
+	maps.Copy(rows, counterRows(w))
 	return rows
 }
 
@@ -240,10 +241,10 @@ func needRows(need string) map[string]row {
 		"listWaiting":  {cells("s+-+-rrrr++"), "/api/v1/waiting?county=" + county, nil, ""},
 		"showWaiting":  {workers, "/waiting", nil, ""},
 		"getLive":      {anybody, "/api/v1/live?wait_s=0", nil, ""},
-		"editNeed":     {workersHere, "/api/v1/needs/" + need, func(*world) any { return needEdit{Reason: "other", Asked: new(int64(0))} }, ""},
+		"editNeed":     {selfHere, "/api/v1/needs/" + need, func(*world) any { return needEdit{Reason: "other", Asked: new(int64(0))} }, ""},
 		"getNeedStory": {selfHere, "/api/v1/needs/" + need + "/story", nil, ""},
 		"showNeed":     {selfHere, "/needs/" + need, nil, ""},
-		"saveNeedEdit": {workersHere, "/needs/" + need + "/edit", func(*world) any { return strings.NewReader("qty=1") }, "application/x-www-form-urlencoded"},
+		"saveNeedEdit": {selfHere, "/needs/" + need + "/edit", func(*world) any { return strings.NewReader("qty=1") }, "application/x-www-form-urlencoded"},
 	}
 }
 
@@ -272,7 +273,11 @@ func TestMatrix(t *testing.T) {
 	w := newWorld(t)
 	rows := matrix(w)
 	maps.Copy(rows, cardRows())
+	maps.Copy(rows, organisationRows(w))
 	maps.Copy(rows, ruleRows())
+	maps.Copy(rows, postingRows(w))
+	maps.Copy(rows, fundRows(w))
+	dutiesJoin(w)
 	for _, r := range w.app.Routes() {
 		row, ok := rows[r.Name]
 		if !ok {
@@ -283,10 +288,14 @@ func TestMatrix(t *testing.T) {
 		if row.path == "" {
 			continue
 		}
+		dutiesSignIn(w)
 		w.residentsSignIn() // signing in or out is among the routes
-		for i, actor := range append(actorsInOrder, "carer") {
+		for i, actor := range append(actorsInOrder, "carer", "owner", "handover") {
 			want := carerCell(r, row.cells)
-			if i < len(row.cells) {
+			switch {
+			case actor == "owner" || actor == "handover":
+				want = dutyCell(r, row.cells, actor)
+			case i < len(row.cells):
 				want = row.cells[i]
 			}
 			var body any

@@ -118,8 +118,12 @@ func TestEditNeedPage(t *testing.T) {
 	if got := send(page+"/edit", "qty=1&urgency=2&asked=0&reason=mistake"); got.status != 409 || !bytes.Contains(got.body, []byte("刷新")) {
 		t.Errorf("an edit of what was changed since: %d", got.status)
 	}
-	if got := w.do("resident", "POST", page+"/edit", strings.NewReader("qty=1&urgency=4&asked=1&reason=asked"), form); got.status != 403 {
-		t.Errorf("residents change needs through their caseworker: %d", got.status)
+	// The resident may make it less urgent, and not write the caseworker's note.
+	own := func(values string) answer {
+		return w.do("resident", "POST", page+"/edit", strings.NewReader(values), form, zh)
+	}
+	if got := own("qty=1&urgency=3&note=mine&asked=1&reason=asked&until=" + until); got.status != 400 {
+		t.Errorf("a resident rewrites the caseworker's note: %d", got.status)
 	}
 	got := string(w.do("caseworker", "GET", page, nil, zh).body)
 	for _, want := range []string{"需求已更改：紧急程度 3 级改为 4 级", "登记有误", `value="` + until + `"`, `name="asked" value="1"`, canaryName} {
@@ -139,6 +143,47 @@ func TestEditNeedPage(t *testing.T) {
 	}
 	if got := w.do("caseworker", "POST", "/api/v1/needs/"+n.ID+"/withdraw", `{"reason":"because"}`); got.status != 400 {
 		t.Errorf("an unknown reason: %d", got.status)
+	}
+}
+
+// A resident changes a need of their own within what they may ask for: more is
+// for a caseworker, who may have recorded it, and then it may stay.
+func TestResidentsEditTheirNeeds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	form, zh := header{"Content-Type", "application/x-www-form-urlencoded"}, header{"Accept-Language", "zh"}
+	var need care.NeedView
+	w.do("resident", "POST", "/api/v1/residents/"+w.person.ID+"/needs", needRequest{Category: "grocery", QtyUnits: 1, Urgency: 2}).into(t, &need)
+	page := "/needs/" + need.ID
+	shown := string(w.do("resident", "GET", page, nil, zh).body)
+	if !strings.Contains(shown, page+"/edit") || strings.Contains(shown, `name="urgency" value="4"`) || strings.Contains(shown, "为什么更改") {
+		t.Error("the page of an own need cannot change it, or asks for what a resident cannot say")
+	}
+	until := w.now().Add(48 * time.Hour).In(chinaTime).Format("2006-01-02")
+	if got := w.do("resident", "POST", page+"/edit", strings.NewReader("qty=2&urgency=3&note=&asked=0&reason=asked&until="+until), form, zh); got.status != 303 {
+		t.Fatalf("an edit of an own need: %d %s", got.status, got.body)
+	}
+	change := func(actor, body string) answer {
+		return w.do(actor, "PATCH", "/api/v1/needs/"+need.ID, body)
+	}
+	for _, body := range []string{`{"urgency":4,"reason":"asked","asked":1}`, `{"qty_units":1000000,"reason":"asked","asked":1}`} {
+		if got := change("resident", body); got.status != 400 {
+			t.Errorf("%s: %d", body, got.status)
+		}
+	}
+	if got := change("caseworker", `{"urgency":4,"qty_units":1000000,"reason":"situation","asked":1}`); got.status != 200 {
+		t.Fatalf("a caseworker: %d %s", got.status, got.body)
+	}
+	if got := change("resident", `{"qty_units":999999,"urgency":4,"reason":"asked","asked":2}`); got.status != 200 {
+		t.Errorf("what a caseworker recorded cannot become less: %d %s", got.status, got.body)
+	}
+	for n := int64(3); n < ownEdits; n++ {
+		if got := change("resident", fmt.Sprintf(`{"qty_units":%d,"reason":"asked","asked":%d}`, 1+n%2, n)); got.status != 200 {
+			t.Fatalf("edit %d: %d %s", n, got.status, got.body)
+		}
+	}
+	if got := change("resident", fmt.Sprintf(`{"qty_units":3,"reason":"asked","asked":%d}`, ownEdits)); got.status != 400 {
+		t.Errorf("without end: %d", got.status)
 	}
 }
 

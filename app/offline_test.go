@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/care"
@@ -260,6 +261,43 @@ func TestOfflineOverHTTP(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Who returns on the page what a phone has taken along sees what went back, and
+// that the phone may have handed over more; what it syncs later is counted.
+func TestReturnOnThePage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.worker("village", county)
+	h := w.register("village", "忘在家里的手机")
+	w.offer("grocery", 10, county)
+	w.need(w.person, "grocery")
+	var b bundleView
+	w.do("village", "POST", h.path("/leases"), leaseRequest{Division: village, Hours: 8}).into(t, &b)
+	items := itemsOf(b, w.person.ID)
+	record := h.signed(recordRequest{
+		Lease: b.Lease.ID, Allocation: items[0].Allocation, Resident: w.person.ID, Code: w.person.Code, How: "scan",
+		Token: w.digits(w.person), QtyUnits: items[0].QtyUnits, GivenMs: b.ServerMs + 1000,
+	})
+	says := func(want ...string) {
+		t.Helper()
+		page := string(w.do("village", "GET", "/devices", nil, header{"Accept-Language", "zh"}).body)
+		for _, x := range want {
+			if !strings.Contains(page, x) {
+				t.Errorf("the page of devices does not say %q", x)
+			}
+		}
+	}
+	if got := w.do("village", "POST", "/devices/"+h.id+"/return", strings.NewReader(""), header{"Content-Type", "application/x-www-form-urlencoded"}); got.status != 303 {
+		t.Fatalf("return on the page: %d %s", got.status, got.body)
+	}
+	n := len(items)
+	says("网页上交回", fmt.Sprintf("领走 %d 项，已交付并同步 0 项", n), fmt.Sprintf("%d 项到结束时没有报告，可能已经交付；请在设备上同步", n))
+	w.shift.Add(int64(time.Minute))
+	if got := w.do("village", "POST", h.path("/sync"), syncRequest{Records: []recordRequest{record}}); got.status != 200 {
+		t.Fatalf("sync: %d %s", got.status, got.body)
+	}
+	says("结束后同步", "1 条，未能采纳的在“待核实”里")
 }
 
 // A caseworker's phone is lost: with the account disabled nothing is taken from

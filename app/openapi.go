@@ -28,6 +28,9 @@ type (
 	carerPath struct {
 		Carer string `path:"carer" required:"true"`
 	}
+	donationPath struct {
+		Donation string `path:"donation" required:"true"`
+	}
 	pictureForm struct {
 		File *multipart.FileHeader `formData:"file" required:"true" description:"JPEG, PNG or WebP; up to 10 MB and 25 megapixels; of those of a progressive JPEG each counts as four."`
 	}
@@ -97,12 +100,26 @@ func describeRoute(r *openapi31.Reflector, route Route) error {
 	if route.Idempotent {
 		oc.AddReqStructure(keyHeader{})
 	}
+	if strings.Contains(route.Path, ":donation") {
+		oc.AddReqStructure(donationPath{})
+	}
 	if strings.Contains(route.Path, ":carer") {
 		oc.AddReqStructure(carerPath{})
+	}
+	if strings.Contains(route.Path, ":document") {
+		oc.AddReqStructure(documentPath{})
+	}
+	if strings.Contains(route.Path, ":place") {
+		oc.AddReqStructure(placePath{})
+	}
+	if strings.Contains(route.Path, ":person") {
+		oc.AddReqStructure(memberPath{})
 	}
 	switch {
 	case route.Upload && route.Scope == ScopeAllocation:
 		oc.AddReqStructure(pictureForm{})
+	case route.Upload && route.Scope == ScopeOrganisation:
+		oc.AddReqStructure(documentForm{})
 	case route.Upload:
 		oc.AddReqStructure(fileForm{})
 	}

@@ -23,7 +23,7 @@ import (
 // can be asked for again.
 func (a *App) page(c *fiber.Ctx, path string) (pages.Page, error) {
 	p := principalOf(c)
-	user := pages.User{Name: p.Name, Role: string(p.Role)}
+	user := pages.User{Name: p.Name, Role: string(p.Role), Duty: string(p.Duty), Runs: p.May(accounts.ToRun)}
 	switch p.Role {
 	case accounts.Provider:
 		org, err := a.Providers.Get(c.UserContext(), p.Organisation)
@@ -32,6 +32,9 @@ func (a *App) page(c *fiber.Ctx, path string) (pages.Page, error) {
 		}
 		if err == nil {
 			user.Place = org.Name
+			if langOf(c) == pages.English && org.NameEN != "" {
+				user.Place = org.NameEN
+			}
 		}
 	case accounts.Admin, accounts.Caseworker:
 		user.Place = a.placeName(p.Division)
@@ -56,11 +59,19 @@ func (a *App) form(c *fiber.Ctx, path string) (pages.Form, error) {
 		return pages.Form{}, err
 	}
 	f := pages.Form{Page: page, Values: map[string][]string{}, Errors: map[string]string{}}
-	c.Request().PostArgs().VisitAll(func(key, value []byte) {
-		if name := string(key); !strings.Contains(name, "password") && name != "pin" && !strings.HasSuffix(name, "_pin") && name != "csrf" {
-			f.Values[name] = append(f.Values[name], typed(string(value)))
+	add := func(name, value string) {
+		if !strings.Contains(name, "password") && name != "pin" && !strings.HasSuffix(name, "_pin") && name != "csrf" {
+			f.Values[name] = append(f.Values[name], typed(value))
 		}
-	})
+	}
+	c.Request().PostArgs().VisitAll(func(key, value []byte) { add(string(key), string(value)) })
+	if sent, err := c.MultipartForm(); err == nil { // a form that may hold files
+		for name, values := range sent.Value {
+			for _, value := range values {
+				add(name, value)
+			}
+		}
+	}
 	return f, nil
 }
 

@@ -106,7 +106,7 @@ func (a *App) saveAccountDisabled(c *fiber.Ctx) error {
 	if disabled && id == by {
 		return faultRequest
 	}
-	if err := a.Accounts.Disable(c.UserContext(), by, id, disabled); err != nil {
+	if err := a.shut(c.UserContext(), by, accountOf(c), disabled, true); err != nil {
 		return err
 	}
 	return to(c, "/accounts", "account_changed")

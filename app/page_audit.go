@@ -59,6 +59,16 @@ func otherActs() map[string]words {
 		"decline":  {"谢绝派发", "Declined aid"},
 		"handover": {"交付", "Handed aid over"},
 
+		"counter_scan":     {"在机构柜台扫码", "Scanned the code at a provider's counter"},
+		"counter_handover": {"在机构柜台交付", "Handed aid over at a provider's counter"},
+		"return":           {"收回交付", "Took back what was handed over"},
+		"no_show":          {"登记未到", "Recorded that nobody came"},
+		"no_show_repeated": {"再次登记未到(他人已登记)", "Recorded that nobody came, as somebody else had"},
+		"delivery_list":    {"查看配送清单(上门送货)", "Looked at the list of deliveries"},
+		"delivery_tried":   {"上门时无人在家", "Came and found nobody at home"},
+		"redeem_voucher":   {"核销代金券", "Redeemed a voucher"},
+		"view_vouchers":    {"查看代金券券码", "Looked at the codes of vouchers"},
+
 		"accept_repeated":   {"再次接受派发(他人已接受)", "Accepted aid that somebody else had accepted"},
 		"decline_repeated":  {"再次谢绝派发(他人已谢绝)", "Declined aid that somebody else had declined"},
 		"handover_repeated": {"再次交付(他人已交付)", "Handed over aid that somebody else had handed over"},

@@ -47,13 +47,16 @@ func (a *App) showDevices(c *fiber.Ctx) error {
 			x := pages.LeaseRow{
 				Place: lease.Place, FromMs: lease.FromMs, UntilMs: lease.UntilMs, SyncMs: lease.SyncUntilMs, EndedMs: lease.EndedMs,
 				Items: lease.Items, Given: lease.Given, Unreported: max(0, lease.Items-lease.Reported), Gaps: lease.Gaps,
-				Returns: lease.Returned, Why: lease.EndedWhy, Overdue: lease.UntilMs <= store.Millis(a.Now()),
+				Returns: lease.Returned, Late: lease.Late, Why: lease.EndedWhy, Overdue: lease.UntilMs <= store.Millis(a.Now()),
 			}
 			if lease.Ended {
 				row.History = append(row.History, x)
 			} else {
 				row.Lease = &x
 			}
+		}
+		if row.Lease == nil && len(row.History) > 0 {
+			row.Last, row.History = &row.History[0], row.History[1:]
 		}
 		v.Rows = append(v.Rows, row)
 	}
@@ -68,7 +71,7 @@ func (a *App) saveDeviceLost(c *fiber.Ctx) error {
 }
 
 func (a *App) saveDeviceReturned(c *fiber.Ctx) error {
-	_, err := a.Care.Return(c.UserContext(), principalOf(c), deviceOf(c).ID)
+	_, err := a.Care.Recall(c.UserContext(), principalOf(c), deviceOf(c).ID)
 	if err != nil && !errors.Is(err, store.ErrNotFound) { // there is nothing to return
 		return err
 	}

@@ -36,6 +36,9 @@ func (a *App) showHome(c *fiber.Ctx) error {
 		}
 		if err == nil && org.Status != providers.Approved {
 			v.Status = string(org.Status)
+			if n := len(org.Decisions); n > 0 {
+				v.Why = org.Decisions[n-1].Note
+			}
 		}
 	case accounts.Caseworker:
 		if v.Reports, v.ReportsOverdue, err = a.Reports.Count(c.UserContext(), p.Division); err != nil {

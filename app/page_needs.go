@@ -42,7 +42,7 @@ func (a *App) needPage(c *fiber.Ctx) (pages.NeedStory, error) {
 		LinesMs: story.LinesMs, Ready: story.Ready, Forgotten: story.Forgotten,
 		Live: story.Need.State.Live(), Today: a.Now().In(chinaTime).Format("2006-01-02"), Whys: residents.EditReasons(),
 	}
-	v.MayEdit = v.Live && principalOf(c).Resident == ""
+	v.Own = principalOf(c).Resident != ""
 	names := actorNames{"system": f.T("need.system")}
 	for _, x := range story.Steps {
 		who, err := a.actorName(c, names, x.By)
@@ -132,8 +132,13 @@ func (a *App) saveNeedEdit(c *fiber.Ctx) error {
 	}
 	status := fiber.StatusBadRequest
 	edit := residents.NeedEdit{QtyUnits: &qty, Urgency: &urgency, UntilMs: &until, Note: &note, Why: f.Value("reason"), Asked: whole(&f, "asked")}
+	if _, sent := f.Values["note"]; !sent {
+		edit.Note = nil
+	}
 	if len(f.Errors) == 0 {
-		_, err = a.Care.EditNeed(c.UserContext(), principalOf(c), n.ID, edit)
+		if err = a.mayEdit(c, n, edit); err == nil {
+			_, err = a.Care.EditNeed(c.UserContext(), principalOf(c), n.ID, edit)
+		}
 		if err == nil {
 			return top(c, to(c, "/needs/"+n.ID, "need_changed"))
 		}

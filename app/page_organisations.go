@@ -52,19 +52,27 @@ func (a *App) saveJoin(c *fiber.Ctx) error {
 }
 
 func (a *App) showOrganisations(c *fiber.Ctx) error {
-	f, err := a.form(c, "/organisations")
+	v, err := a.organisationsPage(c)
 	if err != nil {
 		return err
+	}
+	return a.show(c, fiber.StatusOK, v)
+}
+
+func (a *App) organisationsPage(c *fiber.Ctx) (pages.Organisations, error) {
+	f, err := a.form(c, "/organisations")
+	if err != nil {
+		return pages.Organisations{}, err
 	}
 	status := providers.Status(c.Query("status"))
 	switch status {
 	case "", providers.Pending, providers.Approved, providers.Suspended:
 	default:
-		return faultNotFound
+		return pages.Organisations{}, faultNotFound
 	}
 	list, next, err := a.Providers.List(c.UserContext(), status, c.Query("after"), rowsPerPage)
 	if err != nil {
-		return err
+		return pages.Organisations{}, err
 	}
 	v := pages.Organisations{Form: f, Status: string(status), Next: nextLink("/organisations", next, "status", string(status))}
 	for _, o := range list {
@@ -80,13 +88,27 @@ func (a *App) showOrganisations(c *fiber.Ctx) error {
 		}
 		v.Rows = append(v.Rows, row)
 	}
-	return a.show(c, fiber.StatusOK, v)
+	return v, nil
 }
 
 func (a *App) saveDecision(c *fiber.Ctx) error {
 	status := providers.Status(typed(c.FormValue("status")))
 	if _, err := a.Providers.Decide(c.UserContext(), principalOf(c).Account, organisationOf(c).ID, status, typed(c.FormValue("note"))); err != nil {
-		return err
+		v, pageErr := a.organisationsPage(c)
+		if pageErr != nil {
+			return pageErr
+		}
+		code, err := a.refill(c, err, &v.Form, nil, nil)
+		if err != nil {
+			return err
+		}
+		if why := v.Errors["note"]; why != "" { // said above: there is a form for each row
+			v.Failure = organisationOf(c).Name + "：" + why
+			if langOf(c) == pages.English {
+				v.Failure = organisationOf(c).Name + ": " + why
+			}
+		}
+		return a.show(c, code, v)
 	}
 	return to(c, "/organisations", "decision")
 }

@@ -188,6 +188,7 @@ func (a *App) residentPage(c *fiber.Ctx, r *residents.Resident) (pages.Resident,
 	if err != nil {
 		return pages.Resident{}, err
 	}
+	record.Values["address"] = []string{person.Address}
 	v := pages.Resident{
 		Record: record, Status: string(r.Status), HasPIN: r.PINHash != "", ConsentMs: r.Consent.AtMs,
 		NeedForm: f, ID: r.ID, Name: person.Name, Place: a.placeName(r.Division), CardNo: r.CardNo,
@@ -209,6 +210,9 @@ func (a *App) residentPage(c *fiber.Ctx, r *residents.Resident) (pages.Resident,
 		return v, err
 	}
 	v.Received = ended(received)
+	for i := range v.Received {
+		v.Received[i].MayHandOver = true // and take back
+	}
 	v.NextReceived = nextLink(path, next)
 	v.Views, err = a.looks(c, r.ID)
 	return v, err
@@ -270,7 +274,19 @@ func aidOf(x care.AllocationView) pages.Aid {
 	if x.Leased != nil {
 		leased = reasonText(*x.Leased)
 	}
+	var parts []pages.AidPart
+	for _, part := range x.Parts {
+		parts = append(parts, pages.AidPart{
+			Amount: amount(x.Category, part.QtyUnits, x.Unit), AtMs: part.AtMs, Instead: part.Instead, InsteadWhy: part.InsteadWhy,
+		})
+	}
+	var backs []pages.AidBack
+	for _, b := range x.Backs {
+		backs = append(backs, pages.AidBack{Amount: amount(x.Category, b.QtyUnits, x.Unit), AtMs: b.AtMs, Why: b.Why})
+	}
 	return pages.Aid{
+		Backs: backs, GivenUnits: x.GivenUnits,
+		Given: amount(x.Category, x.GivenUnits, x.Unit), Rest: amount(x.Category, x.RestUnits, x.Unit), RestReason: reasonText(x.RestReason), Parts: parts,
 		Leased: leased,
 		ID:     x.ID, Title: text(x.TitleZH, x.TitleEN), Category: categoryText(x.Category),
 		Amount: amount(x.Category, x.QtyUnits, x.Unit), Provider: x.ProviderName, Kind: string(x.ProviderKind),

@@ -26,7 +26,7 @@ func (a *App) ruleForm(c *fiber.Ctx, v *pages.OfferNew) error {
 		}
 		return out
 	}
-	choices := pages.RuleChoices{Groups: say(v.Groups), Categories: say(v.Categories), Health: []pages.RuleChoice{}, Offers: []pages.RuleChoice{}, Places: []pages.RulePlaces{}}
+	choices := pages.RuleChoices{Groups: say(v.Groups), Categories: say(categoryChoices()), Health: []pages.RuleChoice{}, Offers: []pages.RuleChoice{}, Places: []pages.RulePlaces{}}
 	for _, id := range eligibility.Health() {
 		choices.Health = append(choices.Health, pages.RuleChoice{id, v.Say(groupTexts([]string{id})[0])})
 	}

@@ -39,7 +39,7 @@ func (a *App) showStart(c *fiber.Ctx) error {
 	case accounts.Resident:
 		return to(c, "/me/code", "")
 	case accounts.Provider:
-		return to(c, "/", "")
+		return to(c, "/counter", "")
 	}
 	return c.Redirect("/signin?next=%2Fstart", fiber.StatusSeeOther)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/documents"
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/reports"
 	"github.com/xingfuma/happycode/app/residents"
@@ -19,6 +20,7 @@ import (
 	"github.com/xingfuma/happycode/app/webhooks"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/providers/funds"
 	"github.com/xingfuma/happycode/qrcode"
 )
 
@@ -122,6 +124,12 @@ var ( // read only
 		detail: words{"该租约已结束，请重新领取。", "This lease has ended; take the village along anew."}}
 	faultInFlight = &fault{status: 409, code: "in_flight", title: words{"正在处理", "Still at work"},
 		detail: words{"相同 Idempotency-Key 的请求正在处理，请稍后重试。", "A request with this Idempotency-Key is being worked on; try again in a moment."}}
+	faultFundClosed = &fault{status: 409, code: "fund_closed", title: words{"基金已关闭", "The fund is closed"},
+		detail: words{"该基金已关闭，不再接受捐赠或支持新的资源；请先启用，或选择其他基金。", "The fund is closed: it takes no donations and carries no new offers. Open it again, or choose another."}}
+	faultFundMonth = &fault{status: 409, code: "month_not_closable", title: words{"不能结账", "Not to be closed now"},
+		detail: words{"只能按顺序结算已结束的月份，请刷新页面查看可结账的月份。", "Months are closed in order, once they are over; load the page anew to see which is next."}}
+	faultSamePerson = &fault{status: 409, code: "same_person", title: words{"须由他人确认", "Somebody else confirms"},
+		detail: words{"结账由您提出，请由本机构的另一位人员确认。", "You proposed this closing: another person of the organisation confirms it."}}
 	faultNotApproved = &fault{status: 409, code: "not_approved", title: words{"机构尚未获批", "Not approved"},
 		detail: words{"机构获批后方可发布资源，请等待管理员审批。", "The organisation may post offers once an administrator has approved it."}}
 	faultTooLarge = &fault{status: 413, code: "too_large", title: words{"内容过大", "Too large"},
@@ -165,6 +173,8 @@ var sentinels = []struct { // read only
 	{care.ErrLeaseLive, faultLeaseLive},
 	{care.ErrLeaseEnded, faultLeaseEnded},
 	{care.ErrProofNeeded, faultProofNeeded},
+	{care.ErrGivenMeanwhile, faultGivenMeanwhile},
+	{care.ErrUnits, faultUnits},
 	{matching.ErrUnavailable, faultAway},
 	{matching.ErrNotReady, faultNotReady},
 	{qrcode.ErrToken, faultCode},
@@ -176,6 +186,9 @@ var sentinels = []struct { // read only
 	{reports.ErrTaken, faultTaken},
 	{reports.ErrState, faultReportState},
 	{providers.ErrNotApproved, faultNotApproved},
+	{funds.ErrClosed, faultFundClosed},
+	{funds.ErrMonth, faultFundMonth},
+	{funds.ErrSamePerson, faultSamePerson},
 	{regions.ErrDivision, faultField.with(fieldFault{"division", words{"请选择有效的区划(12 位代码)", "choose a division that is there (its 12-digit code)"}})},
 	{sheets.ErrTooLarge, faultTooLarge},
 	{sheets.ErrFile, faultFile},
@@ -296,6 +309,7 @@ func faultOfField(err error) *fault {
 		resident *residents.FieldError
 		report   *reports.FieldError
 		hook     *webhooks.FieldError
+		document *documents.FieldError
 		locked   accounts.LockedError
 	)
 	switch {
@@ -312,6 +326,8 @@ func faultOfField(err error) *fault {
 		return faultField.with(fieldFault{report.Field, words{report.ZH, report.EN}})
 	case errors.As(err, &hook):
 		return faultField.with(fieldFault{hook.Field, words{hook.ZH, hook.EN}})
+	case errors.As(err, &document):
+		return faultField.with(fieldFault{document.Field, words{document.ZH, document.EN}})
 	case errors.As(err, &locked):
 		return faultLocked
 	}

@@ -38,7 +38,11 @@ func scannerMatrix(w *world) map[string]row {
 		"showUnreachable": get(open, "/unreachable"),
 		"showStart":       get("s++++++++++", "/start"),
 		"saveScanPhoto":   photo("/scan/photo"),
-		"readPhoto":       photo("/api/v1/scans/photo"),
+		"readPhoto": func() row {
+			r := photo("/api/v1/scans/photo")
+			r.cells = staffAll
+			return r
+		}(),
 		"listQueueOffers": get(workers, "/api/v1/scans/offers"),
 		"serveQueue": {cells: workersHere, path: "/api/v1/scans/handover", body: func(w *world) any {
 			return queueRequest{Code: w.digits(w.person), Offers: []string{meal}}

@@ -32,6 +32,7 @@ const (
 	ScopeAllocation   Scope = "allocation"   // allocationOf; as its resident; providers: own offers
 	ScopeOffer        Scope = "offer"        // offerOf; providers: own; caseworkers: serving their division
 	ScopeOwnOffer     Scope = "own offer"    // offerOf; providers: own; administrators: the organisation's seat
+	ScopeDraft        Scope = "draft"        // draftOf; as own offer
 	ScopeOrganisation Scope = "organisation" // organisationOf; providers: own
 	ScopeAccount      Scope = "account"      // administrators: division
 	ScopeToken        Scope = "token"        // administrators: division
@@ -40,6 +41,7 @@ const (
 	ScopeConflict     Scope = "conflict"     // division
 	ScopeReport       Scope = "report"       // reportOf; caseworkers: division
 	ScopeWebhook      Scope = "webhook"      // hookOf; administrators: division
+	ScopeFund         Scope = "fund"         // fundOf; providers: own; administrators: the organisation's seat
 )
 
 // Limit names the rate limit a route counts against; see limiter.go.
@@ -68,6 +70,7 @@ type Route struct {
 	Kind   Kind
 	Public bool            // anybody, signed in or not; Roles is empty then
 	Roles  []accounts.Role // who may
+	Right  accounts.Right  // what a provider needs besides; none said: to run the organisation's affairs
 	Scope  Scope
 	Handler
 	ZH, EN  string // what it does, in one line
@@ -92,18 +95,38 @@ type Route struct {
 }
 
 var ( // read only
-	admins      = []accounts.Role{accounts.Admin}
-	caseworkers = []accounts.Role{accounts.Admin, accounts.Caseworker}
-	givers      = []accounts.Role{accounts.Admin, accounts.Provider}
-	staff       = []accounts.Role{accounts.Admin, accounts.Caseworker, accounts.Provider}
-	onlySelf    = []accounts.Role{accounts.Resident}
-	personal    = []accounts.Role{accounts.Admin, accounts.Caseworker, accounts.Resident}
-	everybody   = []accounts.Role{accounts.Admin, accounts.Caseworker, accounts.Provider, accounts.Resident}
+	admins        = []accounts.Role{accounts.Admin}
+	caseworkers   = []accounts.Role{accounts.Admin, accounts.Caseworker}
+	givers        = []accounts.Role{accounts.Admin, accounts.Provider}
+	onlyProviders = []accounts.Role{accounts.Provider}
+	staff         = []accounts.Role{accounts.Admin, accounts.Caseworker, accounts.Provider}
+	onlySelf      = []accounts.Role{accounts.Resident}
+	personal      = []accounts.Role{accounts.Admin, accounts.Caseworker, accounts.Resident}
+	everybody     = []accounts.Role{accounts.Admin, accounts.Caseworker, accounts.Provider, accounts.Resident}
 )
 
 // table is every URL there is.
 func table() []Route {
-	return slices.Concat(pageRoutes(), cardRoutes(), offlinePageRoutes(), apiRoutes(), needRoutes(), hookRoutes(), scannerRoutes(), screenRoutes(), carerRoutes(), ruleRoutes(), reportRoutes(), offlineRoutes(), probeRoutes())
+	return slices.Concat(
+		pageRoutes(),
+		cardRoutes(),
+		offlinePageRoutes(),
+		apiRoutes(),
+		needRoutes(),
+		hookRoutes(),
+		scannerRoutes(),
+		counterRoutes(),
+		screenRoutes(),
+		carerRoutes(),
+		ruleRoutes(),
+		reportRoutes(),
+		offlineRoutes(),
+		organisationRoutes(),
+		hsdsRoutes(),
+		offerRoutes(),
+		fundRoutes(),
+		probeRoutes(),
+	)
 }
 
 // pageRoutes are the HTML pages; their handlers are in page_*.go.
@@ -121,6 +144,7 @@ func pageRoutes() []Route {
 	scoped := func(roles []accounts.Role, s Scope, purpose, zh, en string) Route {
 		return Route{Roles: roles, Scope: s, Purpose: purpose, ZH: zh, EN: en}
 	}
+	right := func(r Route, x accounts.Right) Route { r.Right = x; return r }
 	limited := func(r Route, l Limit) Route { r.Limit = l; return r }
 	upload := func(r Route) Route { r.Upload = true; return r }
 	people := func(r Route) Route { r.NoToken = true; return r }
@@ -133,8 +157,8 @@ func pageRoutes() []Route {
 		post("/signin", (*App).saveSignin, "saveSignin", limited(public("登录", "Sign in"), LimitSignin)),
 		post("/signout", (*App).saveSignout, "saveSignout", public("退出", "Sign out")),
 		post("/lang", (*App).saveLang, "saveLang", public("切换语言", "Switch the language")),
-		get("/password", (*App).showPassword, "showPassword", people(by(staff, "修改密码：表单", "Change one's own password: the form"))),
-		post("/password", (*App).savePassword, "savePassword", limited(people(act(by(staff, "修改本人密码", "Change one's own password"), "change_password")), LimitSignin)),
+		get("/password", (*App).showPassword, "showPassword", right(people(by(staff, "修改密码：表单", "Change one's own password: the form")), accounts.ToEnter)),
+		post("/password", (*App).savePassword, "savePassword", right(limited(people(act(by(staff, "修改本人密码", "Change one's own password"), "change_password")), LimitSignin), accounts.ToEnter)),
 		get("/join", (*App).showJoin, "showJoin", public("机构入驻页", "An organisation joins: the form")),
 		post("/join", (*App).saveJoin, "saveJoin", limited(public("机构入驻", "An organisation joins"), LimitJoin)),
 		get("/scan", (*App).showScan, "showScan", shell(by(caseworkers, "扫码页", "Scan page"))),
@@ -151,10 +175,10 @@ func pageRoutes() []Route {
 		post("/residents/:id/pin", (*App).savePIN, "savePIN", scoped(caseworkers, ScopeResident, "set_pin", "设置居民 PIN", "Set a resident's PIN")),
 		post("/residents/:id/consent", (*App).saveConsent, "saveConsent", scoped(caseworkers, ScopeResident, "set_consent", "登记或撤回同意", "Record or withdraw a consent")),
 		post("/residents/:id/status", (*App).saveStatus, "saveStatus", scoped(caseworkers, ScopeResident, "set_status", "更改居民状态", "Change a resident's status")),
-		get("/offers", (*App).showOffers, "showOffers", by(staff, "资源列表", "Offers")),
+		get("/offers", (*App).showOffers, "showOffers", right(by(staff, "资源列表", "Offers"), accounts.ToHandOver)),
 		get("/offers/new", (*App).showOfferNew, "showOfferNew", by(givers, "发布资源：表单", "Post an offer: the form")),
-		post("/offers/new", (*App).saveOffer, "saveOffer", act(by(givers, "发布资源", "Post an offer"), "create_offer")),
-		get("/offers/:id", (*App).showOffer, "showOffer", scoped(staff, ScopeOffer, "", "资源详情", "An offer")),
+		post("/offers/new", (*App).saveOffer, "saveOffer", upload(act(by(givers, "预览、保存或发布资源", "Preview, save or post an offer"), "create_offer"))),
+		get("/offers/:id", (*App).showOffer, "showOffer", right(scoped(staff, ScopeOffer, "", "资源详情", "An offer"), accounts.ToHandOver)),
 		post("/offers/:id/withdraw", (*App).saveOfferWithdrawn, "saveOfferWithdrawn", scoped(givers, ScopeOwnOffer, "withdraw_offer", "撤回资源", "Withdraw an offer")),
 		get("/organisations", (*App).showOrganisations, "showOrganisations", by(admins, "机构名单", "Organisations")),
 		post("/organisations/:id/decision", (*App).saveDecision, "saveDecision", scoped(admins, ScopeOrganisation, "decide_organisation", "审批机构", "Approve or suspend an organisation")),

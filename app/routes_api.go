@@ -3,6 +3,7 @@ package app
 import (
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/providers"
 )
@@ -20,11 +21,11 @@ func apiRoutes() []Route {
 			ZH: "退出", EN: "Sign out", Status: 204},
 		{Method: "POST", Path: "/resident-sessions", Name: "createResidentSession", Handler: (*App).createResidentSession, Public: true, Limit: LimitPIN,
 			ZH: "居民或代持人用幸福码和 PIN 登录", EN: "A resident or a carer signs in with code and PIN", Request: residentSigninRequest{}, Response: meView{}, Status: 201},
-		{Method: "GET", Path: "/me", Name: "getMe", Handler: (*App).getMe, Roles: everybody, CarerOK: true,
+		{Method: "GET", Path: "/me", Name: "getMe", Handler: (*App).getMe, Roles: everybody, Right: accounts.ToEnter, CarerOK: true,
 			ZH: "当前身份", EN: "Who is signed in", Response: meView{}},
-		{Method: "PUT", Path: "/me/lang", Name: "putLang", Handler: (*App).putLang, Roles: everybody, CarerOK: true,
+		{Method: "PUT", Path: "/me/lang", Name: "putLang", Handler: (*App).putLang, Roles: everybody, Right: accounts.ToEnter, CarerOK: true,
 			ZH: "设置语言", EN: "Set the language", Request: langRequest{}, Response: meView{}},
-		{Method: "PUT", Path: "/me/password", Name: "putPassword", Handler: (*App).putPassword, Roles: staff, NoToken: true, Limit: LimitSignin, Purpose: "change_password",
+		{Method: "PUT", Path: "/me/password", Name: "putPassword", Handler: (*App).putPassword, Roles: staff, Right: accounts.ToEnter, NoToken: true, Limit: LimitSignin, Purpose: "change_password",
 			ZH: "修改本人密码，其他登录即刻失效", EN: "Change one's own password; other sign-ins end at once", Request: passwordRequest{}, Response: meView{}},
 
 		{Method: "POST", Path: "/accounts", Name: "createAccount", Handler: (*App).createAccount, Roles: admins, Purpose: "create_account", Idempotent: true,
@@ -55,19 +56,19 @@ func apiRoutes() []Route {
 		// Those who give.
 		{Method: "POST", Path: "/organisations", Name: "createOrganisation", Handler: (*App).createOrganisation, Public: true, Limit: LimitJoin, Purpose: "join_organisation",
 			ZH: "机构入驻，待审批", EN: "An organisation joins with its first account and waits for approval", Request: joinRequest{}, Response: organisationView{}, Status: 201},
-		{Method: "GET", Path: "/organisations", Name: "listOrganisations", Handler: (*App).listOrganisations, Roles: givers,
+		{Method: "GET", Path: "/organisations", Name: "listOrganisations", Handler: (*App).listOrganisations, Roles: givers, Right: accounts.ToHandOver,
 			ZH: "机构列表", EN: "List organisations", Query: organisationsQuery{}, Response: list[organisationView]{}},
-		{Method: "GET", Path: "/organisations/:id", Name: "getOrganisation", Handler: (*App).getOrganisation, Roles: staff, Scope: ScopeOrganisation,
+		{Method: "GET", Path: "/organisations/:id", Name: "getOrganisation", Handler: (*App).getOrganisation, Roles: staff, Right: accounts.ToHandOver, Scope: ScopeOrganisation,
 			ZH: "机构详情", EN: "One organisation", Response: organisationView{}},
 		{Method: "POST", Path: "/organisations/:id/decision", Name: "decideOrganisation", Handler: (*App).decideOrganisation, Roles: admins, Scope: ScopeOrganisation, Purpose: "decide_organisation", Idempotent: true,
 			ZH: "批准或停用机构", EN: "Approve or suspend an organisation", Request: decisionRequest{}, Response: organisationView{}},
 		{Method: "POST", Path: "/offers", Name: "createOffer", Handler: (*App).createOffer, Roles: givers, Purpose: "create_offer", Idempotent: true,
 			ZH: "发布资源", EN: "Post an offer", Request: offerRequest{}, Response: offerView{}, Status: 201},
-		{Method: "GET", Path: "/offers", Name: "listOffers", Handler: (*App).listOffers, Roles: staff,
+		{Method: "GET", Path: "/offers", Name: "listOffers", Handler: (*App).listOffers, Roles: staff, Right: accounts.ToHandOver,
 			ZH: "资源列表，新的在前", EN: "List offers, newest first", Query: pageQuery{}, Response: list[offerView]{}},
-		{Method: "GET", Path: "/offers/:id", Name: "getOffer", Handler: (*App).getOffer, Roles: staff, Scope: ScopeOffer,
+		{Method: "GET", Path: "/offers/:id", Name: "getOffer", Handler: (*App).getOffer, Roles: staff, Right: accounts.ToHandOver, Scope: ScopeOffer,
 			ZH: "资源详情", EN: "One offer", Response: offerView{}},
-		{Method: "GET", Path: "/offers/:id/stock", Name: "getStock", Handler: (*App).getStock, Roles: staff, Scope: ScopeOffer,
+		{Method: "GET", Path: "/offers/:id/stock", Name: "getStock", Handler: (*App).getStock, Roles: staff, Right: accounts.ToHandOver, Scope: ScopeOffer,
 			ZH: "资源余量", EN: "What became of an offer's units", Response: list[care.ShareStock]{}},
 		{Method: "GET", Path: "/offers/:id/moves", Name: "listMoves", Handler: (*App).listMoves, Roles: staff, Scope: ScopeOffer,
 			ZH: "资源在县区之间的调拨，新的在前", EN: "An offer's moves between counties, newest first", Query: pageQuery{}, Response: list[care.MoveView]{}},

@@ -39,7 +39,7 @@ func TestRulesOverTheAPI(t *testing.T) {
 
 	terms := offerRequest{
 		offerTerms: offerTerms{TitleZH: "独居老人午餐", TitleEN: "Lunch", Category: "meal", Divisions: []string{county}, Rule: expr, Pace: "now", Handover: pickup()},
-		Lots:       lotsFor(w, 5),
+		offerLots:  offerLots{Lots: lotsFor(w, 5)},
 	}
 	wrong := terms
 	wrong.Rule = "age > 70 &&\n weather > 1"

@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -155,8 +156,24 @@ func TestTextMessages(t *testing.T) {
 		must(t, json.Unmarshal([]byte(b), &got))
 		morning = append(morning, got.Template)
 	}
-	if !strings.Contains(strings.Join(morning, " "), "need_expired") {
+	if !slices.Contains(morning, "need_expired") {
 		t.Errorf("in the morning: %v", morning)
+	}
+	// Two promises end between ten and three minutes past: each is called to
+	// mind, once, however often it is looked at.
+	after(20 * time.Minute)
+	reminded := map[string]int{}
+	for _, b := range gateway.bodies[3:] {
+		must(t, json.Unmarshal([]byte(b), &got))
+		if got.Template == "expiring" {
+			reminded[got.ID]++
+			if !strings.Contains(got.TextZH, "“即时资源”快到期了，请在 "+got.Params["until"]+" 前到社区食堂凭幸福码领取") || !strings.Contains(got.TextEN, "a little longer; fetch it by "+got.Params["until"]) || !strings.Contains(got.Params["until"], " 10:0") {
+				t.Errorf("a reminder says %s", b)
+			}
+		}
+	}
+	if ids := slices.Collect(maps.Values(reminded)); !slices.Equal(ids, []int{1, 1}) {
+		t.Errorf("reminders by promise: %v, want one for each of two", reminded)
 	}
 	if log := w.logs.String(); strings.Contains(log, canaryPhone) || strings.Contains(log, "key=hidden") {
 		t.Error("the log holds the phone number or the gateway's key")

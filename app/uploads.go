@@ -137,7 +137,7 @@ func (a *App) uploader(h *fasthttp.RequestHeader, r *Route) (accounts.Principal,
 		return accounts.Principal{}, faultOf(err)
 	case p.Role == "":
 		return p, faultSignedOut
-	case !slices.Contains(r.Roles, p.Role):
+	case !slices.Contains(r.Roles, p.Role) || !p.May(r.Right):
 		return p, faultRole
 	}
 	return p, nil

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +25,7 @@ import (
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/documents"
 	"github.com/xingfuma/happycode/app/keyring"
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/reports"
@@ -34,6 +37,7 @@ import (
 	"github.com/xingfuma/happycode/app/webhooks"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/providers/funds"
 )
 
 const (
@@ -114,6 +118,7 @@ type world struct {
 	t       *testing.T
 	app     *App
 	ring    *keyring.Ring
+	keeper  *funds.Keeper
 	logs    *logs
 	address string       // "" until it listens
 	shift   atomic.Int64 // how far the clock is ahead, ns
@@ -146,6 +151,14 @@ func (w *world) stopClock() { w.stopped.Store(time.Now().UnixNano()) }
 
 func (w *world) next() int { return int(w.serial.Add(1)) }
 
+// quick and isQuick stand in for Argon2id, which is slow on purpose.
+func quick(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+func isQuick(hash, secret string) bool { return hash == quick(secret) }
+
 func newWorld(t *testing.T, environ ...string) *world {
 	t.Helper()
 	w := &world{t: t, logs: &logs{}, actors: map[string]*actorHeaders{}}
@@ -158,7 +171,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 	t.Cleanup(func() { record.Close() })
 	ctx := t.Context()
 	must(t, record.Ensure(ctx, slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
-		providers.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), sms.Schemas(), Schemas())...))
+		providers.Schemas(), funds.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), documents.Schemas(), sms.Schemas(), Schemas())...))
 	redis, err := matching.StartEmbedded("")
 	must(t, err)
 	t.Cleanup(redis.Close)
@@ -181,28 +194,30 @@ func newWorld(t *testing.T, environ ...string) *world {
 	current.Store(tree)
 	known := func(code string) bool { _, ok := current.Load().Get(code); return ok }
 	who := accounts.New(accounts.Config{
-		Record: record, Now: w.now, SessionTTL: set.SessionTTL,
-		Hash:  func(secret string) string { return "plain:" + secret },
-		Check: func(hash, secret string) bool { return hash == "plain:"+secret },
+		Record: record, Now: w.now, SessionTTL: set.SessionTTL, Hash: quick, Check: isQuick,
 	})
 	chain := audit.New(audit.Config{Record: record, Now: w.now, Logger: log})
 	t.Cleanup(chain.Close)
-	people := residents.New(residents.Config{Record: record, Vault: keys, Keys: ring, Now: w.now, DivisionExists: known})
+	people := residents.New(residents.Config{
+		Record: record, Vault: keys, Keys: ring, Now: w.now, DivisionExists: known, Hash: quick, Check: isQuick,
+	})
 	told := reports.New(reports.Config{Record: record, Vault: keys, Now: w.now, DivisionExists: known})
-	givers := providers.New(providers.Config{Record: record, Now: w.now, Known: known})
+	books := funds.New(funds.Config{Record: record, Vault: keys, Now: w.now, Known: known, Logger: log})
+	givers := providers.New(providers.Config{Record: record, Now: w.now, Known: known, Funds: books})
 	life, err := care.New(care.Config{
 		Record: record, Engine: engine, Catalogue: matching.NewCatalogue(), Residents: people, Providers: givers,
 		Audit: chain, Tree: current.Load, Vault: keys, Keys: ring, Now: w.now, Logger: log,
 		Tick: 20 * time.Millisecond, PINAboveFen: set.PINAboveFen,
 	})
 	must(t, err)
+	w.keeper = funds.NewKeeper(funds.KeeperConfig{Record: record, Books: books, Ledger: life, Offers: givers, Now: w.now, Logger: log})
 	must(t, life.Start(ctx))
 	t.Cleanup(life.Stop)
 	w.app, err = New(Config{
-		Settings: set, Record: record, Accounts: who, Audit: chain, Residents: people, Reports: told, Providers: givers,
+		Settings: set, Record: record, Accounts: who, Audit: chain, Residents: people, Reports: told, Providers: givers, Funds: books,
 		Regions: places, Care: life, Webhooks: webhooks.New(webhooks.Config{
 			Record: record, Vault: keys, Ledger: life, Now: w.now, Logger: log, Networks: set.WebhookNetworks,
-		}), Vault: keys, Keys: ring, Tree: current.Load, TreeChanged: current.Store,
+		}), Documents: documents.New(documents.Config{Record: record, Vault: keys, Now: w.now}), Vault: keys, Keys: ring, Tree: current.Load, TreeChanged: current.Store,
 		PingRedis: engine.Ping, Now: w.now, Logger: log,
 	})
 	must(t, err)

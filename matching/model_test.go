@@ -355,6 +355,23 @@ func (m *model) release(holds []matching.Hold, now int64, back bool) {
 	}
 }
 
+// takeBack is of one coming back, whose name the hold has for an id.
+func (m *model) takeBack(h matching.Hold, now int64, back bool) {
+	if _, seen := m.seen[h.ID]; seen {
+		return
+	}
+	m.seen[h.ID] = now
+	if lot := m.lots[h.Lot]; lot != nil {
+		lot.taken -= h.QtyUnits
+		if back && !lot.closed {
+			lot.free += h.QtyUnits
+			m.free(strings.TrimPrefix(h.Category.Field, "c:"))
+		}
+	}
+	m.unclaim(h.Household, h.Category, h.QtyUnits)
+	m.unclaim(h.Household, h.OfferCap, h.QtyUnits)
+}
+
 func (m *model) reassign(was, is matching.Hold, now int64) {
 	at, seen := m.seen[was.ID]
 	live, held := m.holds[was.ID]

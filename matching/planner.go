@@ -271,7 +271,7 @@ func Patience(category string) time.Duration {
 func (p *Planner) expect() error {
 	config := drip.Config{
 		StartMs: p.StartMs, Hours: p.Hours, Categories: len(p.Categories), Places: p.Places,
-		Kinds: p.kinds(), Assumed: p.Assumed,
+		Kinds: p.kinds(), Assumed: p.Assumed, Lots: p.shape,
 		Fits: func(person, category int) []int32 {
 			if person == drip.Anybody {
 				return p.byCategory[category]
@@ -321,7 +321,7 @@ func (p *Planner) kinds() []drip.Kind {
 		if !ok || !(n.Weight > 0) {
 			continue
 		}
-		key := alike{category: category, place: p.Place(n.Person.Division), weight: int(math.Round(12 * math.Log(n.Weight)))}
+		key := alike{category: category, place: p.Place(n.Person.Division), weight: drip.WeightClass(n.Weight)}
 		fits := p.Fits(n.Person, category)
 		if len(fits) > 0 {
 			key.fits = &fits[0]

@@ -112,7 +112,7 @@ func (p *player) holds() []matching.Hold {
 
 func (p *player) step() {
 	ctx, county := p.ctx(), p.county
-	switch p.rand.IntN(12) {
+	switch p.rand.IntN(13) {
 	default:
 		r := matching.Request{County: county, Household: p.pick("h1", "h2", "h3")}
 		for range 1 + p.rand.IntN(3) {
@@ -199,6 +199,14 @@ func (p *player) step() {
 			p.last = fmt.Sprintf("reassign %+v as %+v", was, is)
 			p.ok(p.Reassign(ctx, county, was, is))
 			p.model.reassign(was, is, p.now().UnixMilli())
+		}
+	case 10:
+		for _, h := range p.holds() {
+			h.ID = fmt.Sprintf("%s/back%d", h.ID, p.rand.IntN(3))
+			back := p.rand.IntN(4) > 0
+			p.last = fmt.Sprintf("take back %+v, back %v", h, back)
+			p.ok(p.TakeBack(ctx, county, h.ID, h, back))
+			p.model.takeBack(h, p.now().UnixMilli(), back)
 		}
 	case 8:
 		if p.rand.IntN(3) > 0 {

@@ -44,6 +44,16 @@ func (e *Engine) Return(ctx context.Context, county string, holds []Hold, back b
 	return e.settle(ctx, county, "release", []any{e.now().UnixMilli(), flag(back), 1}, holds)
 }
 
+// TakeBack tells Redis that units which were handed over came back: name is of the
+// coming back, the same at every repeat, and the holds have the units that did.
+// With back they return to their lots, unless those are closed; the caps are eased
+// either way. Call it when the record has just changed, not again half an hour
+// later. Errors as for [Engine.Promise].
+func (e *Engine) TakeBack(ctx context.Context, county, name string, hold Hold, back bool) error {
+	hold.ID = name
+	return e.settle(ctx, county, "release", []any{e.now().UnixMilli(), flag(back), 2}, []Hold{hold})
+}
+
 // Reassign tells Redis that an allocation that was promised to one household was
 // handed over to another: was is the hold as it was promised, is as it was
 // given, with the same id, lot and units. What Redis does not know is left to

@@ -14,8 +14,12 @@ type Category struct {
 	CapPeriod matching.Period `json:"cap_period"`
 }
 
-// Cash is the category whose unit is the fen.
-const Cash = "cash"
+// Cash is the category whose unit is the fen; WishCategory is that of a
+// resident's wish 微心愿, which one giver takes up.
+const (
+	Cash         = "cash"
+	WishCategory = "wish"
+)
 
 // Categories lists the kinds of aid in the order in which pages show them.
 func Categories() []Category {
@@ -36,6 +40,7 @@ func Categories() []Category {
 		{"repair", "家电与房屋维修", "Repairs", "次", "repair", 2, matching.Year},
 		{"visit", "探访陪伴", "Visits", "次", "visit", 7, matching.Week},
 		{"discount", "爱心折扣", "Discounts", "次", "use", 30, matching.Month},
+		{WishCategory, "微心愿", "Wishes", "个", "wish", 4, matching.Month},
 	}
 }
 

@@ -70,14 +70,15 @@ func (s *Service) checkOrganisation(n NewOrganisation) (*Organisation, error) {
 // it serves: first for what is kept for nobody, then for each of its Kept.
 func (s *Service) checkOffer(n NewOffer) (*Offer, []place, error) {
 	o := &Offer{
-		Category: n.Category, ValueFen: n.ValueFen, MinScoreMilli: n.MinScoreMilli,
+		Category: n.Category, ValueFen: n.ValueFen, MinScoreMilli: n.MinScoreMilli, Wish: n.Wish, Only: n.Only, Fund: n.Fund,
 		CapUnits: n.CapUnits, CapPeriod: n.CapPeriod, Pace: n.Pace, ReserveMilli: n.ReserveMilli, Handover: n.Handover,
 	}
 	for _, check := range []func() error{
 		func() error { return s.checkWords(o, n) },
 		func() error { return s.checkEligible(o, n) },
 		func() error { return checkHandover(&o.Handover) },
-		func() error { return s.checkLots(o, n.Lots) },
+		func() error { return s.checkLots(o, n) },
+		func() error { return checkForm(o, n) },
 		func() error { return checkRelease(o) },
 		func() error { return s.checkKept(o, n.Kept) },
 	} {
@@ -272,8 +273,10 @@ func checkHandover(h *Handover) (err error) {
 	if h.PlaceEN, err = text("handover.place_en", "英文地点", "The English place", h.PlaceEN, 0, 200); err != nil {
 		return err
 	}
-	h.Note, err = text("handover.note", "交付说明", "The note", h.Note, 0, 500)
-	return err
+	if h.Note, err = text("handover.note", "交付说明", "The note", h.Note, 0, 500); err != nil {
+		return err
+	}
+	return checkPartners(h)
 }
 
 // shortLotMs is how long a lot may last for its offer to be given at once where
@@ -309,14 +312,51 @@ func checkRelease(o *Offer) error {
 	return nil
 }
 
-func (s *Service) checkLots(o *Offer, lots []NewLot) error {
+// LotsOf are the lots of a new offer: those by hand, then those of its series,
+// unchecked but for the latter; when there are more than an offer may have, not
+// all.
+// Errors: [ErrOffer].
+func LotsOf(n NewOffer) ([]NewLot, error) {
+	if len(n.Series) > maxSeries {
+		return nil, ErrOffer{"series", fmt.Sprintf("一次最多 %d 个系列，请分开发布。", maxSeries), fmt.Sprintf("An offer has at most %d series: post several offers.", maxSeries), nil}
+	}
+	lots := slices.Clone(n.Lots)
+	for i, series := range n.Series {
+		if n.Unlimited {
+			series.QtyUnits, series.Workers = UnlimitedUnits, 0
+		}
+		more, err := series.lots(fmt.Sprintf("series[%d]", i))
+		if err != nil {
+			return nil, err
+		}
+		if lots = append(lots, more...); len(lots) > maxLots {
+			break
+		}
+	}
+	return lots, nil
+}
+
+func (s *Service) checkLots(o *Offer, n NewOffer) error {
+	lots, err := LotsOf(n)
+	if err != nil {
+		return err
+	}
+	o.Plan = slices.Clone(n.Series)
 	if len(lots) == 0 || len(lots) > maxLots {
 		return ErrOffer{"lots", fmt.Sprintf("请填写 1 至 %d 个批次。", maxLots), fmt.Sprintf("Give 1 to %d lots.", maxLots), nil}
 	}
 	now := store.Millis(s.config.Now())
 	usable := false
 	for i, lot := range lots {
-		field := func(name string) string { return fmt.Sprintf("lots[%d].%s", i, name) }
+		field := func(name string) string {
+			if i >= len(n.Lots) {
+				return "series"
+			}
+			return fmt.Sprintf("lots[%d].%s", i, name)
+		}
+		if n.Unlimited {
+			lot.QtyUnits = UnlimitedUnits
+		}
 		switch {
 		case lot.QtyUnits < 1 || lot.QtyUnits > maxQtyUnits:
 			return ErrOffer{field("qty_units"), "数量应为 1 至 1000 万，请改正。", "The quantity is 1 to 10,000,000 units: correct it.", nil}

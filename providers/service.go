@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/xingfuma/happycode/app/store"
@@ -30,6 +31,9 @@ type Config struct {
 	// how many residents or villages it has within the divisions served; nil:
 	// all counties are equal.
 	Weight func(county string, divisions []string) int64
+	// Funds sets money aside for offers that draw on a fund; nil: such offers
+	// are refused.
+	Funds Funds
 }
 
 // Service keeps organisations, offers and shares. It is safe for concurrent use.
@@ -39,12 +43,15 @@ type Service struct {
 	offers store.Collection[Offer, *Offer]
 	shares store.Collection[Share, *Share]
 	moves  store.Collection[Move, *Move]
+	drafts store.Collection[Draft, *Draft]
+	images store.Collection[Image, *Image]
 }
 
 func organisationsSchema() store.Schema {
 	return store.Schema{Name: "organisations", Indexes: []store.Index{
 		{Name: "credit_code", Fields: []string{"credit_code"}, Unique: true},
 		{Name: "status", Fields: []string{"status", "created_ms"}},
+		{Name: "untold", Fields: []string{"untold"}},
 	}}
 }
 
@@ -66,7 +73,7 @@ func SharesSchema() store.Schema {
 
 // Schemas declares the collections of this package.
 func Schemas() []store.Schema {
-	return []store.Schema{organisationsSchema(), offersSchema(), SharesSchema(), MovesSchema()}
+	return []store.Schema{organisationsSchema(), offersSchema(), SharesSchema(), MovesSchema(), draftsSchema(), imagesSchema()}
 }
 
 // New makes a service. Record and Now are required.
@@ -77,6 +84,8 @@ func New(c Config) *Service {
 		offers: store.Of[Offer](c.Record, offersSchema()),
 		shares: store.Of[Share](c.Record, SharesSchema()),
 		moves:  store.Of[Move](c.Record, MovesSchema()),
+		drafts: store.Of[Draft](c.Record, draftsSchema()),
+		images: store.Of[Image](c.Record, imagesSchema()),
 	}
 }
 
@@ -103,14 +112,18 @@ var errUnchanged = errors.New("unchanged")
 
 // Decide approves or suspends an organisation, and keeps who did so, when and
 // why. Deciding what is decided already changes nothing.
-// Errors: [FieldError] for another status or a note above 500 characters;
-// [store.ErrNotFound].
+// Errors: [FieldError] for another status, a note above 500 characters, or a
+// suspension without a reason; [store.ErrNotFound].
 func (s *Service) Decide(ctx context.Context, by, id string, status Status, note string) (*Organisation, error) {
 	if status != Approved && status != Suspended {
 		return nil, FieldError{"status", "请选择批准(approved)或停用(suspended)。",
 			"Choose approved or suspended.", nil}
 	}
-	note, err := text("note", "说明", "The note", note, 0, 500)
+	least := 0
+	if status == Suspended { // the organisation reads why
+		least = 2
+	}
+	note, err := text("note", "原因", "The reason", note, least, 500)
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +134,7 @@ func (s *Service) Decide(ctx context.Context, by, id string, status Status, note
 		}
 		o.Status = status
 		o.Decisions = append(o.Decisions, Decision{AtMs: store.Millis(s.config.Now()), By: by, Status: status, Note: note})
+		o.Untold = true
 		return nil
 	})
 	if errors.Is(err, errUnchanged) {
@@ -129,7 +143,31 @@ func (s *Service) Decide(ctx context.Context, by, id string, status Status, note
 	if err != nil {
 		return nil, err
 	}
-	return changed, s.touch(ctx, id)
+	return changed, s.finish(ctx, changed)
+}
+
+// FinishDecisions marks the open offers of organisations that were decided on
+// by a process that died before it did so.
+func (s *Service) FinishDecisions(ctx context.Context) error {
+	return s.orgs.Each(ctx, store.Query{Index: "untold", Equal: []any{true}, Limit: offersPerPage}, func(o *Organisation) error {
+		return s.finish(ctx, o)
+	})
+}
+
+// finish marks the open offers of an organisation, then that this is done for
+// the decisions that o knows of.
+func (s *Service) finish(ctx context.Context, o *Organisation) error {
+	if err := s.touch(ctx, o.ID); err != nil {
+		return err
+	}
+	_, err := s.orgs.Change(ctx, o.ID, func(now *Organisation) error {
+		if !now.Untold || len(now.Decisions) != len(o.Decisions) {
+			return errUnchanged
+		}
+		now.Untold = false
+		return nil
+	})
+	return unchangedIsFine(err)
 }
 
 // touch has every process look at an organisation's open offers again: those
@@ -202,8 +240,9 @@ func (s *Service) List(ctx context.Context, status Status, after string, limit i
 	return s.orgs.Find(ctx, q)
 }
 
-// Post writes an offer with its split over counties, then the shares. A crash
-// between the two is mended by [Service.EnsureShares].
+// Post has the offer's fund, if it has one, set its worth aside, then writes the
+// offer with its split over counties, then the shares. A crash before the offer
+// is mended by [Service.NeverPosted], one after it by [Service.EnsureShares].
 // Errors: [ErrNotApproved]; [ErrOffer], which names the field at fault.
 func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewOffer) (*Offer, error) {
 	org, err := s.orgs.Get(ctx, org.ID) // as it is now
@@ -215,20 +254,33 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 	}
 	o, places, err := s.checkOffer(n)
 	if err == nil {
+		err = org.serves(n.Divisions)
+	}
+	if err == nil {
 		err = s.checkRule(ctx, o, n)
 	}
 	if err != nil {
 		return nil, err
 	}
+	if err := s.useImages(ctx, org.ID, n.Images); err != nil {
+		return nil, err
+	}
+	o.Images = slices.Clone(n.Images)
+	if err := s.partnersExist(ctx, o.Handover); err != nil {
+		return nil, err
+	}
 	o.Meta = store.Meta{ID: store.NewID()}
 	if n.Key != "" {
-		o.ID = keyedID(org.ID, n.Key)
+		o.ID = KeyedID(org.ID, n.Key)
 	}
 	o.Organisation, o.Kind = org.ID, org.Kind
 	o.Revision, o.Status = 1, OfferOpen
 	o.CreatedMs, o.CreatedBy = store.Millis(s.config.Now()), by
 	o.ChangedMs = o.CreatedMs
 	s.divide(o, places)
+	if err := s.reserve(ctx, by, o); err != nil {
+		return nil, err
+	}
 	err = s.offers.Insert(ctx, o)
 	if n.Key != "" && errors.Is(err, store.ErrDuplicate) {
 		o, err = s.offers.Get(ctx, o.ID)
@@ -242,8 +294,16 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 	return o, nil
 }
 
-// keyedID is the offer's id under an idempotency key.
-func keyedID(organisation, key string) string {
+// Check says what an offer would be, posted now: its lots in their order, and
+// what was left out filled in. Nothing is written.
+// Errors: [ErrOffer].
+func (s *Service) Check(n NewOffer) (*Offer, error) {
+	o, _, err := s.checkOffer(n)
+	return o, err
+}
+
+// KeyedID is the id of the offer that an organisation posts under a key.
+func KeyedID(organisation, key string) string {
 	sum := sha256.Sum256([]byte("offer\x00" + organisation + "\x00" + key))
 	return "o" + hex.EncodeToString(sum[:16])
 }

@@ -1,6 +1,7 @@
 package providers_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -153,7 +154,7 @@ func TestOrganisationsJoinAndAreDecidedOn(t *testing.T) {
 	}
 	// A stale copy of an organisation that was suspended since is no approval.
 	stale := *got
-	if _, err := s.Decide(ctx, "admin", org.ID, providers.Suspended, ""); err != nil {
+	if _, err := s.Decide(ctx, "admin", org.ID, providers.Suspended, "投诉"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Post(ctx, "p1", &stale, newOffer()); !errors.Is(err, providers.ErrNotApproved) {
@@ -554,5 +555,68 @@ func TestPostingUnderTheSameKeyIsTheFirstOffer(t *testing.T) {
 	n.Key = "k2"
 	if other, err := f.Post(t.Context(), "p1", org, n); err != nil || other.ID == first.ID {
 		t.Errorf("another key: %v, %v", other, err)
+	}
+}
+
+// crash is a record whose changes of offers fail, as if the process died there.
+type crash struct {
+	store.Record
+	on bool
+}
+
+func (c *crash) Replace(ctx context.Context, collection string, docs []store.Document) ([]error, error) {
+	if c.on && collection == "offers" {
+		return nil, errCrash
+	}
+	return c.Record.Replace(ctx, collection, docs)
+}
+
+var errCrash = errors.New("the process died")
+
+// A suspension whose process dies before the offers bear the mark is finished
+// by whoever looks next; a reason is asked for.
+func TestSuspensionSurvivesACrash(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	_, record := newService(t)
+	broken := &crash{Record: record}
+	at := noon
+	s := providers.New(providers.Config{
+		Record: broken, Now: func() time.Time { return at }, Known: known, Group: func(string) bool { return true },
+		Counties: func() []string { return []string{wuxing, nanxun, deqing} },
+	})
+	org := approved(t, s)
+	if _, err := s.Post(ctx, "p1", org, newOffer()); err != nil {
+		t.Fatal(err)
+	}
+	var wrong providers.FieldError
+	if _, err := s.Decide(ctx, "admin", org.ID, providers.Suspended, " "); !errors.As(err, &wrong) || wrong.Field != "note" {
+		t.Fatalf("without a reason: %v", err)
+	}
+	at, broken.on = noon.Add(time.Hour), true
+	if _, err := s.Decide(ctx, "admin", org.ID, providers.Suspended, "证照过期"); !errors.Is(err, errCrash) {
+		t.Fatal(err)
+	}
+	broken.on = false
+	changed := func() (n int) {
+		if err := s.ChangedOffers(ctx, at.UnixMilli(), func(*providers.Offer) error { n++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if changed() != 0 {
+		t.Fatal("the crash came too late")
+	}
+	for range 2 {
+		if err := s.FinishDecisions(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if changed() != 1 {
+		t.Error("the open offer does not bear the mark of the suspension")
+	}
+	got, err := s.Get(ctx, org.ID)
+	if err != nil || got.Untold || got.Status != providers.Suspended || len(got.Decisions) != 2 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

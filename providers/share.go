@@ -53,7 +53,8 @@ const (
 // them: "+id" stands from [Share.Reserve] until the allocation is known to be
 // inserted ([Share.Confirmed]) or known not to be ([Share.Undo]); "-id" stands
 // from [Share.Settle] until the allocation is known to carry its end
-// ([Share.Settled]). A step that is repeated after a crash finds its mark and
+// ([Share.Settled]); "~name" from [Share.TakeBack] until the allocation is known
+// to have what came back counted ([Share.TakenBack]). A step that is repeated after a crash finds its mark and
 // does nothing. Moves between counties have marks of the same kind, see [Move].
 type Share struct {
 	store.Meta   `bson:",inline"` // _id is the lot's id + "@" + the county's six digits
@@ -184,35 +185,83 @@ func (s *Share) Undo(alloc string, qty int64) {
 // was before, or because the allocation cannot have these units here (fewer
 // are promised, or others were reserved), which verify names.
 func (s *Share) Settle(alloc string, qty int64, to Outcome) bool {
+	return s.SettleParts(alloc, qty, to, 0, to)
+}
+
+// SettleParts is [Share.Settle] for an allocation of which qty units went one
+// way and the rest, which may be none, another: one step, one mark.
+func (s *Share) SettleParts(alloc string, qty int64, to Outcome, rest int64, restTo Outcome) bool {
+	all := qty + rest
 	if _, ok := s.mark("-" + alloc); ok {
 		return false
 	}
-	if qty < 1 || qty > s.Promised {
+	if qty < 1 || rest < 0 || all < qty || all > s.Promised {
 		return false
 	}
-	if units, ok := s.mark("+" + alloc); ok && units != 0 && units != qty {
+	if units, ok := s.mark("+" + alloc); ok && units != 0 && units != all {
 		return false
 	}
+	if !to.known() || !restTo.known() {
+		return false
+	}
+	s.book(qty, to)
+	s.book(rest, restTo)
+	s.Promised -= all
+	s.Confirmed(alloc)
+	s.setMark("-"+alloc, all)
+	return true
+}
+
+func (o Outcome) known() bool {
+	return o == HandedOver || o == Returned || o == Expired || o == Withdrawn
+}
+
+func (s *Share) book(units int64, to Outcome) {
 	switch to {
 	case HandedOver:
-		s.HandedOver += qty
+		s.HandedOver += units
 	case Expired:
-		s.Expired += qty
+		s.Expired += units
 	case Withdrawn:
-		s.Withdrawn += qty
+		s.Withdrawn += units
 	case Returned:
-		s.release(qty)
-	default:
-		return false
+		s.release(units)
 	}
-	s.Promised -= qty
-	s.Confirmed(alloc)
-	s.setMark("-"+alloc, qty)
-	return true
 }
 
 // Settled drops the "-" marks of allocations that are known to carry their end.
 func (s *Share) Settled(allocs ...string) { s.drop("-", allocs) }
+
+// TakeBack moves units out of HandedOver that came back: free again, or gone with
+// a closed share, or lost where they are no longer of use. It leaves a "~" mark of
+// the name, so that a repeat does nothing until [Share.TakenBack]. False: nothing was
+// moved, because it was before, or because fewer were handed over, which verify names.
+func (s *Share) TakeBack(name string, qty int64, lost bool) bool {
+	if s.TookBack(name) || qty < 1 || qty > s.HandedOver {
+		return false
+	}
+	s.HandedOver -= qty
+	if lost {
+		s.Expired += qty
+	} else {
+		s.release(qty)
+	}
+	s.setMark("~"+name, qty)
+	return true
+}
+
+// TookBack says whether the mark of a coming back stands.
+func (s *Share) TookBack(name string) bool {
+	_, ok := s.mark("~" + name)
+	return ok
+}
+
+// Returns lists the "~" marks: units that came back for an allocation that is not
+// yet known to have counted it. Their names stand where allocations do elsewhere.
+func (s *Share) Returns() []Reservation { return s.marked('~') }
+
+// TakenBack drops the "~" marks of what is known to be counted.
+func (s *Share) TakenBack(names ...string) { s.drop("~", names) }
 
 // Close ends the share: what is free expires ([Over], and any other reason) or
 // is withdrawn ([OfferWithdrawn]). What is promised stays promised. The first

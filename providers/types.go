@@ -65,17 +65,31 @@ type Decision struct {
 
 // Organisation gives aid.
 type Organisation struct {
-	store.Meta `bson:",inline"`
-	Name       string     `json:"name"`
-	NameEN     string     `json:"name_en"`
-	Kind       Kind       `json:"kind"`
-	CreditCode string     `json:"credit_code"` // GB 32100-2015, unique
-	Status     Status     `json:"status"`
-	Division   string     `json:"division"` // seat, 12-digit code
-	Contact    string     `json:"contact"`  // business phone
-	CreatedMs  int64      `json:"created_ms"`
-	CreatedBy  string     `json:"created_by"`
-	Decisions  []Decision `json:"decisions,omitempty"` // oldest first
+	store.Meta    `bson:",inline"`
+	Name          string          `json:"name"`
+	NameEN        string          `json:"name_en"`
+	Kind          Kind            `json:"kind"`
+	CreditCode    string          `json:"credit_code"` // GB 32100-2015, unique
+	Status        Status          `json:"status"`
+	Division      string          `json:"division"` // seat, 12-digit code
+	Contact       string          `json:"contact"`  // business phone
+	CreatedMs     int64           `json:"created_ms"`
+	CreatedBy     string          `json:"created_by"`
+	Decisions     []Decision      `json:"decisions,omitempty"` // oldest first
+	DescriptionZH string          `json:"description_zh"`
+	DescriptionEN string          `json:"description_en"`
+	Email         string          `json:"email"`
+	Website       string          `json:"website"`
+	Serves        []string        `json:"serves,omitempty"` // see [Profile]
+	Places        []Place         `json:"places,omitempty"`
+	Services      []ListedService `json:"services,omitempty"` // see [Service.Take]
+	ChangedMs     int64           `json:"changed_ms"`         // of profile or places; 0: since it joined
+	// Untold says that a decision was made of which its open offers do not bear
+	// the mark yet, see [Service.FinishDecisions].
+	Untold bool `json:"untold"`
+	// Owners are accounts that own it; OwnersKept says that they are all of them.
+	Owners     []string `json:"owners,omitempty"`
+	OwnersKept bool     `json:"owners_kept"`
 }
 
 // NewOrganisation is what an organisation says of itself when it joins.
@@ -115,6 +129,9 @@ type Handover struct {
 	Place   string `json:"place"` // required for pickup, up to 200 characters
 	PlaceEN string `json:"place_en"`
 	Note    string `json:"note"`
+	// Partners are other organisations, by id, at whose counters vouchers are
+	// redeemed too; 50 at most, for vouchers only.
+	Partners []string `json:"partners,omitempty"`
 }
 
 // OfferStatus is where an offer stands.
@@ -146,6 +163,7 @@ type Offer struct {
 	store.Meta    `bson:",inline"`
 	Organisation  string          `json:"organisation"`
 	Kind          Kind            `json:"kind"`    // of the organisation, copied
+	Form          Form            `json:"form"`    // empty, of older offers: [FormOf]
 	Revision      int64           `json:"version"` // of what it says; 1, a change would be a new version
 	TitleZH       string          `json:"title_zh"`
 	TitleEN       string          `json:"title_en"`
@@ -162,9 +180,15 @@ type Offer struct {
 	Pace          matching.Pace   `json:"pace"`          // how fast it is released; empty, of older offers: drip
 	ReserveMilli  int64           `json:"reserve_milli"` // for pace drip: 500..3000; 0, of older offers: 1400
 	Kept          []Kept          `json:"kept,omitempty"`
+	Fund          string          `json:"fund,omitempty"` // id of the fund that pays for it; empty: none
 	Handover      Handover        `json:"handover"`
+	Unlimited     bool            `json:"unlimited,omitempty"` // its lots hold [UnlimitedUnits]
+	Images        []string        `json:"images,omitempty"`    // ids of photos, see images.go
+	Wish          string          `json:"wish,omitempty"`      // the wish that it fulfils; "": none
+	Only          string          `json:"only,omitempty"`      // the resident whom alone it serves; "": whom it says
 	Status        OfferStatus     `json:"status"`
 	Lots          []OfferLot      `json:"lots"`
+	Plan          []Series        `json:"plan,omitempty"` // the series that made lots, for a copy
 	CreatedMs     int64           `json:"created_ms"`
 	CreatedBy     string          `json:"created_by"`
 	WithdrawnMs   int64           `json:"withdrawn_ms"`
@@ -215,8 +239,18 @@ type NewOffer struct {
 	// with at pace drip: 500..3000; 0: 1400.
 	ReserveMilli int64    `json:"reserve_milli"`
 	Kept         []Kept   `json:"kept"`
+	Fund         string   `json:"fund"` // id of the fund that pays for it; empty: none
 	Handover     Handover `json:"handover"`
-	Lots         []NewLot `json:"lots"`
+	Form         Form     `json:"form"` // empty: of its category and handover, see [FormOf]
+	// Unlimited, for discounts: lots and series need no quantity, each holds
+	// [UnlimitedUnits].
+	Unlimited bool     `json:"unlimited"`
+	Images    []string `json:"images"` // ids of photos that the organisation has sent, up to 4
+	Lots      []NewLot `json:"lots"`
+	Series    []Series `json:"series"` // more lots, by the calendar
+	// Wish and Only are what app/care says of a wish that is taken up.
+	Wish string `json:"-"`
+	Only string `json:"-"`
 	// Key makes repeating safe: a second offer of the same organisation under
 	// the same key is the first one. Empty: every call is a new offer.
 	Key string `json:"-"`

@@ -35,14 +35,6 @@ func BenchmarkPicture(b *testing.B) {
 	draw("skip2 PNG 600", func(text string) ([]byte, error) { return skip2.Encode(text, skip2.High, 600) })
 	draw("PNG 600", func(text string) ([]byte, error) { return qrcode.PNG(text, qrcode.Q, 600) })
 	draw("SVG", func(text string) ([]byte, error) { return qrcode.SVG(text, qrcode.Q) })
-	pen, err := qrcode.NewPen(host, qrcode.Q)
-	if err != nil {
-		b.Fatal(err)
-	}
-	draw("SVG by a pen", func(text string) ([]byte, error) {
-		s, err := pen.Encode(text)
-		return s.SVG(), err
-	})
 	draw("SVG of a screen", func(text string) ([]byte, error) { return qrcode.SVG(text, qrcode.M) })
 }
 

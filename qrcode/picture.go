@@ -2,27 +2,11 @@ package qrcode
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"image"
 	"image/color"
 	"image/png"
 	"strconv"
-
-	skip2 "github.com/skip2/go-qrcode"
-)
-
-// ErrPicture says that no picture can be made: the text is too long or the
-// size is out of range.
-var ErrPicture = errors.New("no picture can be made of this")
-
-// Level is how much of a picture may be unreadable.
-type Level int
-
-// The levels in use.
-const (
-	M Level = iota // 15 %: screens
-	Q              // 25 %: printed cards, at least 30 mm wide
 )
 
 // quiet is the white margin that ISO/IEC 18004 asks for, in modules.
@@ -30,32 +14,6 @@ const quiet = 4
 
 // maxPixels bounds the width of a PNG.
 const maxPixels = 4096
-
-// Symbol is a QR code without its margin.
-type Symbol struct{ rows [][]bool }
-
-// Encode finds the modules of a text.
-//
-// Errors: [ErrPicture].
-func Encode(text string, level Level) (Symbol, error) {
-	recovery := skip2.Medium
-	switch level {
-	case M:
-	case Q:
-		recovery = skip2.High
-	default:
-		return Symbol{}, fmt.Errorf("level %d: %w", level, ErrPicture)
-	}
-	if text == "" {
-		return Symbol{}, fmt.Errorf("empty text: %w", ErrPicture)
-	}
-	code, err := skip2.New(text, recovery)
-	if err != nil {
-		return Symbol{}, fmt.Errorf("text of %d bytes: %w", len(text), ErrPicture)
-	}
-	code.DisableBorder = true
-	return Symbol{code.Bitmap()}, nil
-}
 
 // Side is the width of the symbol in modules.
 func (s Symbol) Side() int { return len(s.rows) }

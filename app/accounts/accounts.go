@@ -90,6 +90,7 @@ type Principal struct {
 	Role         Role   `json:"role"`         //
 	Division     string `json:"division"`     // 12 digits; what lies in it may be seen
 	Organisation string `json:"organisation"` // of a provider, exactly one
+	Duty         Duty   `json:"duty"`         // of a provider, in the organisation
 	Resident     string `json:"resident"`     // of a resident or a carer, the resident's id
 	Carer        string `json:"carer"`        // of a carer, its id: shows the resident's code and does nothing else
 	Name         string `json:"name"`         // what pages call this principal
@@ -114,6 +115,7 @@ type Account struct {
 	Role         Role   `json:"role"`
 	Division     string `json:"division"`
 	Organisation string `json:"organisation"` // of a provider
+	Duty         Duty   `json:"duty"`         // of a provider
 	DisplayName  string `json:"display_name"`
 	Lang         string `json:"lang"`
 	Disabled     bool   `json:"disabled"`
@@ -133,6 +135,7 @@ type NewAccount struct {
 	Role         Role   `json:"role"`     // not resident
 	Division     string `json:"division"` // required, but for a provider, which has none
 	Organisation string `json:"organisation"`
+	Duty         Duty   `json:"duty"` // of a provider; empty: owner
 	DisplayName  string `json:"display_name"`
 	Lang         string `json:"lang"` // zh if empty
 }
@@ -157,6 +160,7 @@ type ServiceToken struct {
 	Role         Role   `json:"role"`
 	Division     string `json:"division"`
 	Organisation string `json:"organisation"`
+	Duty         Duty   `json:"duty"`
 	CreatedMs    int64  `json:"created_ms"`
 	CreatedBy    string `json:"created_by"`
 	ExpiresMs    int64  `json:"expires_ms"`
@@ -171,7 +175,8 @@ type NewToken struct {
 	Role         Role          `json:"role"`  // not resident
 	Division     string        `json:"division"`
 	Organisation string        `json:"organisation"`
-	TTL          time.Duration `json:"ttl"` // 1 minute..366 days; 0: 90 days
+	Duty         Duty          `json:"duty"` // of a provider; empty: editor
+	TTL          time.Duration `json:"ttl"`  // 1 minute..366 days; 0: 90 days
 }
 
 // attempts counts the sign-ins under one username that have not succeeded,
@@ -188,6 +193,7 @@ type attempts struct {
 func accountsSchema() store.Schema {
 	return store.Schema{Name: "accounts", Indexes: []store.Index{
 		{Name: "username", Fields: []string{"username"}, Unique: true},
+		{Name: "organisation", Fields: []string{"organisation"}},
 	}}
 }
 
@@ -199,7 +205,11 @@ func sessionsSchema() store.Schema {
 	}}
 }
 
-func tokensSchema() store.Schema { return store.Schema{Name: "service_tokens"} }
+func tokensSchema() store.Schema {
+	return store.Schema{Name: "service_tokens", Indexes: []store.Index{
+		{Name: "organisation", Fields: []string{"organisation"}},
+	}}
+}
 
 func attemptsSchema() store.Schema {
 	return store.Schema{Name: "signin_attempts", Indexes: []store.Index{

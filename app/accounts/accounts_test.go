@@ -676,7 +676,7 @@ func TestServiceTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := accounts.Principal{
-		Account: "token:" + st.ID, Role: accounts.Provider, Organisation: "o1", Name: "canteen till", Lang: "zh", Token: true,
+		Account: "token:" + st.ID, Role: accounts.Provider, Organisation: "o1", Duty: accounts.Editor, Name: "canteen till", Lang: "zh", Token: true,
 	}
 	if diff := cmp.Diff(want, p); diff != "" {
 		t.Fatal(diff)

@@ -119,6 +119,12 @@ func (s *Service) Create(ctx context.Context, by string, a NewAccount) (*Account
 	if err := checkRole(a.Role, a.Division, a.Organisation); err != nil {
 		return nil, err
 	}
+	if a.Role == Provider && a.Duty == "" {
+		a.Duty = Owner
+	}
+	if err := checkDuty(a.Role, a.Duty, false); err != nil {
+		return nil, err
+	}
 	if a.Lang == "" {
 		a.Lang = "zh"
 	}
@@ -138,7 +144,7 @@ func (s *Service) Create(ctx context.Context, by string, a NewAccount) (*Account
 	}
 	account := &Account{
 		Meta: store.Meta{ID: store.NewID()}, Username: username, PasswordHash: hash,
-		Role: a.Role, Division: a.Division, Organisation: a.Organisation, DisplayName: a.DisplayName,
+		Role: a.Role, Division: a.Division, Organisation: a.Organisation, Duty: a.Duty, DisplayName: a.DisplayName,
 		Lang: a.Lang, CreatedMs: store.Millis(s.now()), CreatedBy: by,
 	}
 	if err := s.accounts.Insert(ctx, account); err != nil {
@@ -149,7 +155,11 @@ func (s *Service) Create(ctx context.Context, by string, a NewAccount) (*Account
 
 // Get reads an account. Errors: [store.ErrNotFound].
 func (s *Service) Get(ctx context.Context, id string) (*Account, error) {
-	return s.accounts.Get(ctx, id)
+	a, err := s.accounts.Get(ctx, id)
+	if err == nil {
+		a.Duty = a.duty()
+	}
+	return a, err
 }
 
 // List returns one page of accounts in the order of their making.
@@ -180,7 +190,15 @@ func (s *Service) SetRole(ctx context.Context, by, id string, role Role, divisio
 	if err := checkRole(role, division, organisation); err != nil {
 		return err
 	}
-	return s.change(ctx, by, id, func(a *Account) { a.Role, a.Division, a.Organisation = role, division, organisation })
+	return s.change(ctx, by, id, func(a *Account) {
+		a.Role, a.Division, a.Organisation = role, division, organisation
+		switch {
+		case role != Provider:
+			a.Duty = ""
+		case a.Duty == "":
+			a.Duty = Owner
+		}
+	})
 }
 
 // Disable shuts an account out, its sessions at once, or lets it in again.

@@ -368,7 +368,7 @@ func (s *Service) sweep(ctx context.Context) error {
 
 func accountPrincipal(a *Account, session *Session) Principal {
 	return Principal{
-		Account: a.ID, Role: a.Role, Division: a.Division, Organisation: a.Organisation,
+		Account: a.ID, Role: a.Role, Division: a.Division, Organisation: a.Organisation, Duty: a.duty(),
 		Name: a.DisplayName, Lang: a.Lang, Session: session.ID, CSRF: session.CSRF,
 	}
 }

@@ -21,6 +21,12 @@ func (s *Service) MintToken(ctx context.Context, by string, n NewToken) (token s
 	if err := checkRole(n.Role, n.Division, n.Organisation); err != nil {
 		return "", nil, err
 	}
+	if n.Role == Provider && n.Duty == "" {
+		n.Duty = Editor
+	}
+	if err := checkDuty(n.Role, n.Duty, true); err != nil {
+		return "", nil, err
+	}
 	if n.TTL == 0 {
 		n.TTL = defaultTokenTTL
 	}
@@ -32,7 +38,7 @@ func (s *Service) MintToken(ctx context.Context, by string, n NewToken) (token s
 	now := s.now()
 	t = &ServiceToken{
 		Meta: store.Meta{ID: digest(token)}, Label: n.Label, Role: n.Role, Division: n.Division,
-		Organisation: n.Organisation, CreatedMs: store.Millis(now), CreatedBy: by,
+		Organisation: n.Organisation, Duty: n.Duty, CreatedMs: store.Millis(now), CreatedBy: by,
 		ExpiresMs: store.Millis(now.Add(n.TTL)),
 	}
 	if err := s.tokens.Insert(ctx, t); err != nil {
@@ -58,7 +64,7 @@ func (s *Service) PrincipalOfToken(ctx context.Context, token string) (Principal
 		return Principal{}, ErrToken
 	}
 	return Principal{
-		Account: "token:" + t.ID, Role: t.Role, Division: t.Division, Organisation: t.Organisation,
+		Account: "token:" + t.ID, Role: t.Role, Division: t.Division, Organisation: t.Organisation, Duty: t.duty(),
 		Name: t.Label, Lang: "zh", Token: true,
 	}, nil
 }
@@ -79,6 +85,16 @@ func (s *Service) RevokeToken(ctx context.Context, by, id string) error {
 // Errors: [store.ErrNotFound].
 func (s *Service) Token(ctx context.Context, id string) (*ServiceToken, error) {
 	return s.tokens.Get(ctx, id)
+}
+
+// TokensOf returns one page of an organisation's service tokens, also expired
+// and revoked ones.
+func (s *Service) TokensOf(ctx context.Context, organisation, after string, limit int) (page []*ServiceToken, next string, err error) {
+	page, next, err = s.tokens.Find(ctx, store.Query{Index: "organisation", Equal: []any{organisation}, After: after, Limit: limit})
+	for _, t := range page {
+		t.Duty = t.duty()
+	}
+	return page, next, err
 }
 
 // Tokens returns one page of service tokens, also expired and revoked ones.

@@ -3,6 +3,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -167,6 +168,7 @@ type Config struct {
 type Log struct {
 	now    func() time.Time
 	log    *slog.Logger
+	record store.Record
 	blocks store.Collection[block, *block]
 	rows   store.Collection[row, *row]
 
@@ -197,7 +199,7 @@ func New(c Config) *Log {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	l := &Log{
-		now: c.Now, log: c.Logger,
+		now: c.Now, log: c.Logger, record: c.Record,
 		blocks:  store.Of[block](c.Record, blocksSchema()),
 		rows:    store.Of[row](c.Record, rowsSchema()),
 		wake:    make(chan struct{}, 1),
@@ -331,7 +333,9 @@ func (l *Log) append(batches []*batch) error {
 	}
 	// The entries are durable. Rows only help to find them: should the record
 	// fail just now, they are written with the next block's, or at the start.
-	l.late = append(l.late, b.rows()...)
+	if len(l.late) == 0 {
+		return nil
+	}
 	if _, err := l.rows.InsertAll(ctx, l.late); err != nil {
 		l.log.Error("write audit index", "block", b.ID, "error", err)
 		if len(l.late) > healBlocks*maxEntries {
@@ -359,24 +363,28 @@ func (l *Log) link(ctx context.Context, b *block) error {
 			b.Sums[i] = e.sum(sequence, i)
 		}
 		b.Hash = b.sum(sequence)
-		err := l.blocks.Insert(ctx, b)
-		if err == nil {
+		rows := b.rows()
+		step := &store.Step{Collection: l.blocks.Name, Doc: b, New: true}
+		for _, r := range rows {
+			step.Then = append(step.Then, store.Addition{Collection: l.rows.Name, Doc: r})
+		}
+		failed := store.Write(ctx, l.record, []*store.Step{step})
+		if failed == nil && step.Err == nil {
 			l.head, l.prev = sequence, b.Hash
 			return nil
 		}
 		l.known = false
-		if !errors.Is(err, store.ErrDuplicate) {
-			return fmt.Errorf("write audit block: %w", err)
-		}
 		// Somebody was faster; or the record carried out an insert whose answer
-		// was lost, tried it again, and met this very block.
+		// was lost, tried it again, and met this very block; or it took the block
+		// and not the rows.
 		there, err := l.blocks.Get(ctx, b.ID)
-		if err != nil {
-			return fmt.Errorf("write audit block: %w", err)
-		}
-		if there.Nonce == b.Nonce {
+		if err == nil && there.Nonce == b.Nonce {
 			l.known, l.head, l.prev = true, sequence, there.Hash
+			l.late = append(l.late, rows...)
 			return nil
+		}
+		if err = cmp.Or(failed, err); err != nil {
+			return fmt.Errorf("write audit block: %w", err)
 		}
 	}
 	return fmt.Errorf("write audit block %s: %w", b.ID, store.ErrConflict)

@@ -96,6 +96,7 @@ type Service struct {
 	leases      store.Collection[Lease, *Lease]
 	offline     store.Collection[offlineRecord, *offlineRecord]
 	conflicts   store.Collection[Conflict, *Conflict]
+	vouchers    store.Collection[voucher, *voucher]
 
 	known     offers
 	committer *committer
@@ -162,6 +163,7 @@ func New(c Config) (*Service, error) {
 		leases:      store.Of[Lease](c.Record, leaseSchema),
 		offline:     store.Of[offlineRecord](c.Record, offlineSchema),
 		conflicts:   store.Of[Conflict](c.Record, conflictSchema),
+		vouchers:    store.Of[voucher](c.Record, voucherSchema),
 		known:       offers{byID: map[string]openOffer{}},
 		plans:       plans{byCounty: map[string]*plan{}}, fetch: fetch,
 		suspects: suspects{since: map[string]time.Time{}}, counting: make(chan struct{}, 1),

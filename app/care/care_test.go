@@ -832,7 +832,7 @@ func TestSuspendedOrganisationGivesNothingNew(t *testing.T) {
 	o := c.offer("meal", 10, 0, county)
 	first, _ := c.resident(village, "meal", 1, 2)
 	kept := c.scan(first).Offered[0]
-	if _, err := c.providers.Decide(ctx, "admin", o.Organisation, providers.Suspended, ""); err != nil {
+	if _, err := c.providers.Decide(ctx, "admin", o.Organisation, providers.Suspended, "投诉"); err != nil {
 		t.Fatal(err)
 	}
 	c.until("the offer has left the catalogue", func() bool {

@@ -169,11 +169,9 @@ func (c *committer) commit(ctx context.Context, all []*proposal) {
 		}
 		pending = append(pending, p)
 	}
-	reserved, err := c.reserve(ctx, pending)
-	if err == nil {
-		err = c.insert(ctx, reserved)
-	}
-	if err != nil {
+	fresh, double, err := c.record(ctx, pending)
+	// What the record has decided is so, also where it could not be asked for more.
+	if err = errors.Join(err, c.settleDouble(ctx, double), c.checkCaps(ctx, fresh)); err != nil {
 		for _, p := range pending {
 			if p.stored == nil && p.refused.Code == "" {
 				p.err = err
@@ -182,17 +180,21 @@ func (c *committer) commit(ctx context.Context, all []*proposal) {
 	}
 }
 
-// reserve counts the units as promised on their shares. Reading the shares
-// first and the allocations after them makes a repeat safe: an allocation that
-// another process inserts in between has changed the share's version.
-func (c *committer) reserve(ctx context.Context, pending []*proposal) (reserved []*proposal, err error) {
+// record counts the units as promised on their shares and inserts the
+// allocations; the share's version, the allocation's id and its claim key decide.
+// Reading the shares first and the allocations after them makes a repeat safe: an
+// allocation that another process inserts in between has changed the share's
+// version. fresh were inserted; double were there before, by their id or by their
+// claim.
+func (c *committer) record(ctx context.Context, pending []*proposal) (fresh, double []*proposal, err error) {
+	unanswered := 0
 	for try := 0; len(pending) > 0; try++ {
 		if try == 64 {
-			return reserved, fmt.Errorf("reserve %d allocations: %w", len(pending), store.ErrConflict)
+			return fresh, double, fmt.Errorf("reserve %d allocations: %w", len(pending), store.ErrConflict)
 		}
 		shares, err := c.s.shares.GetAll(ctx, distinct(pending, func(p *proposal) string { return p.hold.Lot }))
 		if err != nil {
-			return reserved, err
+			return fresh, double, err
 		}
 		byID := make(map[string]*providers.Share, len(shares))
 		for _, sh := range shares {
@@ -200,11 +202,16 @@ func (c *committer) reserve(ctx context.Context, pending []*proposal) (reserved 
 		}
 		known, err := c.existing(ctx, pending)
 		if err != nil {
-			return reserved, err
+			return fresh, double, err
 		}
 		changed := map[string][]*proposal{}
 		for _, p := range pending {
 			if a := known[p.hold.ID]; a != nil {
+				if unanswered > 0 && same(a, p.alloc) { // this call wrote it a moment ago
+					p.alloc = a
+					fresh = append(fresh, p)
+					continue
+				}
 				c.settleExisting(p, a)
 				continue
 			}
@@ -228,89 +235,87 @@ func (c *committer) reserve(ctx context.Context, pending []*proposal) (reserved 
 					c.s.suspects.watch(sh.ID, p.hold.QtyUnits)
 				}
 			case err != nil:
-				return reserved, err
+				return fresh, double, err
 			default:
 				changed[sh.ID] = append(changed[sh.ID], p)
 			}
 		}
-		write := make([]*providers.Share, 0, len(changed))
+		steps := make([]*store.Step, 0, len(changed))
 		dropped := make(map[string][]string, len(changed))
-		for id := range changed {
+		for id, ps := range changed {
 			sh := byID[id]
 			if marks := c.takeCleared(id); len(marks) > 0 {
 				sh.Confirmed(marks...)
 				dropped[id] = marks
 			}
 			sh.UpdatedMs = c.s.now().UnixMilli()
-			write = append(write, sh)
-		}
-		errs, err := c.s.shares.ReplaceAll(ctx, write)
-		if err != nil {
-			return reserved, err
+			step := &store.Step{Collection: c.s.shares.Name, Doc: sh}
+			for _, p := range ps {
+				step.Then = append(step.Then, store.Addition{Collection: c.s.allocations.Name, Doc: p.alloc})
+			}
+			steps = append(steps, step)
 		}
 		pending = pending[:0:0]
-		for i, sh := range write {
-			if errs[i] != nil {
-				pending = append(pending, changed[sh.ID]...)
-				c.addCleared(sh.ID, dropped[sh.ID]...)
+		if err := store.Write(ctx, c.s.record, steps); err != nil {
+			// It may have been carried out: what the record has by now decides.
+			if unanswered++; unanswered == 3 {
+				return fresh, double, err
+			}
+			for id, ps := range changed {
+				pending = append(pending, ps...)
+				c.addCleared(id, dropped[id]...)
+			}
+			continue
+		}
+		for _, step := range steps {
+			id := step.Doc.Key()
+			if step.Err != nil {
+				pending = append(pending, changed[id]...)
+				c.addCleared(id, dropped[id]...)
 				continue
 			}
-			reserved = append(reserved, changed[sh.ID]...)
+			for i, p := range changed[id] {
+				if step.Then[i].There {
+					double = append(double, p)
+				} else {
+					fresh = append(fresh, p)
+				}
+			}
 		}
 	}
-	return reserved, nil
+	return fresh, double, nil
 }
 
-// insert writes the allocations; the claim key and the id decide.
-func (c *committer) insert(ctx context.Context, reserved []*proposal) error {
-	if len(reserved) == 0 {
+// same says whether the record's allocation is the very one that this call made.
+func same(stored, made *Allocation) bool {
+	return stored.State == Promised && stored.Share == made.Share && stored.QtyUnits == made.QtyUnits && stored.Claim == made.Claim &&
+		stored.PromisedMs == made.PromisedMs && stored.PromisedBy == made.PromisedBy
+}
+
+// settleDouble answers those whose allocation or claim the record had already,
+// after their units were reserved.
+func (c *committer) settleDouble(ctx context.Context, double []*proposal) error {
+	if len(double) == 0 {
 		return nil
 	}
-	docs := make([]*Allocation, len(reserved))
-	for i, p := range reserved {
-		docs[i] = p.alloc
-	}
-	var dups []store.Duplicate
-	var err error
-	for range 3 { // an unanswered insert may have been carried out
-		if dups, err = c.s.allocations.InsertAll(ctx, docs); err == nil {
-			break
-		}
-	}
+	known, err := c.existing(ctx, double)
 	if err != nil {
 		return err
 	}
-	left := make(map[int]bool, len(dups))
-	for _, d := range dups {
-		left[d.Position] = true
-	}
-	var undo, double, fresh []*proposal
-	for i, p := range reserved {
-		if left[i] {
-			double = append(double, p) // by its id or by its claim: look
-		} else {
-			fresh = append(fresh, p)
+	var undo []*proposal
+	for _, p := range double {
+		a := known[p.hold.ID]
+		if a == nil {
+			p.contradicts = true // another allocation has made this claim
+			undo = append(undo, p)
+			continue
 		}
-	}
-	if len(double) > 0 {
-		known, err := c.existing(ctx, double)
-		if err != nil {
-			return err
-		}
-		for _, p := range double {
-			a := known[p.hold.ID]
-			if a == nil {
-				p.contradicts = true // another allocation has made this claim
-				undo = append(undo, p)
-				continue
-			}
-			c.settleExisting(p, a)
-			switch {
-			case a.Share != p.hold.Lot:
-				undo = append(undo, p) // promised from another share
-			case a.State != Void: // whoever wrote Void gives the units back
-				c.addCleared(p.hold.Lot, p.hold.ID)
-			}
+		c.settleExisting(p, a)
+		switch {
+		case a.Share != p.hold.Lot:
+			undo = append(undo, p) // promised from another share
+		case a.State != Void: // whoever wrote Void gives the units back
+			c.addCleared(p.hold.Lot, p.hold.ID)
 		}
 	}
 	for _, p := range undo {
@@ -319,7 +324,7 @@ func (c *committer) insert(ctx context.Context, reserved []*proposal) error {
 			c.s.log.Error("give back refused units", "share", p.hold.Lot, "allocation", p.hold.ID, "error", err)
 		}
 	}
-	return c.checkCaps(ctx, fresh)
+	return nil
 }
 
 // checkCaps looks, after the insert, whether the record agrees that the caps

@@ -201,6 +201,10 @@ func (s *Service) dispute(ctx context.Context, r *offlineRecord, a *Allocation, 
 		if other.GivenMs > 0 {
 			c.Other.AtMs = other.GivenMs
 		}
+		if n := len(other.Parts); other.State == Promised && n > 0 { // some of it was given online
+			last := other.Parts[n-1]
+			c.Other.AtMs, c.Other.By, c.Other.Proof = last.AtMs, last.By, last.Proof
+		}
 	}
 	c.Reason = c.words()
 	if err := s.conflicts.Insert(ctx, c); errors.Is(err, store.ErrDuplicate) {

@@ -502,13 +502,24 @@ func (s *Service) resolveShare(ctx context.Context, sh *providers.Share, now tim
 			settled = append(settled, m.Allocation)
 		}
 	}
+	var back []string
+	for _, m := range sh.Returns() {
+		id, _, _ := strings.Cut(m.Allocation, backSep)
+		a, err := s.allocations.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		if a.BackUnits == 0 || a.backName() != m.Allocation {
+			back = append(back, m.Allocation)
+		}
+	}
 	// The matcher may not have been told of a promise whose scan died.
 	if len(promised) > 0 {
 		if err := s.engine.Promise(ctx, sh.County, promised); err != nil {
 			return err
 		}
 	}
-	if len(inserted)+len(lost)+len(settled) == 0 {
+	if len(inserted)+len(lost)+len(settled)+len(back) == 0 {
 		return nil
 	}
 	_, err := s.shares.Change(ctx, sh.ID, func(sh *providers.Share) error {
@@ -517,6 +528,7 @@ func (s *Service) resolveShare(ctx context.Context, sh *providers.Share, now tim
 			sh.Undo(id, 0)
 		}
 		sh.Settled(settled...)
+		sh.TakenBack(back...)
 		sh.UpdatedMs = now.UnixMilli()
 		return nil
 	})

@@ -112,7 +112,8 @@ func (s *Service) trim(ctx context.Context, n *residents.Need, by string, reason
 	for _, a := range past {
 		switch {
 		case !a.counts():
-		case a.State == Promised && !a.heard():
+		case a.State == Promised && a.Lease == "" && a.Disputed == "":
+			room -= a.GivenUnits
 			loose = append(loose, a)
 		default:
 			room -= a.QtyUnits
@@ -123,8 +124,8 @@ func (s *Service) trim(ctx context.Context, n *residents.Need, by string, reason
 		return cmp.Or(cmp.Compare(accepted(b), accepted(a)), cmp.Compare(b.QtyUnits, a.QtyUnits), cmp.Compare(a.PromisedMs, b.PromisedMs))
 	})
 	for _, a := range loose {
-		if a.QtyUnits <= room {
-			room -= a.QtyUnits
+		if left := a.QtyUnits - a.GivenUnits; left <= room {
+			room -= left
 			continue
 		}
 		if _, err := s.end(ctx, a.ID, ending{by: by, to: Withdrawn, reason: reason}); err != nil && !settledElsewhere(err) {

@@ -184,7 +184,9 @@ func (s *Service) PINAboveFen() (fen int64, ok bool) {
 // wantsProof says whether what was promised is worth so much that it is handed
 // over against a PIN or a photo only. Money counts as its amount, everything
 // else as what the offer says it is worth.
-func (s *Service) wantsProof(a *Allocation) bool {
+func (s *Service) wantsProof(a *Allocation) bool { return s.wantsProofFor(a, a.QtyUnits) }
+
+func (s *Service) wantsProofFor(a *Allocation, units int64) bool {
 	limit, ok := s.PINAboveFen()
 	switch {
 	case !ok:
@@ -192,10 +194,10 @@ func (s *Service) wantsProof(a *Allocation) bool {
 	case limit == 0:
 		return true
 	case a.Category == providers.Cash:
-		return a.QtyUnits > limit
+		return units > limit
 	}
 	// value × quantity > limit, without the product, which may not fit.
-	return a.QtyUnits > 0 && a.ValueFen > limit/a.QtyUnits
+	return units > 0 && a.ValueFen > limit/units
 }
 
 // HandOver records that the aid was given, and what proves it. Above the worth

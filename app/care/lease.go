@@ -34,7 +34,8 @@ const (
 
 // Why a lease ended.
 const (
-	LeaseReturned = "returned" // by its device
+	LeaseReturned = "returned" // by its device, when it had synced
+	LeaseRecalled = "recalled" // by its account without the device: what that has not synced is not known
 	LeaseLost     = "lost"     // the device was reported lost
 	LeaseOver     = "over"     // nobody reported within the grace
 )
@@ -164,9 +165,10 @@ type LeaseView struct {
 	Reported    int64  `json:"reported"` // records that have come
 	Gaps        int64  `json:"gaps"`     // records that must exist, by their numbers, and have not come
 	Ended       bool   `json:"ended"`
-	EndedWhy    string `json:"ended_why"` // "", "returned", "lost" or "over"
+	EndedWhy    string `json:"ended_why"` // "", "returned", "recalled", "lost" or "over"
 	EndedMs     int64  `json:"ended_ms"`
 	Returned    int64  `json:"returned"` // went back when it ended
+	Late        int64  `json:"late"`     // of those reported: after it had ended
 }
 
 // LeaseView describes a lease. Errors: those of the record.
@@ -188,7 +190,9 @@ func (s *Service) LeaseView(ctx context.Context, l *Lease) (LeaseView, error) {
 		if v.Reported == 0 {
 			first = r.Seq
 		}
-		v.Reported, last = v.Reported+1, r.Seq
+		if v.Reported, last = v.Reported+1, r.Seq; l.Ended && r.AtMs > l.EndedMs {
+			v.Late++
+		}
 		return nil
 	})
 	if v.Reported > 0 {
@@ -732,7 +736,7 @@ func (s *Service) leasePerson(ctx context.Context, p accounts.Principal, d *Devi
 func (s *Service) leaseOne(ctx context.Context, d *Device, l *Lease, id string) error {
 	now := s.now().UnixMilli()
 	_, err := s.allocations.Change(ctx, id, func(a *Allocation) error {
-		if a.State != Promised || a.Lease != "" || a.Disputed != "" || a.ExpiresMs <= now || a.UntilMs <= now {
+		if a.State != Promised || a.Lease != "" || a.Disputed != "" || a.GivenUnits > 0 || a.ExpiresMs <= now || a.UntilMs <= now {
 			return errSame
 		}
 		a.leaseTo(d, l)
@@ -901,6 +905,15 @@ func (s *Service) spare(d *Device, l *Lease, o spareOffer, h matching.Hold) *All
 // again changes nothing. Errors: [ErrNotYours], [ErrDeviceLost],
 // [store.ErrNotFound] when there is no lease.
 func (s *Service) Return(ctx context.Context, p accounts.Principal, device string) (LeaseView, error) {
+	return s.giveBack(ctx, p, device, LeaseReturned)
+}
+
+// Recall does the same without the device in hand. Errors: as of [Service.Return].
+func (s *Service) Recall(ctx context.Context, p accounts.Principal, device string) (LeaseView, error) {
+	return s.giveBack(ctx, p, device, LeaseRecalled)
+}
+
+func (s *Service) giveBack(ctx context.Context, p accounts.Principal, device, why string) (LeaseView, error) {
 	d, err := s.trusted(ctx, p, device)
 	if err != nil {
 		return LeaseView{}, err
@@ -916,11 +929,13 @@ func (s *Service) Return(ctx context.Context, p accounts.Principal, device strin
 		}
 		id = latest[0].ID
 	}
-	if err := s.endLease(ctx, id, LeaseReturned, p.Account); err != nil {
+	if err := s.endLease(ctx, id, why, p.Account); err != nil {
 		return LeaseView{}, err
 	}
-	if err := s.seen(ctx, d); err != nil {
-		return LeaseView{}, err
+	if why == LeaseReturned {
+		if err := s.seen(ctx, d); err != nil {
+			return LeaseView{}, err
+		}
 	}
 	l, err := s.leases.Get(ctx, id)
 	if err != nil {

@@ -79,6 +79,7 @@ func (l ledger) Snapshot(ctx context.Context, county string) (matching.Snapshot,
 	var snap matching.Snapshot
 	live := map[string]bool{}
 	done := map[string]bool{}
+	came := map[string]bool{} // units that came back, and that the share counts so
 	recently := s.now().Add(-30 * time.Minute).UnixMilli()
 	unsettled, err := s.unsettledByShare(ctx)
 	if err != nil {
@@ -97,7 +98,14 @@ func (l ledger) Snapshot(ctx context.Context, county string) (matching.Snapshot,
 		}
 		snap.Lots = append(snap.Lots, state)
 		snap.Done = append(snap.Done, c.share.Shifts()...) // counted in its units
-		for id := range c.active {
+		for _, m := range c.share.Returns() {
+			came[m.Allocation] = true
+			snap.Done = append(snap.Done, m.Allocation)
+		}
+		for id, a := range c.active {
+			if a.BackUnits > 0 { // it had ended before
+				continue
+			}
 			if c.settling[id] {
 				done[id] = true // its units have left Promised already
 			} else {
@@ -126,8 +134,15 @@ func (l ledger) Snapshot(ctx context.Context, county string) (matching.Snapshot,
 			if a.Spare && a.Resident != "" && live[a.ID] {
 				counts = false
 			}
-			caps.add(a, a.CategoryCap, counts)
-			caps.add(a, a.OfferCap, counts)
+			units := a.QtyUnits
+			if live[a.ID] { // what of it was not given is still to be released
+				units = a.promisedUnits()
+			}
+			if a.BackUnits > 0 && !came[a.backName()] { // is still to be told, which subtracts it
+				units, counts = a.QtyUnits+a.BackUnits, true
+			}
+			caps.add(a, a.CategoryCap, counts, units)
+			caps.add(a, a.OfferCap, counts, units)
 			return nil
 		}); err != nil {
 			return snap, fmt.Errorf("snapshot of %s: %w", county, err)
@@ -159,9 +174,9 @@ type capStates struct {
 }
 
 // add counts an allocation against a cap. Its ordinal is used up in any case;
-// its units count in the period that is running, or in a later one that another
-// server's clock has begun already.
-func (cs capStates) add(a *Allocation, c matching.Cap, counts bool) {
+// so many units count in the period that is running, or in a later one that
+// another server's clock has begun already.
+func (cs capStates) add(a *Allocation, c matching.Cap, counts bool, units int64) {
 	if c.Field == "" {
 		return
 	}
@@ -178,7 +193,7 @@ func (cs capStates) add(a *Allocation, c matching.Cap, counts bool) {
 		state.Period, state.Used = c.Period, 0
 	}
 	if counts && c.Period == state.Period {
-		state.Used += a.QtyUnits
+		state.Used += units
 	}
 }
 

@@ -229,6 +229,11 @@ func (s *Service) followOffers(ctx context.Context) error {
 	if sweep {
 		from = f.swept.Add(-followMargin)
 	}
+	if sweep {
+		if err := s.providers.FinishDecisions(ctx); err != nil {
+			return fmt.Errorf("follow offers: %w", err)
+		}
+	}
 	seen := map[string]int64{}
 	var changed []*providers.Offer
 	if err := s.providers.ChangedOffers(ctx, from.UnixMilli(), func(o *providers.Offer) error {
@@ -340,6 +345,12 @@ func (s *Service) PostOffer(ctx context.Context, p accounts.Principal, organisat
 	s.catalogue.Put(s.remember(o, org))
 	if err := s.openLots(ctx, o.ID); err != nil {
 		s.log.Warn("open a new offer's lots later", "offer", o.ID, "error", err)
+	}
+	// Suspended between the look and the writing: whoever decided has not seen
+	// this offer. Who decides after this look will.
+	if now, err := s.providers.Get(ctx, org.ID); err != nil || now.Status != providers.Approved {
+		s.forget(o.ID)
+		s.log.Warn("a new offer is not matched: its organisation was suspended meanwhile", "offer", o.ID, "error", err)
 	}
 	var qty int64
 	for _, lot := range o.Lots {

@@ -25,10 +25,17 @@ const ToldMargin = 5 * time.Second
 // this process. What a crash has kept back verify --repair tells, as far as the
 // record still says it (see [Service.missingEvents]).
 func (s *Service) emit(ctx context.Context, events ...*Event) {
+	s.emitAs(ctx, false, events)
+}
+
+// emitAgain is emit for events that the record may have had without an answer.
+func (s *Service) emitAgain(ctx context.Context, events ...*Event) { s.emitAs(ctx, true, events) }
+
+func (s *Service) emitAs(ctx context.Context, again bool, events []*Event) {
 	if len(events) == 0 {
 		return
 	}
-	if err := s.tell(ctx, events, false); err != nil {
+	if err := s.tell(ctx, events, again); err != nil {
 		s.log.Warn("write events later", "first", events[0].ID, "count", len(events), "error", err)
 		s.keep(events)
 	}
@@ -96,6 +103,46 @@ func (s *Service) tell(ctx context.Context, events []*Event, late bool) error {
 	return nil
 }
 
+// telling is an event that is written by a step: as its document, or as the
+// addition then.
+type telling struct {
+	event *Event
+	step  *store.Step
+	then  int // -1: the step's document
+}
+
+// wrote says whether the step wrote the event.
+func (t *telling) wrote() bool {
+	return t.step.Err == nil && (t.then < 0 || !t.step.Then[t.then].There)
+}
+
+// tellJointly carries out steps that write events among other things, as tell
+// writes them alone. After an error it is not known what was written.
+func (s *Service) tellJointly(ctx context.Context, steps []*store.Step, events []*telling) error {
+	at := s.now()
+	for _, t := range events {
+		t.event.TellMs = at.UnixMilli()
+	}
+	if err := store.Write(ctx, s.record, steps); err != nil {
+		return err
+	}
+	slow := s.now().Sub(at) > tellWithin
+	fresh := make([]*Event, 0, len(events))
+	for _, t := range events {
+		if !t.wrote() {
+			continue
+		}
+		if slow {
+			if err := s.tellAgain(ctx, t.event.ID); err != nil {
+				s.keep([]*Event{t.event}) // told again later
+			}
+		}
+		fresh = append(fresh, t.event)
+	}
+	s.listeners.tell(fresh)
+	return nil
+}
+
 func (s *Service) tellAgain(ctx context.Context, id string) error {
 	_, err := s.events.Change(ctx, id, func(e *Event) error {
 		e.TellMs = s.now().UnixMilli()
@@ -117,13 +164,13 @@ func (s *Service) Promise(ctx context.Context, id string) (*Allocation, error) {
 	return s.allocations.Get(ctx, id)
 }
 
-// Expiring are the promises to people that end between two times and that no
-// device has, the soonest first; a thousand at most.
-func (s *Service) Expiring(ctx context.Context, from, to time.Time) ([]*Allocation, error) {
-	page, _, err := s.allocations.Find(ctx, store.Query{
-		Index: "due", Equal: []any{string(Promised)}, From: from.UnixMilli(), To: to.UnixMilli(), Limit: store.MaxPage,
+// Expiring are the promises to people that end from one time on (Unix ms) until
+// another and that no device has, the soonest first; after goes on behind a page.
+func (s *Service) Expiring(ctx context.Context, fromMs, toMs int64, after string) ([]*Allocation, string, error) {
+	page, next, err := s.allocations.Find(ctx, store.Query{
+		Index: "due", Equal: []any{string(Promised)}, From: fromMs, To: toMs, After: after, Limit: store.MaxPage,
 	})
-	return slices.DeleteFunc(page, func(a *Allocation) bool { return a.Resident == "" || a.heard() }), err
+	return slices.DeleteFunc(page, func(a *Allocation) bool { return a.Resident == "" || a.heard() }), next, err
 }
 
 // CategoryText names a kind of aid in both languages.

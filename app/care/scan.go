@@ -749,25 +749,35 @@ func (m *match) shortage(n *residents.Need, o matching.Outcome) matching.Reason 
 	return matching.ReasonWaitingNone(categoryText(n.Category), 0)
 }
 
-// finish writes what the needs have become, tells the events, those of all needs
-// in one write, and puts back on the waiting list what a refusal took off it.
+// finish writes what the needs have become, tells the events, and puts back on
+// the waiting list what a refusal took off it.
 func (m *match) finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 6*lateness)
 	defer cancel()
+	seen := make([]int64, len(m.needs))
+	for i, n := range m.needs {
+		seen[i] = n.V
+	}
+	moves, told := m.write(ctx)
 	g, gctx := errgroup.WithContext(ctx)
 	changes := make([][]*Event, len(m.needs))
 	for i, n := range m.needs {
 		g.Go(func() error {
-			seen := n.V
-			told, ended, err := m.s.advance(gctx, n, m.past[n.ID], m.by, m.short[n.ID])
-			changes[i] = told
-			if err != nil {
-				return err
+			if move := moves[i]; move.written {
+				if err := m.s.altered(gctx, n, move.from, n.State); err != nil {
+					return err
+				}
+			} else {
+				events, ended, err := m.s.advance(gctx, n, m.past[n.ID], m.by, m.short[n.ID])
+				changes[i] = events
+				if err != nil {
+					return err
+				}
+				if ended {
+					m.lost.Store(true)
+				}
 			}
-			if ended {
-				m.lost.Store(true)
-			}
-			if err := m.fit(gctx, n, seen); err != nil {
+			if err := m.fit(gctx, n, seen[i]); err != nil {
 				return err
 			}
 			if m.unlist[n.ID] && n.State.Live() && m.wanted(n) > 0 {
@@ -776,21 +786,73 @@ func (m *match) finish(ctx context.Context) error {
 			return nil
 		})
 	}
-	if len(m.told) > 0 {
-		events := make([]*Event, len(m.told))
-		for i, a := range m.told {
-			events[i] = promisedEvent(a)
-		}
-		g.Go(func() error {
-			m.s.emit(gctx, events...)
-			return nil
-		})
-	}
 	err := g.Wait()
-	if told := slices.Concat(changes...); len(told) > 0 {
-		m.s.emit(ctx, told...)
+	if told {
+		m.s.emit(ctx, slices.Concat(changes...)...)
+	} else {
+		m.s.emitAgain(ctx, slices.Concat(append(changes, m.promised())...)...)
 	}
 	return err
+}
+
+// move is what a match has made of a need.
+type move struct {
+	from    residents.NeedState
+	written bool
+}
+
+// promised are the events of what this match has promised.
+func (m *match) promised() []*Event {
+	events := make([]*Event, len(m.told))
+	for i, a := range m.told {
+		events[i] = promisedEvent(a)
+	}
+	return events
+}
+
+// write writes the needs as they were read, each with its events, and the events
+// of the promises, at once. What somebody else has written meanwhile is left for
+// [Service.advance]. told is false where nobody knows what was written.
+func (m *match) write(ctx context.Context) (moves []move, told bool) {
+	now := m.s.now()
+	moves = make([]move, len(m.needs))
+	next := make([]*residents.Need, len(m.needs))
+	var steps []*store.Step
+	var events []*telling
+	at := make([]int, len(m.needs)) // of the need's step
+	for i, n := range m.needs {
+		moves[i].from = n.State
+		to, changes := standsAt(n, m.past[n.ID], m.short[n.ID])
+		if !changes || stands(n, to) {
+			continue
+		}
+		changed, err := n.Changed(m.by, to, now)
+		if err != nil {
+			continue
+		}
+		step := &store.Step{Collection: m.s.needs.Name, Doc: changed}
+		for _, e := range needEvents(changed, n.Steps()) {
+			events = append(events, &telling{event: e, step: step, then: len(step.Then)})
+			step.Then = append(step.Then, store.Addition{Collection: m.s.events.Name, Doc: e})
+		}
+		next[i], at[i] = changed, len(steps)
+		steps = append(steps, step)
+	}
+	for _, e := range m.promised() {
+		step := &store.Step{Collection: m.s.events.Name, Doc: e, New: true}
+		events = append(events, &telling{event: e, step: step, then: -1})
+		steps = append(steps, step)
+	}
+	if err := m.s.tellJointly(ctx, steps, events); err != nil {
+		m.s.log.Warn("write needs and events one by one", "resident", m.resident.ID, "error", err)
+		return moves, false
+	}
+	for i, n := range m.needs {
+		if next[i] != nil && steps[at[i]].Err == nil {
+			*n, moves[i].written = *next[i], true
+		}
+	}
+	return moves, true
 }
 
 // fit takes back what this match has promised beyond what the need asks for:
@@ -853,7 +915,8 @@ func needView(n *residents.Need, past []*Allocation) NeedView {
 	for _, a := range past {
 		switch a.State {
 		case Promised:
-			v.PromisedUnits += a.QtyUnits
+			v.PromisedUnits += a.QtyUnits - a.GivenUnits
+			v.GivenUnits += a.GivenUnits
 		case HandedOver:
 			v.GivenUnits += a.QtyUnits
 		}
@@ -912,6 +975,11 @@ func (s *Service) view(a *Allocation) AllocationView {
 	}
 	if a.State == HandedOver {
 		v.HandedOverMs, v.Proof, v.Carer = a.givenMs(), a.Proof, a.Carer
+	}
+	v.GivenUnits, v.RestUnits, v.RestReason, v.Parts = a.givenNow(), a.RestUnits, a.RestReason, partViews(a)
+	v.ReturnedUnits, v.Backs = a.ReturnedUnits, backViews(a)
+	if a.State == Returned {
+		v.QtyUnits, v.EndReason = a.ReturnedUnits, reasonBack(a.Backs[len(a.Backs)-1])
 	}
 	if reason := a.leased(); reason.Code != "" {
 		v.Leased = &reason

@@ -1,6 +1,7 @@
 package care
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,7 +143,7 @@ type ending struct {
 func (s *Service) end(ctx context.Context, id string, e ending) (*Allocation, error) {
 	now := s.now().UnixMilli()
 	a, err := s.allocations.Change(ctx, id, func(a *Allocation) error {
-		if a.State == e.to || e.dueMs > 0 && a.State == Promised && a.ExpiresMs > e.dueMs {
+		if a.State == e.to || a.RestState != "" && a.RestState == e.to || e.dueMs > 0 && a.State == Promised && a.ExpiresMs > e.dueMs {
 			return errSame
 		}
 		if a.State != Promised {
@@ -154,10 +155,21 @@ func (s *Service) end(ctx context.Context, id string, e ending) (*Allocation, er
 		if a.Lease != "" && a.Lease != e.lease && e.conflict == "" {
 			return &LeasedError{Device: a.LeaseName, UntilMs: a.LeaseUntilMs}
 		}
+		if e.to != HandedOver && a.GivenUnits > 0 {
+			a.endRest(e, now)
+			return nil
+		}
 		a.State, a.Unsettled, a.EndedMs, a.EndedBy, a.EndReason = e.to, true, now, e.by, e.reason
 		a.Lost = e.lost
 		switch e.to {
 		case HandedOver:
+			if a.GivenUnits > 0 {
+				a.Parts = append(a.Parts, Part{
+					AtUnits: a.GivenUnits, QtyUnits: a.QtyUnits - a.GivenUnits, AtMs: now, By: e.by, Proof: e.remark, Carer: e.carer, Scan: e.scan,
+					Vouchers: a.nextVouchers(a.QtyUnits - a.GivenUnits),
+				})
+				a.GivenUnits = a.QtyUnits
+			}
 			a.Proof, a.Carer, a.Scan = e.remark, e.carer, e.scan
 		case Declined:
 			a.NoteSealed = e.remark
@@ -189,14 +201,21 @@ var errSame = errors.New("nothing to change")
 // settle tells the share, the matcher, the events and the need that an
 // allocation has ended. Every step may be repeated.
 func (s *Service) settle(ctx context.Context, a *Allocation) error {
+	if a.BackUnits > 0 {
+		return s.settleBack(ctx, a)
+	}
 	outcome := map[State]providers.Outcome{
 		HandedOver: providers.HandedOver, Declined: providers.Returned,
 		Expired: providers.Returned, Withdrawn: providers.Returned,
-	}[a.State]
-	if a.Lost || a.State == Expired && a.UntilMs <= a.EndedMs {
+	}[cmp.Or(a.RestState, a.State)]
+	if a.Lost || (a.State == Expired || a.RestState == Expired) && a.UntilMs <= a.EndedMs {
 		outcome = providers.Expired
 	}
-	share, err := s.settleShare(ctx, a, outcome)
+	rest := outcome
+	if a.RestUnits > 0 {
+		outcome = providers.HandedOver
+	}
+	share, err := s.settleShare(ctx, a, outcome, rest)
 	if err != nil {
 		return err
 	}
@@ -206,6 +225,13 @@ func (s *Service) settle(ctx context.Context, a *Allocation) error {
 		// for new: it is rebuilt from the record instead.
 		err = s.engine.Drop(ctx, a.County)
 		s.worker.Kick(a.County)
+	case a.RestUnits > 0:
+		// What was given stays taken; the rest is let go under the same id, which
+		// ends it. A hold that nobody confirmed is confirmed first.
+		if err := s.engine.Promise(ctx, a.County, []matching.Hold{a.hold()}); err != nil {
+			return fmt.Errorf("tell the matcher: %w", err)
+		}
+		err = s.engine.Return(ctx, a.County, []matching.Hold{a.restHold()}, !share.Closed && rest == providers.Returned)
 	case a.State == HandedOver:
 		if a.Spare { // until now it was the device's claim
 			if err := s.engine.Reassign(ctx, a.County, a.spareHold(), a.hold()); err != nil {
@@ -220,9 +246,13 @@ func (s *Service) settle(ctx context.Context, a *Allocation) error {
 	if err != nil {
 		return fmt.Errorf("tell the matcher: %w", err)
 	}
-	s.emit(ctx, endedEvent(a))
+	s.emit(ctx, endEvents(a)...)
 	if a.Resident != "" { // a spare that nobody got has no need
-		if err := s.refreshNeed(ctx, a.Need, a.EndedBy, a.EndReason, a.State); err != nil {
+		why, ended := a.EndReason, a.State
+		if a.RestUnits > 0 {
+			why, ended = a.RestReason, a.RestState
+		}
+		if err := s.refreshNeed(ctx, a.Need, a.EndedBy, why, ended); err != nil {
 			return err
 		}
 	}
@@ -232,7 +262,7 @@ func (s *Service) settle(ctx context.Context, a *Allocation) error {
 		return err
 	}
 	s.suspects.settled(a.Share, a.ID)
-	if a.State != HandedOver {
+	if a.State != HandedOver || a.RestUnits > 0 {
 		s.worker.Kick(a.County)
 	}
 	return nil
@@ -244,8 +274,9 @@ const forgotten = 25 * time.Minute
 // settleShare moves the units on the share, once: the share's "-" mark says
 // that it was done, and as long as the allocation is unsettled the mark stays.
 // The share is read before the allocation, so that whoever settled it in
-// between has changed the share's version.
-func (s *Service) settleShare(ctx context.Context, a *Allocation, outcome providers.Outcome) (*providers.Share, error) {
+// between has changed the share's version. The rest of what was given in part
+// goes another way, in the same step.
+func (s *Service) settleShare(ctx context.Context, a *Allocation, outcome, rest providers.Outcome) (*providers.Share, error) {
 	for try := 0; ; try++ {
 		share, err := s.shares.Get(ctx, a.Share)
 		if err != nil {
@@ -258,7 +289,7 @@ func (s *Service) settleShare(ctx context.Context, a *Allocation, outcome provid
 		if !stored.Unsettled {
 			return share, nil
 		}
-		if !share.Settle(a.ID, a.QtyUnits, outcome) {
+		if !share.SettleParts(a.ID, a.QtyUnits, outcome, a.RestUnits, rest) {
 			return share, nil
 		}
 		if marks := s.committer.takeCleared(share.ID); len(marks) > 0 {
@@ -356,8 +387,7 @@ func (s *Service) changeNeed(ctx context.Context, n *residents.Need, by string, 
 // an ended need off the waiting list. The event, if there is one, is for the
 // caller to tell, also beside an error.
 func (s *Service) alterNeed(ctx context.Context, n *residents.Need, by string, at residents.Standing) (told []*Event, err error) {
-	to := at.State
-	if n.State == to && n.Reason.Code == at.Reason.Code && n.Reason.ZH == at.Reason.ZH && n.Rest.Code == at.Rest.Code && n.Rest.ZH == at.Rest.ZH {
+	if stands(n, at) {
 		return nil, nil
 	}
 	from, steps := n.State, n.Steps()
@@ -366,7 +396,16 @@ func (s *Service) alterNeed(ctx context.Context, n *residents.Need, by string, a
 		return nil, err
 	}
 	*n = *changed
-	told = needEvents(n, steps)
+	return needEvents(n, steps), s.altered(ctx, n, from, at.State)
+}
+
+// stands says that nothing would change.
+func stands(n *residents.Need, at residents.Standing) bool {
+	return n.State == at.State && n.Reason.Code == at.Reason.Code && n.Reason.ZH == at.Reason.ZH && n.Rest.Code == at.Rest.Code && n.Rest.ZH == at.Rest.ZH
+}
+
+// altered has the matcher's waiting list follow a need's new state.
+func (s *Service) altered(ctx context.Context, n *residents.Need, from, to residents.NeedState) error {
 	if !to.Live() {
 		if err := s.engine.Unwait(ctx, n.County, n.Category, n.ID); err != nil && !errors.Is(err, matching.ErrNotReady) {
 			s.log.Warn("take off the waiting list", "need", n.ID, "error", err)
@@ -375,11 +414,11 @@ func (s *Service) alterNeed(ctx context.Context, n *residents.Need, by string, a
 	if to == residents.NeedWaiting && from != to {
 		r, err := s.residents.Get(ctx, n.Resident)
 		if err != nil {
-			return told, err
+			return err
 		}
 		s.wait(ctx, n, r.ScoreMilli)
 	}
-	return told, nil
+	return nil
 }
 
 // advance brings a need in line with its allocations after a match. ended says
@@ -402,26 +441,8 @@ func (s *Service) advance(ctx context.Context, n *residents.Need, past []*Alloca
 // advanceOnce gives [store.ErrConflict] where what the need asks for has changed
 // meanwhile.
 func (s *Service) advanceOnce(ctx context.Context, n *residents.Need, past []*Allocation, by string, short matching.Reason) (told []*Event, ended bool, err error) {
-	var promised, given int64
-	var why matching.Reason
-	for _, a := range past {
-		switch a.State {
-		case Promised:
-			promised += a.QtyUnits
-			why = a.Reason
-		case HandedOver:
-			given += a.QtyUnits
-		}
-	}
-	var to residents.Standing
-	switch {
-	case given >= n.QtyUnits:
-		to.State, to.Reason = residents.NeedHandedOver, matching.ReasonHandedOver()
-	case promised > 0:
-		to.State, to.Reason, to.Rest = residents.NeedPromised, why, short
-	case short.Code != "":
-		to.State, to.Reason = residents.NeedWaiting, short
-	default:
+	to, changes := standsAt(n, past, short)
+	if !changes {
 		return nil, false, nil
 	}
 	told, err = s.alterNeed(ctx, n, by, to)
@@ -446,6 +467,33 @@ func (s *Service) advanceOnce(ctx context.Context, n *residents.Need, past []*Al
 		}
 	}
 	return nil, true, nil
+}
+
+// standsAt is where a need stands by its allocations and by what it is short of;
+// changes is false where they say nothing.
+func standsAt(n *residents.Need, past []*Allocation, short matching.Reason) (to residents.Standing, changes bool) {
+	var promised, given int64
+	var why matching.Reason
+	for _, a := range past {
+		switch a.State {
+		case Promised:
+			promised += a.QtyUnits
+			why = a.Reason
+		case HandedOver:
+			given += a.QtyUnits
+		}
+	}
+	switch {
+	case given >= n.QtyUnits:
+		to.State, to.Reason = residents.NeedHandedOver, matching.ReasonHandedOver()
+	case promised > 0:
+		to.State, to.Reason, to.Rest = residents.NeedPromised, why, short
+	case short.Code != "":
+		to.State, to.Reason = residents.NeedWaiting, short
+	default:
+		return to, false
+	}
+	return to, true
 }
 
 // settledElsewhere says that an allocation has ended already, or that a device

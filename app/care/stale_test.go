@@ -141,7 +141,7 @@ func TestOffersAreFollowedWithinATick(t *testing.T) {
 	if v, seen := second.followed.seen[late.ID]; !seen || v != 1 {
 		t.Fatalf("version %d is remembered", v)
 	}
-	if _, err := c.providers.Decide(t.Context(), "admin", late.Organisation, providers.Suspended, ""); err != nil {
+	if _, err := c.providers.Decide(t.Context(), "admin", late.Organisation, providers.Suspended, "投诉"); err != nil {
 		t.Fatal(err)
 	}
 	tick()

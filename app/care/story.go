@@ -121,8 +121,26 @@ func stepsOf(n *residents.Need, past []*Allocation) []Step {
 		if a.AcceptedMs > 0 {
 			steps = append(steps, step(a.AcceptedMs, "accepted", a.AcceptedBy, matching.Reason{}))
 		}
+		for _, e := range partEvents(a) {
+			part := step(e.AtMs, "part", e.By, e.Reason)
+			part.QtyUnits = e.QtyUnits
+			steps = append(steps, part)
+		}
+		for _, e := range backEvents(a) {
+			back := step(e.AtMs, string(Returned), e.By, e.Reason)
+			back.QtyUnits = e.QtyUnits
+			steps = append(steps, back)
+		}
+		if a.RestUnits > 0 {
+			rest := step(a.EndedMs, string(a.RestState), a.EndedBy, a.RestReason)
+			rest.QtyUnits = a.RestUnits
+			steps = append(steps, rest)
+		}
 		if a.State != Promised {
 			end := step(cmp.Or(a.GivenMs, a.EndedMs), string(a.State), a.EndedBy, a.EndReason)
+			if a.ReturnedUnits > 0 {
+				end.Kind, end.QtyUnits = "allocation."+string(HandedOver), a.QtyUnits+a.ReturnedUnits
+			}
 			end.Proof = a.Proof
 			steps = append(steps, end)
 			told[a.EndReason.ZH] = true
@@ -342,6 +360,8 @@ func kinds() map[string]matching.Text {
 		"allocation.promised":    {ZH: "派发", EN: "Given"},
 		"allocation.accepted":    {ZH: "居民接受", EN: "Accepted"},
 		"allocation.handed_over": {ZH: "交付", EN: "Handed over"},
+		"allocation.part":        {ZH: "交付一部分", EN: "Handed over in part"},
+		"allocation.returned":    {ZH: "收回交付", EN: "Came back"},
 		"allocation.declined":    {ZH: "居民谢绝", EN: "Declined"},
 		"allocation.expired":     {ZH: "逾期未领取", EN: "Not fetched in time"},
 		"allocation.withdrawn":   {ZH: "份额退回", EN: "Taken back"},

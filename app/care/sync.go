@@ -419,7 +419,7 @@ func (s *Service) apply(ctx context.Context, r *offlineRecord) (Outcome, matchin
 		case a.Disputed == r.ID:
 			kind = r.doubtOf(a, need)
 			return errSame
-		case a.State == HandedOver, a.State == Promised && a.Disputed != "":
+		case a.State == HandedOver, a.State == Promised && (a.Disputed != "" || a.GivenUnits > 0):
 			kind = KindDouble
 			return errSame
 		case a.State != Promised:

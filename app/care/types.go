@@ -30,6 +30,11 @@ var (
 	// ErrProofNeeded says that what is handed over is worth so much that a scan
 	// alone does not do: it takes a PIN or a photo, see [Config.PINAboveFen].
 	ErrProofNeeded = errors.New("a PIN or a photo is needed")
+	// ErrGivenMeanwhile says that something of the allocation was given, or taken
+	// back, since the asker looked.
+	ErrGivenMeanwhile = errors.New("something of it was given since")
+	// ErrUnits says that so many units are not left to give.
+	ErrUnits = errors.New("so many units are not left")
 	// ErrNotReady is [matching.ErrNotReady].
 	ErrNotReady = matching.ErrNotReady
 )
@@ -37,13 +42,16 @@ var (
 // State is where an allocation stands.
 type State string
 
-// The states: promised, then exactly one of the others, for good.
+// The states: promised, then exactly one of the others, for good; only what was
+// handed over may come back.
 const (
 	Promised   State = "promised"
 	HandedOver State = "handed_over"
 	Declined   State = "declined"
 	Expired    State = "expired"
 	Withdrawn  State = "withdrawn"
+	// Returned comes after handed over: all of it came back, or never was given.
+	Returned State = "returned"
 	// Void marks an id that must never become an allocation: its hold was
 	// given up after a crash, see DESIGN.md, "Marks".
 	Void State = "void"
@@ -101,6 +109,25 @@ type Allocation struct {
 	PhotoMs int64  `json:"photo_ms,omitempty"`
 	Lost    bool   `json:"lost,omitempty"` // ended, and its units with it
 
+	// Parts is what was given piece by piece, oldest first; nothing is taken out
+	// of it. While the allocation is promised, GivenUnits of QtyUnits are given
+	// already. Where it ended with some given and some not, it is handed over:
+	// QtyUnits is then what was given, RestUnits what was not, and RestState and
+	// RestReason say how the rest ended. See DESIGN.md, "Parts".
+	Parts      []Part          `json:"parts,omitempty"`
+	GivenUnits int64           `json:"given_units,omitempty"`
+	RestUnits  int64           `json:"rest_units,omitempty"`
+	RestState  State           `json:"rest_state,omitempty"`
+	RestReason matching.Reason `json:"rest_reason,omitzero"`
+	// Backs is what came back after it was given, oldest first; nothing is taken
+	// out of it. ReturnedUnits came back after the end: they are in QtyUnits no
+	// more. BackUnits of them the share may not have been told of yet, while
+	// Unsettled says so.
+	Backs         []Back `json:"backs,omitempty"`
+	ReturnedUnits int64  `json:"returned_units,omitempty"`
+	BackUnits     int64  `json:"back_units,omitempty"`
+	TriedMs       int64  `json:"tried_ms,omitempty"` // somebody came with it and nobody was at home
+
 	// While Lease is set, only the device may hand it over; see DESIGN.md, "Leases".
 	Lease        string   `json:"lease"`
 	LeaseDevice  string   `json:"lease_device,omitempty"`
@@ -137,10 +164,14 @@ type Allocation struct {
 func (a *Allocation) hold() matching.Hold {
 	return matching.Hold{
 		ID: a.ID, Need: a.Need, Household: a.Household, Offer: a.Offer, Lot: a.Share,
-		QtyUnits: a.QtyUnits, Category: a.CategoryCap, OfferCap: a.OfferCap, Seq: a.Seq,
+		QtyUnits: a.promisedUnits(), Category: a.CategoryCap, OfferCap: a.OfferCap, Seq: a.Seq,
 		DeadlineMs: a.ExpiresMs, Keys: a.Keys, Day: a.Day,
 	}
 }
+
+// promisedUnits is how many units were promised at first, which is what the
+// share and the matcher have it for until it is settled.
+func (a *Allocation) promisedUnits() int64 { return a.QtyUnits + a.RestUnits + a.ReturnedUnits }
 
 // counts says whether the units of the allocation count against caps.
 func (a *Allocation) counts() bool { return a.State == Promised || a.State == HandedOver }
@@ -152,8 +183,8 @@ func (a *Allocation) countsRightly() bool { return a.counts() && !a.OverCap }
 // givenMs is when what was handed over changed hands, Unix ms.
 func (a *Allocation) givenMs() int64 { return cmp.Or(a.GivenMs, a.EndedMs) }
 
-// heard says that a device knows of the promise.
-func (a *Allocation) heard() bool { return a.Lease != "" || a.Disputed != "" }
+// heard says that a device knows of the promise, or somebody has some of it.
+func (a *Allocation) heard() bool { return a.Lease != "" || a.Disputed != "" || a.GivenUnits > 0 }
 
 // redemption notes that a screen code was used: its id is made of the code,
 // its step and the purpose, so that it is used once, or by one account.
@@ -193,19 +224,18 @@ var (
 		{Name: "resident_state", Fields: []string{"resident", "state", "promised_ms"}},
 		{Name: "need", Fields: []string{"need"}},
 		{Name: "share", Fields: []string{"share", "state"}},
-		{Name: "unsettled", Fields: []string{"unsettled", "ended_ms"}},
+		{Name: "unsettled", Fields: []string{"unsettled", "ended_ms"}, Sparse: "unsettled"},
 		{Name: "due", Fields: []string{"state", "expires_ms"}},
-		{Name: "county", Fields: []string{"county", "promised_ms"}},
 		{Name: "category", Fields: []string{"county", "category", "promised_ms"}},
-		{Name: "lease", Fields: []string{"lease", "state"}},
-	}}
+		{Name: "lease", Fields: []string{"lease", "state"}, Sparse: "lease"},
+	}, Gone: []string{"county"}}
 	redemptionSchema = store.Schema{Name: "redemptions", Indexes: []store.Index{
 		{Name: "at", Fields: []string{"at_ms"}},
 	}}
 	eventSchema = store.Schema{Name: "events", Indexes: []store.Index{
 		{Name: "at", Fields: []string{"at_ms"}},
 		{Name: "county", Fields: []string{"county", "at_ms"}},
-		{Name: "organisation", Fields: []string{"organisation", "at_ms"}},
+		{Name: "organisation", Fields: []string{"organisation", "at_ms"}, Sparse: "organisation"},
 		{Name: "told", Fields: []string{"tell_ms"}},
 	}}
 )
@@ -213,7 +243,7 @@ var (
 // Schemas are the collections of this package.
 func Schemas() []store.Schema {
 	return []store.Schema{
-		allocationSchema, eventSchema, redemptionSchema, photoSchema, deviceSchema, leaseSchema, offlineSchema, conflictSchema,
+		allocationSchema, eventSchema, redemptionSchema, photoSchema, deviceSchema, leaseSchema, offlineSchema, conflictSchema, voucherSchema,
 	}
 }
 
@@ -286,6 +316,16 @@ type AllocationView struct {
 	Carer        string             `json:"carer"`          // id of the carer who took it; "": the resident
 	PINRequired  bool               `json:"pin_required"`   // a scan alone does not do: it takes a PIN or a photo
 	Photo        bool               `json:"photo"`          // there is a photo of the handover
+	// GivenUnits of QtyUnits are given already, while it is promised. RestUnits
+	// were promised beside QtyUnits and not given; RestReason says why.
+	GivenUnits int64           `json:"given_units"`
+	RestUnits  int64           `json:"rest_units"`
+	RestReason matching.Reason `json:"rest_reason"`
+	Parts      []PartView      `json:"parts,omitempty"` // oldest first, where it was given piece by piece
+	// ReturnedUnits came back after it was handed over: they are in QtyUnits no
+	// more, unless all did.
+	ReturnedUnits int64      `json:"returned_units"`
+	Backs         []BackView `json:"backs,omitempty"`
 	// Leased says which device has it, or that a report of it is in dispute:
 	// nobody else may change it then.
 	Leased *matching.Reason `json:"leased,omitempty"`

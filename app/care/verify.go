@@ -256,7 +256,7 @@ func (s *Service) missingEvents(ctx context.Context, county string, needs bool) 
 	}
 	// What was written a moment ago may not have its event yet.
 	settled := s.now().Add(-s.lease).UnixMilli()
-	err := s.allocations.Each(ctx, store.Query{Index: "county", Equal: []any{county}}, func(a *Allocation) error {
+	err := s.allocations.Each(ctx, store.Query{Index: "category", Equal: []any{county}}, func(a *Allocation) error {
 		if a.State == Void {
 			return nil
 		}
@@ -266,8 +266,13 @@ func (s *Service) missingEvents(ctx context.Context, county string, needs bool) 
 		if a.AcceptedMs > 0 && a.AcceptedMs < settled {
 			batch = append(batch, acceptedEvent(a))
 		}
+		for _, e := range slices.Concat(partEvents(a), backEvents(a)) {
+			if e.AtMs < settled {
+				batch = append(batch, e)
+			}
+		}
 		if a.State != Promised && !a.Unsettled && a.EndedMs < settled {
-			batch = append(batch, endedEvent(a))
+			batch = append(batch, endEvents(a)...)
 		}
 		if len(batch) >= 200 {
 			return flush()
@@ -389,8 +394,13 @@ func (c *shareCount) faults() (out []Fault) {
 	var promised int64
 	for id, a := range c.active {
 		switch {
+		case a.BackUnits > 0:
+			handed += a.QtyUnits
+			if !sh.TookBack(a.backName()) {
+				handed += a.BackUnits
+			}
 		case !c.settling[id]:
-			promised += a.QtyUnits
+			promised += a.promisedUnits()
 		case a.State == HandedOver:
 			handed += a.QtyUnits
 		}

@@ -47,6 +47,26 @@ type Aid struct {
 	Scan              string // id of the scan that a handover would rest on
 	Failure           string // why it could not be handed over
 	Leased            Text   // why nobody but a device may change it now
+	Given, Rest       Amount // while promised, given already; when ended, not given
+	RestReason        Text
+	Parts             []AidPart // where it was given piece by piece
+	Backs             []AidBack // what came back after it was given
+	GivenUnits        int64     // that the person has
+}
+
+// AidPart is some of an allocation that changed hands at once.
+type AidPart struct {
+	Amount     Amount
+	AtMs       int64
+	Instead    string // what was given in its place
+	InsteadWhy string // a key below "instead."
+}
+
+// AidBack is some of it that came back.
+type AidBack struct {
+	Amount Amount
+	AtMs   int64
+	Why    string // a key below "back."
 }
 
 // Viewing is one look at a person's record.

@@ -15,6 +15,7 @@ type DeviceRow struct {
 	SeenMs          int64
 	LostMs          int64
 	Lease           *LeaseRow // nil: it has taken nothing along
+	Last            *LeaseRow // the latest that ended; nil while it has one
 	History         []LeaseRow
 }
 
@@ -23,12 +24,13 @@ type LeaseRow struct {
 	Place                                   string
 	FromMs, UntilMs, SyncMs, EndedMs        int64
 	Items, Given, Unreported, Gaps, Returns int64
-	Why                                     string // why it ended: returned, lost, over
+	Late                                    int64  // reported after it had ended
+	Why                                     string // why it ended: returned, recalled, lost, over
 	Overdue                                 bool   // the time is over, and something may not have been reported
 }
 
 // Silent says that the lease ended before the device had told what became of
-// all that it took along. Who returns a lease has no more to tell.
+// all that it took along. Who returns a lease on the device has no more to tell.
 func (l LeaseRow) Silent() bool { return l.EndedMs > 0 && l.Why != "returned" && l.Unreported > 0 }
 
 func (Devices) template() string { return "devices" }

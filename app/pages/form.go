@@ -35,7 +35,7 @@ func (f Form) Chosen(field, value string) bool {
 }
 
 // Consents are what a resident may agree to, keys below "consent.".
-func (Form) Consents() []string { return []string{"matching", "provider_handover", "sms"} }
+func (Form) Consents() []string { return []string{"matching", "provider_handover", "sms", "delivery"} }
 
 // Field is a labelled control.
 type Field struct {
@@ -122,6 +122,15 @@ func (f Form) Choose(name, label, blank string, groups []ChoiceGroup) Field {
 		out.Groups = append(out.Groups, og)
 	}
 	return out
+}
+
+// Numeric is a field for a number, of which some are typed with decimals.
+func (f Field) Numeric() Field {
+	f.Attr.Mode, f.Attr.Complete = "numeric", "off"
+	if f.Type == "text" {
+		f.Attr.Mode = "decimal"
+	}
+	return f
 }
 
 // Pick is Select with choices whose texts stand in the catalogue under prefix.

@@ -4,6 +4,7 @@ package pages
 type Home struct {
 	Page
 	Status         string // of the provider's own organisation: pending, approved, suspended; or ""
+	Why            string // as the last decision says
 	Pending        int    // organisations that wait for the administrator
 	Reports        int    // new ones of the division and below
 	ReportsOverdue int    // of these, those that have waited too long
@@ -27,6 +28,9 @@ func (h Home) First() *Tile {
 	case "admin", "caseworker":
 		return &Tile{"/scan", "scan", "home.scan", "home.scan_text"}
 	case "provider":
+		if !h.User.Runs {
+			return nil
+		}
 		return &Tile{"/offers/new", "gift", "home.offer_new", "home.offer_new_text"}
 	}
 	return nil
@@ -47,6 +51,7 @@ func (h Home) Tiles() []Tile {
 		return []Tile{
 			people, register, waiting, told, offline, devices, load, offers,
 			{"/organisations", "house", "home.organisations", "home.organisations_text"},
+			{"/funds", "coin", "home.funds_see", "home.funds_see_text"},
 			{"/accounts", "person", "home.accounts", "home.accounts_text"},
 			{"/tokens", "key", "home.tokens", "home.tokens_text"},
 			{"/webhooks", "bell", "home.webhooks", "home.webhooks_text"},
@@ -56,7 +61,11 @@ func (h Home) Tiles() []Tile {
 	case "caseworker":
 		return []Tile{people, register, waiting, told, offline, devices, load, offers}
 	case "provider":
-		return []Tile{{"/offers", "list", "home.own_offers", "home.own_offers_text"}}
+		tiles := []Tile{{"/counter", "scan", "home.counter", "home.counter_text"}, {"/offers", "list", "home.own_offers", "home.own_offers_text"}}
+		if h.User.Runs {
+			tiles = append(tiles, Tile{"/funds", "coin", "home.funds", "home.funds_text"}, Tile{"/organisation", "house", "home.organisation", "home.organisation_text"})
+		}
+		return tiles
 	}
 	return nil
 }

@@ -8,7 +8,8 @@ type NeedStory struct {
 	Back                string // the resident's page
 	Source              string // key below "need_source."
 	Score, Weight, Base string // now; Base without the time waited
-	Live, MayEdit       bool
+	Live                bool
+	Own                 bool     // who looks is the one who needs it
 	Today               string   // 2006-01-02
 	Whys                []string // keys below "need_why."
 	Steps               []NeedStep
@@ -31,7 +32,17 @@ type NeedStep struct {
 	Position            int64
 }
 
-// Urgencies are the four grades, as form values.
-func (NeedStory) Urgencies() []string { return []string{"1", "2", "3", "4"} }
+// Urgencies are the grades that may be chosen, as form values: residents choose
+// the fourth only where it is so already.
+func (s NeedStory) Urgencies() []string {
+	grades := []string{"1", "2", "3", "4"}
+	if s.Own && s.Need.Urgency < 4 {
+		return grades[:3]
+	}
+	return grades
+}
+
+// MayNote says whether the note may be changed by who looks.
+func (s NeedStory) MayNote() bool { return !s.Own || s.Source == "resident" }
 
 func (NeedStory) template() string { return "need" }

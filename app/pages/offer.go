@@ -9,6 +9,8 @@ type Offer struct {
 	Title, Category, Place          Text
 	Note                            string
 	ValueFen                        int64
+	Fund                            Text // that pays for it; empty: none
+	FundLink                        Link // for those who see it
 	Places                          []string
 	Groups                          []Text
 	MinScoreMilli                   int64
@@ -25,6 +27,10 @@ type Offer struct {
 	Stock                           []Share
 	Moves                           []Move // between counties, newest first
 	MayWithdraw                     bool
+	OfferForm                       string // key below "offer_form."
+	Unlimited                       bool
+	Images                          []string // addresses
+	MayAgain                        bool
 }
 
 func (Offer) template() string { return "offer" }
@@ -89,6 +95,7 @@ type Share struct {
 	Closed                                      string // "", over, withdrawn
 	Qty, Free, Held, Promised, HandedOver, Gone int64
 	Money                                       bool
+	Unlimited                                   bool // then only what was given counts
 }
 
 // Move is units that went from one county to another.
@@ -110,10 +117,14 @@ func (s Share) parts() []struct {
 	class string
 	n     int64
 } {
-	return []struct {
+	type part = struct {
 		class string
 		n     int64
-	}{{"free", s.Free}, {"held", s.Held}, {"promised", s.Promised}, {"handed_over", s.HandedOver}, {"gone", s.Gone}}
+	}
+	if s.Unlimited {
+		return []part{{"held", s.Held}, {"promised", s.Promised}, {"handed_over", s.HandedOver}}
+	}
+	return []part{{"free", s.Free}, {"held", s.Held}, {"promised", s.Promised}, {"handed_over", s.HandedOver}, {"gone", s.Gone}}
 }
 
 // Bars are the stretches from left to right.
@@ -136,7 +147,10 @@ func (s Share) Counts() []Count {
 		}
 		return Number(n)
 	}
-	out := []Count{{"qty", say(s.Qty)}}
+	var out []Count
+	if !s.Unlimited {
+		out = append(out, Count{"qty", say(s.Qty)})
+	}
 	for _, p := range s.parts() {
 		out = append(out, Count{p.class, say(p.n)})
 	}

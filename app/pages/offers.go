@@ -14,6 +14,8 @@ type OfferRow struct {
 	Title, Category            Text
 	Total                      Amount
 	FromMs, UntilMs            int64
+	Unlimited                  bool
+	Image                      string // address; "": none
 }
 
 func (Offers) template() string { return "offers" }

@@ -108,6 +108,8 @@ type User struct {
 	Name  string
 	Role  string // admin, caseworker, provider, resident
 	Place string // name of the division or the organisation
+	Duty  string // of a provider: owner, editor, handover
+	Runs  bool   // may do more than hand over
 }
 
 // Page is what every page has. [Site.Page] makes it.
@@ -192,6 +194,29 @@ func (p Page) Time(ms int64) string { return p.stamp(ms, "2006年1月2日 15:04"
 // Stamp is a Unix time in ms for the datetime attribute.
 func (p Page) Stamp(ms int64) string {
 	return time.UnixMilli(ms).In(cst).Format(time.RFC3339)
+}
+
+// Span is from one Unix time in ms to another: on one day, that day with its
+// weekday and both times; else both dates.
+func (p Page) Span(fromMs, untilMs int64) string {
+	from, until := time.UnixMilli(fromMs).In(cst), time.UnixMilli(untilMs).In(cst)
+	day := func(t time.Time) string {
+		weekday := p.T("weekday." + strconv.Itoa((int(t.Weekday())+6)%7+1))
+		if p.Lang == English {
+			return weekday + " " + t.Format("2 Jan")
+		}
+		return t.Format("1月2日") + " " + weekday
+	}
+	end := time.Date(from.Year(), from.Month(), from.Day()+1, 0, 0, 0, 0, cst)
+	switch {
+	case until.Equal(end) && from.Hour() == 0 && from.Minute() == 0:
+		return day(from)
+	case until.Equal(end):
+		return day(from) + " " + from.Format("15:04") + "–24:00"
+	case until.Before(end):
+		return day(from) + " " + from.Format("15:04") + "–" + until.Format("15:04")
+	}
+	return day(from) + " " + from.Format("15:04") + " – " + day(until) + " " + until.Format("15:04")
 }
 
 func (p Page) stamp(ms int64, zh, en string) string {
@@ -280,11 +305,14 @@ func (p Page) Nav() []NavItem {
 	case "caseworker":
 		items = []NavItem{{"/", "home", "nav.home", false}, {"/scan", "scan", "nav.scan", false}, {"/residents", "people", "nav.residents", false}, {"/offers", "gift", "nav.offers", false}}
 	case "provider":
-		items = []NavItem{{"/", "home", "nav.home", false}, {"/offers", "gift", "nav.offers", false}, {"/offers/new", "plus", "nav.offer_new", false}}
+		items = []NavItem{{"/", "home", "nav.home", false}, {"/counter", "scan", "nav.counter", false}, {"/offers", "gift", "nav.offers", false}}
+		if p.User.Runs {
+			items = append(items, NavItem{"/offers/new", "plus", "nav.offer_new", false}, NavItem{"/funds", "coin", "nav.funds", false}, NavItem{"/organisation", "house", "nav.organisation", false})
+		}
 	}
 	best := -1
 	for i, item := range items {
-		if p.Path == item.Href || (item.Href != "/" && strings.HasPrefix(p.Path, item.Href+"/")) {
+		if p.Path == item.Href || (item.Href != "/" && strings.HasPrefix(p.Path, item.Href+"/")) || item.Href == "/organisation" && strings.HasPrefix(p.Path, "/organisations/") {
 			if best < 0 || len(item.Href) > len(items[best].Href) {
 				best = i
 			}

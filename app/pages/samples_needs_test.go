@@ -23,10 +23,9 @@ func needSamples(s *Site, lang string) []sample {
 		}
 	}
 	edited := told(samplePage(s, lang, "caseworker", "/needs/n1"))
-	edited.MayEdit = true
 	edited.Failure, edited.Errors["reason"] = edited.T("form.check"), Page{Lang: lang}.Say(Text{"请选择更改的原因", "choose why it is changed"})
 	own := told(samplePage(s, lang, "resident", "/needs/n1"))
-	own.Back, own.LinesMs, own.Offers, own.Weight = "/me", 0, nil, own.Base
+	own.Own, own.Back, own.LinesMs, own.Offers, own.Weight = true, "/me", 0, nil, own.Base
 	ended := told(samplePage(s, lang, "caseworker", "/needs/n1"))
 	ended.Live, ended.Next, ended.Forgotten, ended.Need.MayWithdraw, ended.Need.State, ended.Need.Rest, ended.Need.Position = false, nil, 0, false, "withdrawn", Text{}, 0
 	ended.Need.Reason = Text{"需求已撤回：居民提出。", "The need was withdrawn: the resident asked for it."}

@@ -1,5 +1,7 @@
 package pages
 
+import "slices"
+
 const (
 	sampleNow  = 1_764_036_000_000 // 2025-11-25 10:00 in China
 	sampleHour = 3_600_000
@@ -13,10 +15,10 @@ type sample struct {
 
 func samplePage(s *Site, lang, role, path string) Page {
 	users := map[string]User{
-		"admin":      {"沈静", "admin", "湖州市"},
-		"caseworker": {"陈立群", "caseworker", "吴兴区 · 月河街道"},
-		"provider":   {"王芳", "provider", "湖州市慈善总会"},
-		"resident":   {"李秀英", "resident", ""},
+		"admin":      {Name: "沈静", Role: "admin", Place: "湖州市", Runs: true},
+		"caseworker": {Name: "陈立群", Role: "caseworker", Place: "吴兴区 · 月河街道", Runs: true},
+		"provider":   {Name: "王芳", Role: "provider", Place: "湖州市慈善总会", Duty: "owner", Runs: true},
+		"resident":   {Name: "李秀英", Role: "resident", Runs: true},
 		"":           {},
 	}
 	return s.Page(lang, users[role], "csrf-of-the-session", path)
@@ -109,7 +111,8 @@ func samples(s *Site, lang string) []sample {
 	pin := sampleForm(samplePage(s, lang, "resident", "/me"), nil)
 	pin.Failure, pin.Errors["old_pin"] = pin.T("form.check"), pin.T("me.pin_wrong")
 	offerNew := OfferNew{Form: sampleForm(giver("/offers/new"), map[string][]string{
-		"title_zh": {"社区食堂午餐"}, "lot_qty": {"200"}, "lot_from": {"2025-11-25T10:30"}, "lot_until": {"2025-11-25T09:30"}, "divisions": {"330502001000"}, "cap_period": {"day"}, "pace": {"drip"}, "reserve": {"2"}, "kept_group": {"elderly", "", ""}, "kept_division": {"", "330502001000", ""}, "kept_percent": {"30", "80", ""}}),
+		"title_zh": {"社区食堂午餐"}, "key": {"k1"}, "images": {"i1"}, "s0_every": {"week"}, "s0_qty": {"60"}, "s0_weekday": {"1", "2", "3", "4", "5"}, "s0_from": {"2025-12-01"}, "s0_to": {"2025-12-31"}, "s0_start": {"11:00"}, "s0_end": {"13:00"}, "lot_qty": {"200"}, "lot_from": {"2025-11-25T10:30"}, "lot_until": {"2025-11-25T09:30"}, "divisions": {"330502001000"}, "cap_period": {"day"}, "pace": {"drip"}, "reserve": {"2"}, "kept_group": {"elderly", "", ""}, "kept_division": {"", "330502001000", ""}, "kept_percent": {"30", "80", ""}}),
+		OfferForm: "meals", Hows: []string{"pickup", "delivery", "onsite"}, MayDraft: true,
 		Categories: categories, Groups: groups, Counties: []CountyTowns{
 			{"330502000000", "吴兴区", []Town{{"330502001000", "月河街道"}, {"330502002000", "朝阳街道"}, {"330502003000", "爱山街道"}}},
 			{"330503000000", "南浔区", []Town{{"330503100000", "南浔镇"}}}}}
@@ -140,7 +143,14 @@ func samples(s *Site, lang string) []sample {
 		{ID: "o1", Kind: "enterprise", Status: "pending", CreditCode: "91330500MA2B3C4D5X", Place: "吴兴区", Contact: "0572-2030405", Name: Text{"浙北大厦集团", "Zhebei Group"}, CreatedMs: sampleNow - sampleDay},
 		{ID: "o2", Kind: "charity", Status: "approved", CreditCode: "53330500MJ8760123B", Place: "南浔区", Name: Text{"湖州市慈善总会", "Huzhou Charity Federation"}, CreatedMs: sampleNow - 40*sampleDay, Note: "材料齐全"}}}
 
-	return append(append(carerSamples(s, lang), needSamples(s, lang)...), []sample{
+	return append(slices.Concat(
+		carerSamples(s, lang),
+		needSamples(s, lang),
+		organisationSamples(s, lang),
+		counterSamples(s, lang),
+		offerSamples(s, lang),
+		fundSamples(s, lang),
+	), []sample{
 		{"signin", signin},
 		{"password", password},
 		{"home_admin", Home{Page: admin("/"), Pending: 2}},
@@ -175,7 +185,7 @@ func samples(s *Site, lang string) []sample {
 			{ID: "f2", Kind: "government", Status: "withdrawn", Provider: "吴兴区民政局", Title: Text{"冬季取暖补助", "Winter heating grant"}, Category: Text{"救助金", "Cash aid"}, Total: Amount{Units: 5000000, Money: true}, FromMs: sampleNow, UntilMs: sampleNow + 60*sampleDay}}}},
 		{"offers_empty", Offers{Page: giver("/offers"), MayPost: true}},
 		{"offer_new", offerNew},
-		{"offer", Offer{Page: giver("/offers/f1"), ID: "f1", Kind: "charity", Status: "open", Provider: "湖州市慈善总会", How: "pickup", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Category: Text{"助餐", "Meals"},
+		{"offer", Offer{Page: giver("/offers/f1"), ID: "f1", OfferForm: "meals", Images: []string{"/api/v1/images/i1"}, MayAgain: true, Kind: "charity", Status: "open", Provider: "湖州市慈善总会", How: "pickup", Title: Text{"社区食堂午餐", "Lunch at the community canteen"}, Category: Text{"助餐", "Meals"},
 			Place: Text{"月河街道敬老食堂", "Yuehe canteen"}, Note: "每天 10:30 到 12:30", ValueFen: 1250, Places: []string{"吴兴区", "南浔区 · 南浔镇"}, Groups: []Text{{"老年人", "Elderly"}}, MinScoreMilli: 400, Rule: Text{"须满足：年龄大于 70 岁。", "This must hold: is aged more than 70."}, Sets: []string{"冬季救助"},
 			Cap: Amount{Units: 1, Unit: portion}, CapPeriod: "day", Pace: "drip", ReserveMilli: 1400, CreatedMs: sampleNow - sampleDay, Live: true, MayWithdraw: true, Kept: []Kept{
 				{Number: 1, Group: Text{"老年人", "Elderly"}, PerMille: 300, Qty: 36, Given: 12}, {Number: 2, Group: Text{"残疾人", "Disabled"}, Place: "南浔区 · 南浔镇", PerMille: 125, Qty: 10, Given: 10}}, Stock: []Share{
@@ -193,8 +203,10 @@ func samples(s *Site, lang string) []sample {
 				History: []LeaseRow{{Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 3*sampleDay, EndedMs: sampleNow - 2*sampleDay, Items: 30, Given: 28, Returns: 2, Why: "returned"}}},
 			{ID: "d2", Name: "站里的平板", Owner: "周明", SeenMs: sampleNow - 30*sampleHour, Lease: &LeaseRow{
 				Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 31*sampleHour, UntilMs: sampleNow - 7*sampleHour, SyncMs: sampleNow + 5*sampleHour, Items: 18, Given: 4, Unreported: 13, Gaps: 1, Overdue: true}},
-			{ID: "d3", Name: "旧手机", Owner: "周明", Lost: true, SeenMs: sampleNow - 9*sampleDay, LostMs: sampleNow - 8*sampleDay, History: []LeaseRow{{
-				Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 9*sampleDay, EndedMs: sampleNow - 8*sampleDay, Items: 20, Given: 6, Unreported: 13, Gaps: 1, Returns: 14, Why: "lost"}}}}}},
+			{ID: "d3", Name: "旧手机", Owner: "周明", Lost: true, SeenMs: sampleNow - 9*sampleDay, LostMs: sampleNow - 8*sampleDay, Last: &LeaseRow{
+				Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 9*sampleDay, EndedMs: sampleNow - 8*sampleDay, Items: 20, Given: 6, Unreported: 13, Gaps: 1, Returns: 14, Why: "lost"}},
+			{ID: "d4", Name: "备用手机", Owner: "陈立群", Mine: true, SeenMs: sampleNow - 5*sampleHour, Last: &LeaseRow{
+				Place: "吴兴区·月河街道·月河社区居委会", FromMs: sampleNow - 9*sampleHour, EndedMs: sampleNow - sampleHour, Items: 20, Given: 6, Unreported: 11, Late: 3, Returns: 14, Why: "recalled"}}}}},
 		{"devices_empty", Devices{Form: sampleForm(worker("/devices"), nil)}},
 		{"conflicts", Conflicts{Form: sampleForm(worker("/conflicts"), nil), Rows: []ConflictRow{
 			{ID: "d1.r7", Kind: "over", Person: "李秀英", Resident: "r1", Place: "吴兴区·月河街道·马军巷社区居委会", Title: lunch.Title, Amount: lunch.Amount, Device: "下村用的手机", Account: "陈立群", How: "scan",

@@ -46,16 +46,7 @@ type Config struct {
 }
 
 // Press prints cards. It is safe for concurrent use.
-type Press struct {
-	cfg Config
-
-	mu    sync.Mutex
-	drawn int         // cards so far
-	pen   *qrcode.Pen // nil until it pays
-}
-
-// penFrom is after how many cards a pen has paid for being made.
-const penFrom = 800
+type Press struct{ cfg Config }
 
 // New returns a press; the font is opened with each print.
 func New(c Config) *Press { return &Press{cfg: c} }
@@ -324,32 +315,8 @@ func (p *Press) leaves(ctx context.Context, o Order, fonts []*cards.Font, shelf 
 	return t, err
 }
 
-// encoder is what draws the codes of n more cards.
-func (p *Press) encoder(n int) (cards.Encode, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.drawn += n; p.pen == nil && p.drawn >= penFrom {
-		var err error
-		if p.pen, err = qrcode.NewPen(p.cfg.Host, qrcode.Q); err != nil {
-			return nil, err
-		}
-	}
-	if p.pen == nil {
-		return cards.Plainly, nil
-	}
-	return p.pen.Encode, nil
-}
-
 // draw draws sheets, each font's worker some of them.
 func (p *Press) draw(fonts []*cards.Font, l cards.Layout, sheets map[int]cards.Sheet, out []cards.Leaf) error {
-	n := 0
-	for _, s := range sheets {
-		n += len(s.Cards)
-	}
-	encode, err := p.encoder(n)
-	if err != nil {
-		return err
-	}
 	var wg sync.WaitGroup
 	positions := make(chan int, len(sheets))
 	for i := range sheets {
@@ -361,7 +328,7 @@ func (p *Press) draw(fonts []*cards.Font, l cards.Layout, sheets map[int]cards.S
 		wg.Go(func() {
 			for at := range positions {
 				var err error
-				if out[at], err = cards.Draw(f, l, sheets[at], encode); err != nil {
+				if out[at], err = cards.Draw(f, l, sheets[at]); err != nil {
 					errs[i] = err
 				}
 			}

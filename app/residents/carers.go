@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/xingfuma/happycode/app/store"
-	"github.com/xingfuma/happycode/app/vault"
 )
 
 // Bounds on carers.
@@ -135,7 +134,7 @@ func (s *Service) AddCarer(ctx context.Context, by string, n NewCarer) (*Carer, 
 	}
 	c := &Carer{
 		Meta: store.Meta{ID: id}, Resident: r.ID, Relation: n.Relation, Code: codes[0].ID, CardNo: codes[0].CardNo,
-		PINHash: vault.HashSecret(n.PIN), FromMs: store.Millis(now), UntilMs: n.UntilMs,
+		PINHash: s.cfg.Hash(n.PIN), FromMs: store.Millis(now), UntilMs: n.UntilMs,
 		CreatedMs: store.Millis(now), CreatedBy: by,
 	}
 	if c.NameSealed, err = s.cfg.Vault.Seal(fieldCarerName, id, n.Name); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/store"
@@ -18,10 +20,11 @@ func (s *Service) Get(ctx context.Context, id string) (*Resident, error) {
 // result may be seen, and audits it. Errors: [vault.ErrSealed].
 func (s *Service) Open(_ context.Context, r *Resident) (Person, error) {
 	p := Person{Resident: r}
-	var errs [3]error
+	var errs [4]error
 	p.Name, errs[0] = s.cfg.Vault.OpenField(fieldName, r.ID, r.NameSealed)
 	p.IDNumber, errs[1] = s.cfg.Vault.OpenField(fieldIDNumber, r.ID, r.IDNumberSealed)
 	p.Phone, errs[2] = s.cfg.Vault.OpenField(fieldPhone, r.ID, r.PhoneSealed)
+	p.Address, errs[3] = s.cfg.Vault.OpenField(fieldAddress, r.ID, r.AddressSealed)
 	if err := errors.Join(errs[:]...); err != nil {
 		return Person{}, err
 	}
@@ -181,6 +184,28 @@ func (s *Service) SetConsent(ctx context.Context, by, residentID string, scope [
 	}
 	return s.residents.Change(ctx, residentID, func(r *Resident) error {
 		r.Consent = Consent{AtMs: store.Millis(s.cfg.Now()), By: by, Scope: scope}
+		return nil
+	})
+}
+
+// maxAddress is how long an address may be, in characters.
+const maxAddress = 100
+
+// SetAddress writes down where aid is brought to a resident; empty: nowhere. It
+// is sealed.
+//
+// Errors: [FieldError], [store.ErrNotFound].
+func (s *Service) SetAddress(ctx context.Context, residentID, address string) (*Resident, error) {
+	address = strings.Join(strings.Fields(address), " ")
+	if utf8.RuneCountInString(address) > maxAddress || !utf8.ValidString(address) {
+		return nil, &FieldError{"address", "地址不能超过 100 字", "an address has at most 100 characters"}
+	}
+	sealed, err := s.cfg.Vault.Seal(fieldAddress, residentID, address)
+	if err != nil {
+		return nil, err
+	}
+	return s.residents.Change(ctx, residentID, func(r *Resident) error {
+		r.AddressSealed = sealed
 		return nil
 	})
 }

@@ -15,7 +15,7 @@ const (
 	NeedOpen       NeedState = "open"
 	NeedHeld       NeedState = "held"        // units are kept in the matcher, not yet confirmed
 	NeedPromised   NeedState = "promised"    // the record has an allocation
-	NeedHandedOver NeedState = "handed_over" // given; final
+	NeedHandedOver NeedState = "handed_over" // given; final, but see [Service.ReopenNeed]
 	NeedWaiting    NeedState = "waiting"     // nothing suitable is released yet
 	NeedDeclined   NeedState = "declined"    // the resident did not want it
 	NeedExpired    NeedState = "expired"     // its time is over

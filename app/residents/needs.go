@@ -173,19 +173,55 @@ func (s *Service) ChangeNeedFrom(ctx context.Context, n *Need, by string, to Sta
 			return nil
 		})
 	}
-	next := *n
-	next.Changes = slices.Clip(n.Changes)
-	if err := next.change(by, to, now); err != nil {
+	next, err := n.Changed(by, to, now)
+	if err != nil {
 		return again() // it may be another by now
 	}
-	err := s.needs.Replace(ctx, &next)
+	err = s.needs.Replace(ctx, next)
 	if errors.Is(err, store.ErrConflict) {
 		return again()
 	}
 	if err != nil {
 		return nil, err
 	}
+	return next, nil
+}
+
+// Changed is the need as [Service.ChangeNeed] would write it; n stays as it is.
+// There is an error also where nothing would change.
+func (n *Need) Changed(by string, to Standing, now time.Time) (*Need, error) {
+	next := *n
+	next.Changes = slices.Clip(n.Changes)
+	if err := next.change(by, to, now); err != nil {
+		return nil, err
+	}
 	return &next, nil
+}
+
+// ReopenNeed takes up again a need that was recorded as handed over by mistake.
+// It is no way that [NeedState.May] allows, so that nothing else that works on
+// needs takes up what was served. A need that is [NeedState.Live] stays as it is.
+//
+// Errors: [ErrTransition], [store.ErrNotFound].
+func (s *Service) ReopenNeed(ctx context.Context, id, by string, why matching.Reason, now time.Time) (*Need, error) {
+	var live *Need
+	n, err := s.needs.Change(ctx, id, func(n *Need) error {
+		live = nil
+		if n.State.Live() {
+			live = n
+			return errUnchanged
+		}
+		if n.State != NeedHandedOver {
+			return fmt.Errorf("reopen need %s, which is %s: %w", id, n.State, ErrTransition)
+		}
+		n.remember(Change{AtMs: store.Millis(now), By: by, From: n.State, To: NeedOpen, Reason: why})
+		n.State, n.Reason, n.Rest, n.UpdatedMs = NeedOpen, why, matching.Reason{}, store.Millis(now)
+		return nil
+	})
+	if errors.Is(err, errUnchanged) {
+		return live, nil
+	}
+	return n, err
 }
 
 func (n *Need) change(by string, to Standing, now time.Time) error {

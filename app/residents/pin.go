@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/xingfuma/happycode/app/store"
-	"github.com/xingfuma/happycode/app/vault"
 )
 
 // How guessing a PIN is slowed down: after maxPINFailures wrong ones in a row
@@ -72,7 +71,7 @@ func (s *Service) ChangePIN(ctx context.Context, residentID, old, pin string) er
 	if !validPIN(pin) {
 		return pinError()
 	}
-	hash := vault.HashSecret(pin)
+	hash := s.cfg.Hash(pin)
 	return tryPIN(ctx, s, s.residents, residentID, old, func(r *Resident) { r.PINHash = hash })
 }
 
@@ -129,7 +128,7 @@ func (s *Service) SetPIN(ctx context.Context, residentID, pin string) error {
 	if !validPIN(pin) {
 		return pinError()
 	}
-	hash := vault.HashSecret(pin)
+	hash := s.cfg.Hash(pin)
 	_, err := s.residents.Change(ctx, residentID, func(r *Resident) error {
 		r.PINHash, r.PINFailures, r.PINLockedUntilMs = hash, 0, 0
 		return nil
@@ -152,7 +151,7 @@ func (s *Service) ResetCarerPIN(ctx context.Context, r *Resident, carerID string
 		return nil, "", fmt.Errorf("draw a PIN: %w", err)
 	}
 	pin := fmt.Sprintf("%06d", n)
-	hash := vault.HashSecret(pin)
+	hash := s.cfg.Hash(pin)
 	c, err := s.carers.Change(ctx, carerID, func(c *Carer) error {
 		if !s.Lives(r, c) {
 			return store.ErrNotFound

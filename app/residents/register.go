@@ -14,7 +14,6 @@ import (
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/sheets"
 	"github.com/xingfuma/happycode/app/store"
-	"github.com/xingfuma/happycode/app/vault"
 )
 
 // Bounds on what is written down, in characters.
@@ -31,6 +30,7 @@ const (
 	fieldName     = "name"
 	fieldIDNumber = "id_number"
 	fieldPhone    = "phone"
+	fieldAddress  = "address"
 	fieldNote     = "note"
 )
 
@@ -161,7 +161,7 @@ func cleanGroups(ids []string) ([]string, error) {
 
 func cleanScope(scope []string) ([]string, error) {
 	for _, s := range scope {
-		if s != ConsentMatching && s != ConsentHandover && s != ConsentSMS {
+		if !slices.Contains(Consents(), s) {
 			return nil, &FieldError{"consent", "没有这个同意范围", "there is no such scope of consent"}
 		}
 	}
@@ -251,7 +251,7 @@ func (s *Service) enrol(ctx context.Context, by string, drafts []*draft) ([]enro
 	if err != nil {
 		return nil, err
 	}
-	pins, err := hashPINs(ctx, fresh)
+	pins, err := s.hashPINs(ctx, fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -318,7 +318,7 @@ func (s *Service) makeHouseholds(ctx context.Context, by string, drafts []*draft
 
 // hashPINs spends its time on as many processors as there are: one hash costs
 // tens of milliseconds.
-func hashPINs(ctx context.Context, drafts []*draft) ([]string, error) {
+func (s *Service) hashPINs(ctx context.Context, drafts []*draft) ([]string, error) {
 	hashes := make([]string, len(drafts))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -333,7 +333,7 @@ func hashPINs(ctx context.Context, drafts []*draft) ([]string, error) {
 		case slots <- struct{}{}:
 		}
 		wg.Go(func() {
-			hashes[i] = vault.HashSecret(d.PIN)
+			hashes[i] = s.cfg.Hash(d.PIN)
 			<-slots
 		})
 	}

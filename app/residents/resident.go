@@ -30,13 +30,19 @@ const (
 	ConsentMatching = "matching"          // needs are matched with offers
 	ConsentHandover = "provider_handover" // a provider learns what the handover needs
 	ConsentSMS      = "sms"               // text messages say what became of needs that wait
+	ConsentDelivery = "delivery"          // who brings aid home learns name, phone and address
 )
+
+// Consents are all that a resident may consent to.
+func Consents() []string {
+	return []string{ConsentMatching, ConsentHandover, ConsentSMS, ConsentDelivery}
+}
 
 // Consent is what a resident agreed to, when, and who wrote it down.
 type Consent struct {
 	AtMs  int64    `json:"at_ms"`
 	By    string   `json:"by"`
-	Scope []string `json:"scope,omitempty"` // of ConsentMatching, ConsentHandover, ConsentSMS
+	Scope []string `json:"scope,omitempty"` // of [Consents]
 }
 
 // Allows says whether the consent covers scope.
@@ -53,10 +59,11 @@ type Resident struct {
 	NameSealed       string   `json:"name_sealed"`
 	IDNumberSealed   string   `json:"id_number_sealed"`
 	PhoneSealed      string   `json:"phone_sealed"`
-	IDIndex          string   `json:"id_index"`         // blind index of the ID number; "none:"+id without one
-	BirthYear        int      `json:"birth_year"`       // 0: unknown
-	Groups           []string `json:"groups,omitempty"` // ids of [Groups]
-	ScoreMilli       int64    `json:"score_milli"`      // multidimensional score, 0..1000
+	AddressSealed    string   `json:"address_sealed,omitempty"` // where aid is brought
+	IDIndex          string   `json:"id_index"`                 // blind index of the ID number; "none:"+id without one
+	BirthYear        int      `json:"birth_year"`               // 0: unknown
+	Groups           []string `json:"groups,omitempty"`         // ids of [Groups]
+	ScoreMilli       int64    `json:"score_milli"`              // multidimensional score, 0..1000
 	Consent          Consent  `json:"consent"`
 	PINHash          string   `json:"pin_hash"` // "": no PIN set
 	PINFailures      int      `json:"pin_failures"`
@@ -143,6 +150,7 @@ type Person struct {
 	Name     string
 	IDNumber string // "" when there is none
 	Phone    string // "" when there is none
+	Address  string // "" when there is none
 }
 
 // Registration is what a caseworker writes down about a resident.
@@ -158,7 +166,7 @@ type Registration struct {
 	// first to use it creates. Empty: a household of one's own.
 	Household string
 	PIN       string   // 6..12 digits; "": none yet
-	Consent   []string // of ConsentMatching, ConsentHandover, ConsentSMS
+	Consent   []string // of [Consents]
 }
 
 // Group is a circumstance that offers may ask for.

@@ -67,7 +67,9 @@ type Config struct {
 	// DivisionExists says whether a 12-digit code is a division that is there;
 	// nil takes every well-formed one.
 	DivisionExists func(code string) bool
-	// Check says whether a PIN has a hash; nil is [vault.CheckSecret].
+	// Hash and Check make and check the hashes of PINs; nil: Argon2id as in the
+	// vault.
+	Hash  func(pin string) string
 	Check func(hash, pin string) bool
 }
 
@@ -111,7 +113,7 @@ func needSchema() store.Schema {
 	return store.Schema{Name: "needs", Indexes: []store.Index{
 		{Name: "resident", Fields: []string{"resident", "created_ms"}},
 		{Name: "state", Fields: []string{"county", "state", "created_ms"}},
-		{Name: "until", Fields: []string{"state", "until_ms"}},
+		{Name: "until", Fields: []string{"state", "until_ms"}, Sparse: "until_ms"},
 		{Name: "county", Fields: []string{"county", "created_ms"}},
 	}}
 }
@@ -122,6 +124,9 @@ func carerSchema() store.Schema {
 
 // New returns the service.
 func New(c Config) *Service {
+	if c.Hash == nil {
+		c.Hash = vault.HashSecret
+	}
 	if c.Check == nil {
 		c.Check = vault.CheckSecret
 	}

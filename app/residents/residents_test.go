@@ -3,6 +3,8 @@ package residents_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -86,8 +88,16 @@ func newBench(t testing.TB) *bench {
 }
 
 func (b *bench) over(r store.Record) *residents.Service {
-	return residents.New(residents.Config{Record: r, Vault: b.vault, Keys: b.keys, Now: b.clock.now})
+	return residents.New(residents.Config{Record: r, Vault: b.vault, Keys: b.keys, Now: b.clock.now, Hash: quick, Check: isQuick})
 }
+
+// quick and isQuick stand in for Argon2id, which is slow on purpose.
+func quick(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+func isQuick(hash, secret string) bool { return hash == quick(secret) }
 
 func registration(n int) residents.Registration {
 	name, id := person(n)
@@ -270,11 +280,12 @@ func TestNothingPersonalIsStoredInTheClear(t *testing.T) {
 	b := newBench(t)
 	reg := registration(7)
 	reg.Name, reg.Phone, reg.PIN = "金丝雀", "13977776666", "864209"
-	r, err := b.Register(b.ctx(), "worker", reg)
+	real := residents.New(residents.Config{Record: b.record, Vault: b.vault, Keys: b.keys, Now: b.clock.now}) // with the real hash of PINs
+	r, err := real.Register(b.ctx(), "worker", reg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.AddNeed(b.ctx(), "worker", residents.NewNeed{Resident: r.ID, Category: "meal", QtyUnits: 1, Urgency: 1, Source: "scan", Note: "备注金丝雀"}); err != nil {
+	if _, err := real.AddNeed(b.ctx(), "worker", residents.NewNeed{Resident: r.ID, Category: "meal", QtyUnits: 1, Urgency: 1, Source: "scan", Note: "备注金丝雀"}); err != nil {
 		t.Fatal(err)
 	}
 	files, err := filepath.Glob(filepath.Join(b.dir, "record.db*"))
@@ -593,6 +604,27 @@ func TestChangePIN(t *testing.T) {
 	}
 	if err := b.ChangePIN(b.ctx(), r.ID, "135791", "222222"); !errors.Is(err, residents.ErrLocked) {
 		t.Errorf("after ten guesses: %v", err)
+	}
+}
+
+func TestPINsAreHashedWithArgon2id(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	r := b.register(1)
+	s := residents.New(residents.Config{Record: b.record, Vault: b.vault, Keys: b.keys, Now: b.clock.now})
+	if err := s.SetPIN(b.ctx(), r.ID, "246810"); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := s.Get(b.ctx(), r.ID); err != nil || !strings.HasPrefix(r.PINHash, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if err := s.CheckPIN(b.ctx(), r.ID, "246810"); err != nil {
+		t.Error(err)
+	}
+	for _, id := range []string{r.ID, "nobody"} {
+		if err := s.CheckPIN(b.ctx(), id, "000000"); !errors.Is(err, residents.ErrPIN) {
+			t.Errorf("a wrong PIN of %s: %v", id, err)
+		}
 	}
 }
 

@@ -38,6 +38,9 @@ const (
 	keepFor = 90 * 24 * time.Hour
 	// remindBefore is how long before its end a promise is called to mind.
 	remindBefore = 3 * time.Hour
+	// remindAgain is how soon an end that was drawn nearer is noticed, as when a
+	// device brings back what it had.
+	remindAgain = 15 * time.Minute
 	// night is when nothing is sent but what is urgent, in hours of China.
 	nightFrom, nightUntil = 22, 7
 	// urgent is the urgency from which on the night does not count.
@@ -108,6 +111,8 @@ type Service struct {
 	minute   int64 // of sent
 	sent     int   // in that minute
 	warned   time.Time
+	reminded int64     // what ends before that (Unix ms) is written down
+	again    time.Time // when all of it is looked at again
 }
 
 // New makes the service; [Service.Run] sends.
@@ -214,18 +219,32 @@ func (s *Service) message(id, template, resident, need, allocation string, atMs 
 // time than that, at a scan, was said to the person then.
 func (s *Service) remind(ctx context.Context) error {
 	now := s.cfg.Now()
-	soon, err := s.cfg.Care.Expiring(ctx, now, now.Add(remindBefore))
-	if err != nil {
-		return err
+	from, to := max(s.reminded, now.UnixMilli()), now.Add(remindBefore).UnixMilli()
+	if !now.Before(s.again) {
+		from, s.again = now.UnixMilli(), now.Add(remindAgain)
 	}
-	var fresh []*Message
-	for _, a := range soon {
-		if a.ExpiresMs-a.PromisedMs > remindBefore.Milliseconds() {
-			fresh = append(fresh, s.message("sms:"+a.ID+":"+Expiring, Expiring, a.Resident, a.Need, a.ID, now.UnixMilli()))
+	for after := ""; from < to; {
+		soon, next, err := s.cfg.Care.Expiring(ctx, from, to, after)
+		if err != nil {
+			s.again = now
+			return err
+		}
+		var fresh []*Message
+		for _, a := range soon {
+			if a.ExpiresMs-a.PromisedMs > remindBefore.Milliseconds() {
+				fresh = append(fresh, s.message("sms:"+a.ID+":"+Expiring, Expiring, a.Resident, a.Need, a.ID, now.UnixMilli()))
+			}
+		}
+		if _, err := s.messages.InsertAll(ctx, fresh); err != nil {
+			s.again = now
+			return err
+		}
+		if after = next; next == "" {
+			break
 		}
 	}
-	_, err = s.messages.InsertAll(ctx, fresh)
-	return err
+	s.reminded = to
+	return nil
 }
 
 // send sends what is due, as many in a minute as there may be.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -52,6 +53,14 @@ func (s Schema) Check() error {
 				return fmt.Errorf("collection %s, index %s: field %q cannot be indexed, or stands twice", s.Name, x.Name, f)
 			}
 			fields[f] = true
+		}
+		if x.Sparse != "" && (x.Unique || !fields[x.Sparse]) {
+			return fmt.Errorf("collection %s, index %s: cannot be sparse in %q", s.Name, x.Name, x.Sparse)
+		}
+	}
+	for _, name := range s.Gone {
+		if !plainName.MatchString(name) || seen[name] {
+			return fmt.Errorf("collection %s, index %q: not a usable name, or still declared", s.Name, name)
 		}
 	}
 	return nil
@@ -185,6 +194,9 @@ func (s Schema) Plan(q Query) (Plan, error) {
 		}
 		*bound.out = v
 	}
+	if !p.full() {
+		return Plan{}, fmt.Errorf("index %s has no documents without %q, and the query may ask for some: %w", q.Index, p.Index.Sparse, ErrQuery)
+	}
 	if q.After == "" {
 		return p, nil
 	}
@@ -199,6 +211,32 @@ func (s Schema) Plan(q Query) (Plan, error) {
 	}
 	p.Resume, p.AfterRest, p.AfterID = true, values[1:], id
 	return p, nil
+}
+
+// full says that a sparse index has all that is asked for.
+func (p Plan) full() bool {
+	switch at := slices.Index(p.Index.Fields, p.Index.Sparse); {
+	case p.Index.Sparse == "":
+		return true
+	case at < len(p.Equal):
+		return !isZero(p.Equal[at])
+	case at == len(p.Equal):
+		return p.From != nil && !isZero(p.From)
+	}
+	return false
+}
+
+// isZero says whether a value is none, or below all that are some.
+func isZero(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return v == ""
+	case int64:
+		return v <= 0
+	case bool:
+		return !v
+	}
+	return false
 }
 
 // Next is the mark after a document with these values in the fields of Rest.

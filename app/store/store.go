@@ -65,12 +65,17 @@ type Index struct {
 	Name   string
 	Fields []string
 	Unique bool
+	// Sparse is one of Fields, or "": documents in which it is "", 0 or false need
+	// not be in the index, and no query along it may ask for them. Where most
+	// documents are such, writing them costs nothing here.
+	Sparse string
 }
 
 // Schema declares one collection and its indexes.
 type Schema struct {
 	Name    string
 	Indexes []Index
+	Gone    []string // indexes of earlier versions that nothing uses any more
 }
 
 // Query selects documents by one index: the leading fields equal Equal, the

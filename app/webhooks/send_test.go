@@ -97,12 +97,21 @@ func (f *fixture) happens(n int) {
 	f.ms.Add((2 * care.ToldMargin).Milliseconds())
 }
 
+// patient waits for an answer until late is done, however slow the machine.
+type patient struct {
+	http.RoundTripper
+	late context.Context
+}
+
+func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
+	return p.RoundTripper.RoundTrip(r.WithContext(p.late))
+}
+
 // A webhook that does not answer holds up nobody else's, and is itself left
 // alone for a while.
 func TestHangingHookHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.client.Timeout = 3 * time.Second // not to wait for the real one
 	hangs, release := make(chan struct{}, 1000), make(chan struct{})
 	slow := f.hook(func(http.ResponseWriter, *http.Request) {
 		hangs <- struct{}{}
@@ -112,6 +121,22 @@ func TestHangingHookHoldsUpNoOther(t *testing.T) {
 	told := make(chan struct{}, 1000)
 	f.hook(func(http.ResponseWriter, *http.Request) { told <- struct{}{} })
 	f.happens(3 * perTick)
+	tries := func() (n int) {
+		all, _, err := f.deliveries.Find(t.Context(), store.Query{Index: "hook_due", Equal: []any{slow.ID, string(Pending)}, Limit: store.MaxPage})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range all {
+			n += d.Tries
+		}
+		return n
+	}
+
+	bound, end := context.WithTimeout(t.Context(), 10*time.Minute) // where it does hold up the other
+	defer end()
+	late, timeOut := context.WithCancelCause(bound)
+	real := f.client.Transport
+	f.client.Transport, f.client.Timeout = patient{real, late}, 0
 	first, err := f.begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -119,35 +144,42 @@ func TestHangingHookHoldsUpNoOther(t *testing.T) {
 	<-hangs // and goes on to hang
 	done := make(chan error, 1)
 	go func() { done <- first() }()
-	for len(told) < 3*perTick && t.Context().Err() == nil && len(done) == 0 {
-		if _, err := f.begin(t.Context()); err != nil {
+	for len(told) < 3*perTick && len(done) == 0 {
+		others, err := f.begin(t.Context())
+		if err == nil {
+			err = others()
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(done) != 0 {
+	if len(done) != 0 || late.Err() != nil {
 		t.Error("the other is told only when the first has timed out")
 	}
+	timeOut(context.DeadlineExceeded)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+	n := tries()
+	if n == 0 || n > atOnce {
+		t.Errorf("%d tries of what does not answer, want one to %d", n, atOnce)
+	}
+	f.client.Transport, f.client.Timeout = real, time.Millisecond // from here on its own clock, only shorter
 	if err := f.Tick(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if len(told) != 3*perTick {
-		t.Errorf("the other is told %d events, want %d", len(told), 3*perTick)
-	}
-	if n := len(hangs) + 1; n > atOnce {
-		t.Errorf("%d tries while it does not answer, want %d at most", n, atOnce)
+	if again := tries(); again != n || len(told) != 3*perTick {
+		t.Errorf("%d tries while it rests, want none; the other is told %d events, want %d", again-n, len(told), 3*perTick)
 	}
 	f.ms.Add(restFor.Milliseconds() + 1)
 	if err := f.Tick(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(hangs) + 1; n <= atOnce || n > 3*atOnce {
-		t.Errorf("%d tries, want some more after its rest", n)
+	if again := tries(); again <= n || again > n+atOnce {
+		t.Errorf("%d tries after its rest, want one to %d", again-n, atOnce)
 	}
-	if h, err := f.Get(t.Context(), slow.ID); err != nil || h.FailingMs == 0 {
-		t.Errorf("%+v, %v", h, err)
+	if h, err := f.Get(t.Context(), slow.ID); err != nil || h.FailingMs == 0 || h.RestMs <= f.ms.Load() {
+		t.Errorf("%+v, %v; want it to fail and to rest", h, err)
 	}
 }
 

@@ -18,7 +18,7 @@ const byCommand = "command"
 
 func (p *program) account() *cobra.Command {
 	var a accounts.NewAccount
-	var role string
+	var role, duty string
 	var fromStdin bool
 	c := &cobra.Command{
 		Use:   "account",
@@ -32,7 +32,7 @@ func (p *program) account() *cobra.Command {
 				return err
 			}
 			defer s.Close()
-			a.Role = accounts.Role(role)
+			a.Role, a.Duty = accounts.Role(role), accounts.Duty(duty)
 			if a.Division == "" && a.Role != accounts.Provider {
 				a.Division = s.city()
 			}
@@ -51,6 +51,9 @@ func (p *program) account() *cobra.Command {
 			if errors.Is(err, store.ErrDuplicate) {
 				return say("用户名 "+a.Username+" 已存在；请换一个", "that user name exists; choose another", nil)
 			}
+			if err == nil && account.Duty == accounts.Owner {
+				err = s.providers.AddOwner(cmd.Context(), account.Organisation, account.ID)
+			}
 			if err != nil {
 				return err
 			}
@@ -66,6 +69,7 @@ func (p *program) account() *cobra.Command {
 	f.StringVar(&role, "role", string(accounts.Admin), "角色：admin、caseworker、provider / role")
 	f.StringVar(&a.Division, "division", "", "所辖区划，12 位代码；默认全市 / division, 12 digits; by default the whole city")
 	f.StringVar(&a.Organisation, "organisation", "", "所属机构编号（资源方账号） / organisation id, for a provider")
+	f.StringVar(&duty, "duty", "", "资源方账号的职责：owner、editor、handover；默认 owner / duty of a provider's account")
 	f.StringVar(&a.DisplayName, "name", "", "显示名称 / name shown")
 	f.StringVar(&a.Lang, "lang", "zh", "界面语言 zh 或 en / language, zh or en")
 	f.BoolVar(&fromStdin, "password-stdin", false, "从标准输入读取密码；不加则随机生成 / read the password from the standard input; otherwise one is made")

@@ -141,9 +141,13 @@ func (p *program) underLoad(ctx context.Context, l load, city *bench.City, f *fi
 	if err != nil {
 		return err
 	}
-	ok := report.OK()
+	books, err := s.keeper.Verify(ctx, false)
+	if err != nil {
+		return err
+	}
+	ok := report.OK() && books.OK()
 	f.Verified = &ok
-	return p.report(report)
+	return p.report(report, books)
 }
 
 func lastLines(text string, n int) string {

@@ -107,10 +107,10 @@ func TestBrowser(t *testing.T) {
 		{browser.person(t, server.base), "", []string{"/signin", "/join", "/c", "/c" + code.URL[strings.Index(code.URL, "#"):], "/nothing-here"}},
 		{self, "", []string{"/me"}},
 		{worker, "", []string{"/", "/scan", "/residents", "/residents/new", "/residents/import", "/residents/" + resident, "/residents/" + resident + "/card", "/offers", "/offers/" + offers[0].ID}},
-		{browser.person(t, server.base), "charity", []string{"/", "/offers", "/offers/new"}},
+		{browser.person(t, server.base), "charity", []string{"/", "/offers", "/offers/new", "/offers/new?form=meals", "/offers/new?form=service"}},
 		{browser.person(t, server.base), "admin", []string{
 			"/", "/scan", "/residents", "/residents/new", "/residents/import", "/residents/" + resident, "/residents/" + resident + "/card",
-			"/offers", "/offers/new", "/offers/" + offers[0].ID, "/organisations", "/accounts", "/tokens", "/divisions", "/audit",
+			"/offers", "/offers/new", "/offers/new?form=meals", "/offers/" + offers[0].ID, "/organisations", "/accounts", "/tokens", "/divisions", "/audit",
 		}},
 	}
 	for i, v := range visits {
@@ -130,7 +130,8 @@ func TestBrowser(t *testing.T) {
 						v.who.open(v.who.attribute(`main a[href^="/offers/0"]`, "href"))
 						v.who.fits("/offers/:id")
 					}
-					if path == "/offers/new" {
+					if path == "/offers/new?form=meals" {
+						v.who.unfold("form > details.fold-card")
 						v.who.press("[data-kept-add]")
 						v.who.press("[data-kept-add]")
 						v.who.press("[data-kept-remove]")

@@ -54,6 +54,7 @@ type demoOrganisation struct {
 	Key string `json:"key"`
 	providers.NewOrganisation
 	Offers []demoOffer `json:"offers"`
+	Fund   *demoFund   `json:"fund"`
 }
 
 type demoOffer struct {
@@ -71,6 +72,7 @@ type demoOffer struct {
 	Place         string          `json:"place"`
 	PlaceEN       string          `json:"place_en"`
 	Note          string          `json:"note"`
+	Fund          bool            `json:"fund"` // the organisation's fund pays for it
 	Lots          []struct {
 		QtyUnits int64 `json:"qty_units"`
 		FromDay  int   `json:"from_day"` // days from today
@@ -102,14 +104,16 @@ type demoAccount struct {
 	username, zh, en string
 	role             accounts.Role
 	organisation     string // key
+	duty             accounts.Duty
 }
 
 func demoAccounts() []demoAccount {
 	return []demoAccount{
-		{"admin", "管理员", "administrator", accounts.Admin, ""},
-		{"caseworker", "社工", "caseworker", accounts.Caseworker, ""},
-		{"charity", "慈善组织", "charity", accounts.Provider, "charity"},
-		{"enterprise", "企业", "enterprise", accounts.Provider, "enterprise"},
+		{"admin", "管理员", "administrator", accounts.Admin, "", ""},
+		{"caseworker", "社工", "caseworker", accounts.Caseworker, "", ""},
+		{"charity", "慈善组织", "charity", accounts.Provider, "charity", accounts.Owner},
+		{"enterprise", "企业", "enterprise", accounts.Provider, "enterprise", accounts.Owner},
+		{"counter", "企业柜台", "the enterprise's counter", accounts.Provider, "enterprise", accounts.HandOver},
 	}
 }
 
@@ -144,7 +148,7 @@ func (p *program) loadDemo(ctx context.Context, s *system, address string) error
 	if err != nil {
 		return err
 	}
-	if err := d.openSecrets(); err != nil {
+	if err := d.openSecrets(state.Text == demoDone); err != nil {
 		return err
 	}
 	if state.Text != demoDone {
@@ -174,11 +178,17 @@ func (s *system) used(ctx context.Context) (bool, error) {
 	return len(people)+len(organisations) > 0, nil
 }
 
-func (d *demo) openSecrets() error {
+func (d *demo) openSecrets(done bool) error {
 	path := filepath.Join(d.s.settings.Data, "demo.json")
 	text, err := os.ReadFile(path)
 	if err == nil {
-		return json.Unmarshal(text, &d.secrets)
+		if err := json.Unmarshal(text, &d.secrets); err != nil {
+			return err
+		}
+		if done { // an earlier version's city has its own accounts
+			return nil
+		}
+		return d.newSecrets(path)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -189,11 +199,23 @@ func (d *demo) openSecrets() error {
 	}
 	d.fresh = true
 	d.secrets = demoSecrets{Passwords: map[string]string{}, PIN: fmt.Sprintf("%06d", pin)}
-	for _, a := range demoAccounts() {
-		d.secrets.Passwords[a.username] = secret()
-	}
 	if err := os.MkdirAll(d.s.settings.Data, 0o700); err != nil {
 		return err
+	}
+	return d.newSecrets(path)
+}
+
+// newSecrets makes the passwords that are missing: all of them, or those of
+// accounts that an earlier version did not have.
+func (d *demo) newSecrets(path string) error {
+	added := false
+	for _, a := range demoAccounts() {
+		if d.secrets.Passwords[a.username] == "" {
+			d.secrets.Passwords[a.username], added = secret(), true
+		}
+	}
+	if !added {
+		return nil
 	}
 	return writePrivate(path, d.secrets)
 }
@@ -231,7 +253,7 @@ func (d *demo) load(ctx context.Context, done bool) error {
 	return d.scan(ctx)
 }
 
-// loadAccounts makes the four sign-ins; one that is there from an earlier try
+// loadAccounts makes the sign-ins; one that is there from an earlier try
 // gets the password of now where that was lost.
 func (d *demo) loadAccounts(ctx context.Context, organisations map[string]string) error {
 	known := map[string]*accounts.Account{}
@@ -266,10 +288,15 @@ func (d *demo) loadAccounts(ctx context.Context, organisations map[string]string
 		}
 		a, err := d.s.accounts.Create(ctx, byCommand, accounts.NewAccount{
 			Username: want.username, Password: d.secrets.Passwords[want.username], Role: want.role,
-			Division: division, Organisation: organisations[want.organisation], DisplayName: "演示" + want.zh,
+			Division: division, Organisation: organisations[want.organisation], Duty: want.duty, DisplayName: "演示" + want.zh,
 		})
 		if err != nil {
 			return err
+		}
+		if want.duty == accounts.Owner {
+			if err := d.s.providers.AddOwner(ctx, a.Organisation, a.ID); err != nil {
+				return err
+			}
 		}
 		d.accounts[want.username] = a
 	}
@@ -330,6 +357,10 @@ func (d *demo) loadOffers(ctx context.Context, organisations map[string]string) 
 			}
 		}
 		as := accounts.Principal{Account: byCommand, Role: accounts.Provider, Organisation: id}
+		fund, err := d.loadFund(ctx, organisation.Key, id, organisation.Fund)
+		if err != nil {
+			return err
+		}
 		for _, o := range organisation.Offers {
 			if posted[o.TitleZH] {
 				continue
@@ -339,6 +370,9 @@ func (d *demo) loadOffers(ctx context.Context, organisations map[string]string) 
 				Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, Rule: o.Rule,
 				CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
 				Handover: providers.Handover{How: o.How, Place: o.Place, PlaceEN: o.PlaceEN, Note: o.Note},
+			}
+			if o.Fund {
+				n.Fund = fund
 			}
 			for _, l := range o.Lots {
 				n.Lots = append(n.Lots, providers.NewLot{QtyUnits: l.QtyUnits, FromMs: at(l.FromDay), UntilMs: at(l.UntilDay)})
@@ -451,6 +485,9 @@ func (d *demo) print(ctx context.Context, p *program, address string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n演示城市 / the demo city\n  网址 address        %s\n", address)
 	for _, a := range demoAccounts() {
+		if d.secrets.Passwords[a.username] == "" {
+			continue
+		}
 		fmt.Fprintf(&b, "  %s %s  用户名 user name %s  密码 password %s\n", pad(a.zh, 8), pad(a.en, 13), pad(a.username, 10), d.secrets.Passwords[a.username])
 	}
 	fmt.Fprintf(&b, "  居民的卡 a resident's card\n    卡号 card number  %s\n    PIN               %s\n    二维码 code       %s\n    链接 link         %s\n\n", r.CardNo, d.secrets.PIN, path, url)

@@ -77,7 +77,7 @@ func (p *program) root() *cobra.Command {
 		}})
 	root.PersistentFlags().BoolP("help", "h", false, "帮助 / help")
 	root.AddCommand(
-		p.serve(), p.config(), p.importing(), p.cards(), p.account(), p.token(), p.keys(),
+		p.serve(), p.config(), p.importing(), p.cards(), p.account(), p.token(), p.keys(), p.hsds(),
 		p.verify(), p.explain(), p.rebuild(), p.simulate(), p.bench(), p.doctor(), p.version(),
 	)
 	return root

@@ -58,4 +58,14 @@ func (s *system) mend(ctx context.Context) {
 	for _, f := range report.Faults {
 		s.log.Error("a promise is broken", "promise", f.Promise, "what", f.What)
 	}
+	books, err := s.keeper.Verify(ctx, true)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.log.Error("repair the funds' books after a crash; run happycode verify --repair", "error", err)
+		}
+		return
+	}
+	for _, f := range books.Faults {
+		s.log.Error("the books of a fund are wrong", "what", f)
+	}
 }

@@ -28,6 +28,8 @@ const (
 	keysEvery = 3 * time.Second
 	// webhooksEvery is how often what webhooks are to be told is looked for.
 	webhooksEvery = time.Second
+	// fundsEvery is how often the funds' books follow what was handed over.
+	fundsEvery = 2 * time.Second
 	// smsEvery is the same for text messages.
 	smsEvery = 5 * time.Second
 	// forgetEvery is how often the words of reports long closed are deleted.
@@ -132,8 +134,10 @@ func (s *system) background(ctx context.Context) error {
 	running.Go(func() { s.watchDivisions(ctx, divisionsEvery) })
 	running.Go(func() { s.keys.Watch(ctx, keysEvery) })
 	running.Go(func() { s.webhooks.Run(ctx, webhooksEvery) })
+	running.Go(func() { s.keeper.Run(ctx, fundsEvery) })
 	running.Go(func() { s.sms.Run(ctx, smsEvery) })
 	running.Go(func() { s.forgetReports(ctx, forgetEvery) })
+	running.Go(func() { s.forgetDocuments(ctx, forgetEvery) })
 	if killed {
 		running.Go(func() { s.mend(ctx) })
 	}
@@ -154,6 +158,23 @@ func (s *system) forgetReports(ctx context.Context, every time.Duration) {
 			s.log.Error("delete the words of old reports", "error", err)
 		} else if n > 0 {
 			s.log.Info("the words of old reports are deleted", "reports", n)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// forgetDocuments deletes documents that were withdrawn long ago or never came
+// whole.
+func (s *system) forgetDocuments(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		if err := s.documents.Forget(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("delete old documents", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -12,7 +12,7 @@ import (
 
 func (p *program) token() *cobra.Command {
 	var t accounts.NewToken
-	var role string
+	var role, duty string
 	c := &cobra.Command{
 		Use:   "token",
 		Short: "签发服务令牌，供其他系统调用接口 / make a service token for another system",
@@ -25,7 +25,7 @@ func (p *program) token() *cobra.Command {
 				return err
 			}
 			defer s.Close()
-			t.Role = accounts.Role(role)
+			t.Role, t.Duty = accounts.Role(role), accounts.Duty(duty)
 			if t.Division == "" && t.Role != accounts.Provider {
 				t.Division = s.city()
 			}
@@ -46,6 +46,7 @@ func (p *program) token() *cobra.Command {
 	f.StringVar(&role, "role", "", "角色：admin、caseworker、provider（必填） / role, required")
 	f.StringVar(&t.Division, "division", "", "所辖区划，12 位代码；默认全市 / division, 12 digits; by default the whole city")
 	f.StringVar(&t.Organisation, "organisation", "", "所属机构编号（资源方令牌） / organisation id, for a provider")
+	f.StringVar(&duty, "duty", "", "资源方令牌的职责：editor、handover；默认 editor / duty of a provider's token")
 	f.DurationVar(&t.TTL, "ttl", 90*24*time.Hour, "有效期 / how long it is valid")
 	must(c.MarkFlagRequired("label"))
 	must(c.MarkFlagRequired("role"))

@@ -11,18 +11,20 @@ import (
 
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/matching"
+	"github.com/xingfuma/happycode/providers/funds"
 )
 
 func (p *program) verify() *cobra.Command {
 	var repair bool
 	c := &cobra.Command{
 		Use:   "verify",
-		Short: "核对五项承诺并给出数字 / check promises 1 to 5 and print figures",
-		Long: `核对：无一份重复发放；无人重复领取；答复即已入档；Redis 与档案一致；无资源滞留。可在服务运行时执行。有问题时退出码为 1。
+		Short: "核对五项承诺与基金账目并给出数字 / check promises 1 to 5 and the funds' books, and print figures",
+		Long: `核对：无一份重复发放；无人重复领取；答复即已入档；Redis 与档案一致；无资源滞留；基金账目平衡，每一分钱可追溯。可在服务运行时执行。有问题时退出码为 1。
 
 Checks that nothing is given twice, nobody is aided twice, every answer is a
-fact of the record, Redis agrees with the record, and nothing rots quietly. Runs
-beside a running server. Exit status 1 when something is wrong.`,
+fact of the record, Redis agrees with the record, nothing rots quietly, and the
+funds' books balance with every fen traced. Runs beside a running server. Exit
+status 1 when something is wrong.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
@@ -47,7 +49,11 @@ beside a running server. Exit status 1 when something is wrong.`,
 			if err != nil {
 				return err
 			}
-			return p.report(report)
+			books, err := s.keeper.Verify(ctx, repair)
+			if err != nil {
+				return err
+			}
+			return p.report(report, books)
 		},
 	}
 	c.Flags().BoolVar(&repair, "repair", false, "修复崩溃遗留的计数（只会少发，不会多发） / mend what a crash left behind, always on the safe side")
@@ -111,7 +117,7 @@ func (s *system) rebuild(ctx context.Context, county string, progress func(done,
 }
 
 // report prints the figures and every fault.
-func (p *program) report(r *care.Report) error {
+func (p *program) report(r *care.Report, b *funds.Report) error {
 	w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
 	for _, line := range []struct {
 		zh, en string
@@ -141,6 +147,15 @@ func (p *program) report(r *care.Report) error {
 		{"待核实的离线冲突", "offline conflicts open", int64(r.Conflicts)},
 		{"离线超限", "given offline beyond a cap", int64(r.OverCaps)},
 		{"已修复", "repaired", int64(r.Repaired)},
+		{"基金", "funds", int64(b.Funds)},
+		{"　捐赠", "  donations", int64(b.Donations)},
+		{"　分录", "  entries", int64(b.Entries)},
+		{"　在用资源", "  offers that draw on them", int64(b.Draws)},
+		{"　已付交付", "  handovers paid", b.Handovers},
+		{"　收入（分）", "  received, fen", b.Received},
+		{"　可用（分）", "  available, fen", b.Available},
+		{"　预留（分）", "  reserved, fen", b.Reserved},
+		{"　支出（分）", "  spent, fen", b.Spent},
 	} {
 		fmt.Fprintf(w, "%s\t%s\t%d\n", pad(line.zh, 14), line.en, line.n)
 	}
@@ -150,10 +165,13 @@ func (p *program) report(r *care.Report) error {
 	for _, f := range r.Faults {
 		fmt.Fprintf(p.out, "✗ 承诺 promise %d: %s\n", f.Promise, f.What)
 	}
-	if !r.OK() {
-		return say(fmt.Sprintf("发现 %d 处问题；可先执行 happycode verify --repair", len(r.Faults)),
+	for _, f := range b.Faults {
+		fmt.Fprintf(p.out, "✗ 基金 funds: %s\n", f)
+	}
+	if !r.OK() || !b.OK() {
+		return say(fmt.Sprintf("发现 %d 处问题；可先执行 happycode verify --repair", len(r.Faults)+len(b.Faults)),
 			"promises are broken, see the lines above; try happycode verify --repair", nil)
 	}
-	_, err := fmt.Fprintln(p.out, "✓ 全部承诺成立 / every promise holds")
+	_, err := fmt.Fprintln(p.out, "✓ 全部承诺成立，基金账目无误 / every promise holds, and the funds' books are right")
 	return err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/audit"
 	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/documents"
 	"github.com/xingfuma/happycode/app/keyring"
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/reports"
@@ -32,6 +33,7 @@ import (
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
 	"github.com/xingfuma/happycode/providers/eligibility"
+	"github.com/xingfuma/happycode/providers/funds"
 	"github.com/xingfuma/happycode/qrcode"
 )
 
@@ -61,8 +63,11 @@ type system struct {
 	residents *residents.Service
 	reports   *reports.Service
 	providers *providers.Service
+	funds     *funds.Service
+	keeper    *funds.Keeper
 	care      *care.Service
 	webhooks  *webhooks.Service
+	documents *documents.Service
 	sms       *sms.Service
 	notes     store.Collection[note, *note]
 
@@ -195,7 +200,7 @@ func (s *system) openRecord(ctx context.Context) error {
 	}
 	s.onClose("the record", s.record.Close)
 	schemas := slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
-		providers.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), sms.Schemas(), app.Schemas(), []store.Schema{noteSchema})
+		providers.Schemas(), funds.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), documents.Schemas(), sms.Schemas(), app.Schemas(), []store.Schema{noteSchema})
 	if err := s.record.Ensure(ctx, schemas...); err != nil {
 		return fmt.Errorf("prepare the record: %w", err)
 	}
@@ -296,8 +301,9 @@ func (s *system) openServices(ctx context.Context) error {
 	s.onClose("the audit log", func() error { s.audit.Close(); return nil })
 	s.residents = residents.New(residents.Config{Record: s.record, Vault: s.vault, Keys: s.keys, Now: s.now, DivisionExists: s.known})
 	s.reports = reports.New(reports.Config{Record: s.record, Vault: s.vault, Now: s.now, DivisionExists: s.known})
+	s.funds = funds.New(funds.Config{Record: s.record, Vault: s.vault, Now: s.now, Known: s.known, Logger: s.log})
 	s.providers = providers.New(providers.Config{
-		Record: s.record, Now: s.now, Weight: s.villages, Known: s.known, Group: knownGroup,
+		Record: s.record, Now: s.now, Weight: s.villages, Known: s.known, Group: knownGroup, Funds: s.funds,
 		Names:    eligibility.Names{Group: groupName, Division: s.divisionName},
 		Counties: func() []string { return s.tree.Load().Counties() },
 	})
@@ -312,6 +318,10 @@ func (s *system) openServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.keeper = funds.NewKeeper(funds.KeeperConfig{
+		Record: s.record, Books: s.funds, Ledger: s.care, Offers: s.providers, Now: s.now, Logger: s.log,
+	})
+	s.documents = documents.New(documents.Config{Record: s.record, Vault: s.vault, Now: s.now})
 	s.webhooks = webhooks.New(webhooks.Config{
 		Record: s.record, Vault: s.vault, Ledger: s.care, Now: s.now, Logger: s.log, Networks: s.settings.WebhookNetworks,
 	})
@@ -449,7 +459,7 @@ func knownGroup(id string) bool {
 func (s *system) application() (*app.App, error) {
 	return app.New(app.Config{
 		Settings: s.settings, Record: s.record, Accounts: s.accounts, Audit: s.audit,
-		Residents: s.residents, Reports: s.reports, Providers: s.providers, Regions: s.regions, Care: s.care, Webhooks: s.webhooks, Vault: s.vault, Keys: s.keys,
+		Residents: s.residents, Reports: s.reports, Providers: s.providers, Funds: s.funds, Regions: s.regions, Care: s.care, Webhooks: s.webhooks, Documents: s.documents, Vault: s.vault, Keys: s.keys,
 		Tree: s.tree.Load,
 		TreeChanged: func(t *regions.Tree) {
 			s.tree.Store(t)

@@ -45,8 +45,11 @@ type Config struct {
 	// are none is learned within the period.
 	Kinds []Kind
 	// Fits says which lots serve a person in a category, in the order of
-	// [Order]; for what is learned.
+	// [Order]; for what is learned. The same lots are always the same slice.
 	Fits func(person, category int) []int32
+	// Lots are those that Fits names, as they are when the rest is asked for: hours
+	// in which the same of them can be had are put together. nil: none are.
+	Lots []Lot
 	// LastsMs is how long a need of each category waits, for what is learned.
 	LastsMs []int64
 	// Assumed is how many units are asked for per unit in stock, where nothing
@@ -149,28 +152,30 @@ func (f *Forecast) Rest(nowMs int64, reserve func(fits []int32) float64, stock [
 	for category := range f.Categories {
 		late[category] = f.late(category, hour, passed)
 	}
+	ahead := f.courses(nowMs)
+	units := make([]float64, f.Hours)
 	for i := range f.Kinds {
 		k := &f.Kinds[i]
 		if len(k.Fits) == 0 {
 			continue
 		}
-		later, end := f.later(k.Fits)
+		c := ahead.of(k.Fits, k.LastsMs)
 		rate := rates[f.cell(k.Category, k.Place)] * reserve(k.Fits)
+		clear(units)
 		for h := max(hour, 0); h < len(k.Units); h++ {
-			units := k.Units[h] * rate
+			units[h] = k.Units[h] * rate
 			if f.day(h) > f.day(hour) {
-				units *= later
+				units[h] *= c.later
 			} else {
-				units *= late[k.Category][f.class[i]]
+				units[h] *= late[k.Category][f.class[i]]
 			}
-			demands = f.spread(demands, nowMs, h, units, Demand{Weight: k.Weight, Fits: k.Fits}, k.LastsMs)
 		}
 		lastDay := k.Units[min(len(k.Units), max(0, f.Hours-24)):]
-		demands = f.goOn(demands, end, sum(lastDay)*rate*later, Demand{Weight: k.Weight, Fits: k.Fits}, k.LastsMs)
+		demands = c.add(demands, k.Weight, k.Fits, units, sum(lastDay)*rate*c.later)
 	}
 	for category := range f.Categories {
 		if len(f.kinds[category]) == 0 {
-			demands = f.restLearned(category, nowMs, reserve, stock[category], demands)
+			demands = f.restLearned(category, ahead, reserve, stock[category], demands)
 		}
 	}
 	return demands
@@ -195,65 +200,6 @@ func (f *Forecast) later(fits []int32) (part float64, endMs int64) {
 		return weeksLater, end
 	}
 	return daysLater, end
-}
-
-// near is how many hours are looked at finely, in slots of [slotMs]: whether
-// somebody comes before a meal ends or after it matters when it is near.
-const (
-	near   = 2
-	slotMs = 10 * 60_000
-)
-
-// spread adds the units expected in an hour, or in what is left of it, to the
-// demands.
-func (f *Forecast) spread(demands []Demand, nowMs int64, hour int, units float64, d Demand, lastsMs int64) []Demand {
-	from, length := f.StartMs+int64(hour)*hourMs, int64(hourMs)
-	if from < nowMs {
-		length -= nowMs - from
-		units *= float64(length) / hourMs
-		from = nowMs
-	}
-	if units <= 0 {
-		return demands
-	}
-	slots := int64(1)
-	if from < nowMs+near*hourMs {
-		slots = max(1, length/slotMs)
-	}
-	d.Units = units / float64(slots)
-	for i := range slots {
-		d.FromMs = from + length*(2*i+1)/(2*slots)
-		d.UntilMs = d.FromMs + lastsMs
-		demands = append(demands, d)
-	}
-	return demands
-}
-
-// After the period the days are looked at one by one, then week by week, and
-// none is after a year. Source: DESIGN.md, "Several weeks".
-const (
-	dayMs      = 24 * hourMs
-	byDayMs    = 21 * dayMs
-	furthestMs = 366 * dayMs
-)
-
-// goOn adds what comes after the period, until the last lot ends. Such a demand
-// stands the whole day, or the whole week.
-func (f *Forecast) goOn(demands []Demand, lotsEndMs int64, unitsADay float64, d Demand, lastsMs int64) []Demand {
-	end := f.StartMs + int64(f.Hours)*hourMs
-	until := min(lotsEndMs, end+furthestMs)
-	for from, length := end, int64(0); from < until; from += length {
-		if length = dayMs; from >= end+byDayMs {
-			length = 7 * dayMs
-		}
-		length = min(length, until-from)
-		if d.Units = unitsADay * float64(length) / dayMs; d.Units <= 0 {
-			break
-		}
-		d.FromMs, d.UntilMs = from, from+length+lastsMs
-		demands = append(demands, d)
-	}
-	return demands
 }
 
 // How many expected units weigh as much as what came, when the rate of the

@@ -1,5 +1,7 @@
 package drip
 
+import "math"
+
 // What is learned of a category within the period, where there is no history.
 type learned struct {
 	units float64
@@ -52,8 +54,8 @@ func (f *Forecast) share(hour int) float64 {
 
 // restLearned adds what is expected of a category without history: as many
 // units as came so far suggest, asked for by people like those who came.
-func (f *Forecast) restLearned(category int, nowMs int64, reserve func([]int32) float64, stock float64, demands []Demand) []Demand {
-	now, passed := f.moment(nowMs)
+func (f *Forecast) restLearned(category int, ahead *courses, reserve func([]int32) float64, stock float64, demands []Demand) []Demand {
+	now, passed := f.moment(ahead.nowMs)
 	var before, all float64
 	for h := range f.Hours {
 		all += f.share(h)
@@ -69,25 +71,26 @@ func (f *Forecast) restLearned(category int, nowMs int64, reserve func([]int32) 
 	if total <= 0 {
 		return demands
 	}
+	hours := make([]float64, f.Hours)
 	add := func(units, weight float64, fits []int32) {
 		if len(fits) == 0 {
 			return
 		}
 		units *= reserve(fits)
-		later, end := f.later(fits)
+		c := ahead.of(fits, f.LastsMs[category])
 		for h := max(now, 0); h < f.Hours; h++ {
 			part := f.share(h) / all
 			if f.day(h) > f.day(now) {
-				part *= later
+				part *= c.later
 			}
-			demands = f.spread(demands, nowMs, h, units*part, Demand{Weight: weight, Fits: fits}, f.LastsMs[category])
+			hours[h] = units * part
 		}
-		demands = f.goOn(demands, end, units/all*later, Demand{Weight: weight, Fits: fits}, f.LastsMs[category])
+		demands = c.add(demands, weight, fits, hours, units/all*c.later)
 	}
 	n := float64(len(l.own))
 	own := n / (n + ownPrior)
-	for _, a := range l.own {
-		add(total*own*a.Units/l.units, a.Weight, f.Fits(a.Person, category))
+	for _, a := range f.alike(category) {
+		add(total*own*a.units/l.units, a.weight, a.fits)
 	}
 	last := f.people[max(0, len(f.people)-remembered):]
 	people := float64(len(last)) / (float64(len(last)) + peoplePrior)
@@ -99,6 +102,50 @@ func (f *Forecast) restLearned(category int, nowMs int64, reserve func([]int32) 
 	}
 	return demands
 }
+
+// apartHours is how many hours of people of one category a plan looks at one by
+// one: a thousand people's day. Where there are more, those of a weight and of the
+// same lots go together. Source: DESIGN.md, "Speed".
+const apartHours = 24_000
+
+// alike is people of a category who fit the same lots.
+type alike struct {
+	units, weight float64
+	fits          []int32
+}
+
+// alike puts those who came together where they are many, as a history's kinds are.
+func (f *Forecast) alike(category int) []alike {
+	own := f.learned[category].own
+	apart := len(own)*f.Hours <= apartHours
+	type key struct {
+		weight int
+		fits   *int32
+	}
+	var out []alike
+	index := map[key]int{}
+	for _, a := range own {
+		fits := f.Fits(a.Person, category)
+		if len(fits) == 0 {
+			continue
+		}
+		if !apart {
+			k := key{WeightClass(a.Weight), &fits[0]}
+			if at, ok := index[k]; ok {
+				g := &out[at]
+				g.weight = (g.weight*g.units + a.Weight*a.Units) / (g.units + a.Units)
+				g.units += a.Units
+				continue
+			}
+			index[k] = len(out)
+		}
+		out = append(out, alike{a.Units, a.Weight, fits})
+	}
+	return out
+}
+
+// WeightClass is the same for weights within some 8 %; weights are above 0.
+func WeightClass(weight float64) int { return int(math.Round(12 * math.Log(weight))) }
 
 // Anybody is the person of whom nothing is known, for [Config].Fits: whatever
 // serves somebody of the category serves them.

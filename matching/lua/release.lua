@@ -1,13 +1,14 @@
 -- release.lua: these units are not given after all: a hold that the record
--- refused or nobody confirmed, or an allocation that was declined, expired or
--- withdrawn.
+-- refused or nobody confirmed, an allocation that was declined, expired or
+-- withdrawn, or units that were handed over and came back.
 --
 -- Units of a closed lot do not come back, and neither do those that the
 -- caller says are lost; the caps are eased either way. A hold that was made
 -- anew under the same id (another claim) is somebody else's and stays.
 --
 -- Atomic:     one script, one hash slot; every check precedes every write.
--- Idempotent: what was released, ended or never known changes no stock.
+-- Idempotent: what was released, ended or never known changes no stock; what
+--             came back does so once under its own id.
 -- What the record has ended is remembered as ended even where Redis only held
 -- it or never knew it, so that a promise told late is not adopted.
 --
@@ -23,7 +24,8 @@
 -- ARGV[1] generation
 -- ARGV[2] now, Unix ms, by the caller's clock
 -- ARGV[3] "1": the units go back to the lot; "0": they are lost
--- ARGV[4] "1": the record has these as ended; "0": it never took them
+-- ARGV[4] "1": the record has these as ended; "0": it never took them; "2": they
+--         were given and came back, and the ids are of the coming back
 -- then per hold or allocation: id, packed hold
 --
 -- Returns {"ok"} or {"gen", current or ""}.
@@ -31,7 +33,7 @@
 local current = redis.call('GET', KEYS[1])
 if current ~= ARGV[1] then return {'gen', current or ''} end
 
-local now, back, over = ARGV[2], ARGV[3] == '1', ARGV[4] == '1'
+local now, back, over, given = ARGV[2], ARGV[3] == '1', ARGV[4] == '1', ARGV[4] == '2'
 local function parse(packed)
   local h = {}
   for part in string.gmatch(packed .. '|', '([^|]*)|') do h[#h + 1] = part end
@@ -58,7 +60,7 @@ for i = 5, #ARGV, 2 do
   if packed then
     local was = parse(packed)
     if was.lot == h.lot and was.qty == h.qty and was.seq == h.seq then from = 'h' end
-  elseif score and tonumber(score) == 0 then
+  elseif given and not score or not given and score and tonumber(score) == 0 then
     from = 't'
   end
   if from and not done[id] then

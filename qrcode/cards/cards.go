@@ -28,7 +28,7 @@ const PerSheet = columns * rows
 
 // Drawing names how sheets are drawn. It changes with every change of what a
 // card looks like, so that sheets drawn before are not taken for those of today.
-const Drawing = "xfm-card-v1"
+const Drawing = "xfm-card-v2"
 
 // In millimetres, from the top left.
 const (
@@ -38,9 +38,9 @@ const (
 	columns, rows         = 2, 5
 	gridLeft              = (sheetWidth - columns*cardWidth) / 2
 	gridTop               = 17.0
-	codeSide              = 32.0 // the symbol without its margin
-	codeLeft              = 48.9
-	codeTop               = 11.6
+	codeSide              = 33.6 // the symbol without its margin
+	codeLeft              = 49.4
+	codeTop               = 10.9
 	textLeft              = 5.0
 	bandHeight            = 8.6
 )
@@ -147,17 +147,10 @@ const (
 	lineColour  = ".75 .7 .65"
 )
 
-// Encode finds the modules of a card's code, at level Q: [Plainly], or a
-// [qrcode.Pen]'s for many cards.
-type Encode func(text string) (qrcode.Symbol, error)
-
-// Plainly encodes one text by itself.
-func Plainly(text string) (qrcode.Symbol, error) { return qrcode.Encode(text, qrcode.Q) }
-
 // Draw draws a sheet.
 //
 // Errors: [qrcode.ErrPicture] when a card's text fits into no code.
-func Draw(f *Font, l Layout, s Sheet, encode Encode) (Leaf, error) {
+func Draw(f *Font, l Layout, s Sheet) (Leaf, error) {
 	leaf := Leaf{Glyphs: map[uint16]rune{}}
 	c := newCanvas(f)
 	if l == A4 {
@@ -168,7 +161,7 @@ func Draw(f *Font, l Layout, s Sheet, encode Encode) (Leaf, error) {
 			column, row := i%columns, i/columns
 			c.printf("q 1 0 0 1 %.3f %.3f cm\n", gridLeft+cardWidth*float64(column), sheetHeight-gridTop-cardHeight*float64(row+1))
 		}
-		if err := c.card(card, encode); err != nil {
+		if err := c.card(card); err != nil {
 			return Leaf{}, err
 		}
 		if l == A4 {
@@ -255,8 +248,8 @@ const mark = `1 .85 .79 RG 2.4 w 1 J
 16 22.2 m 11 17.3 l 9.7 16 9.7 13.9 11 12.6 c 12.3 11.3 14.4 11.3 15.7 12.6 c 16 13 l 16.3 12.6 l 17.6 11.3 19.7 11.3 21 12.6 c 22.3 13.9 22.3 16 21 17.3 c f`
 
 // card draws one card with its lower left corner at the origin.
-func (c *canvas) card(card Card, encode Encode) error {
-	symbol, err := encode(card.Text)
+func (c *canvas) card(card Card) error {
+	symbol, err := qrcode.Encode(card.Text, qrcode.Q)
 	if err != nil {
 		return err
 	}

@@ -227,7 +227,7 @@ type stains struct {
 	soil  func(r *rand.Rand, p *print, nth int)
 }
 
-// Level Q repairs up to 27 % of the codewords of a block. An opaque blot spoils
+// Level Q repairs up to 28 % of the codewords of a block. An opaque blot spoils
 // every codeword it touches: 15 % of the area in one piece is a fifth of them,
 // in several pieces a quarter and more, and without all three finder patterns
 // no reader finds the code: there the number to type is what helps. What lets
@@ -235,12 +235,11 @@ type stains struct {
 // DESIGN.md.
 //
 // The seeds are fixed, so that a run says the same each time. Of 240 cards, a
-// reader that reads 97 of a hundred reads less than 95 % once in 15 draws; one
-// that reads 92 % reaches it once in 25.
+// reader that reads 97 of a hundred reads less than 95 % once in 15 draws.
 var soiled = []stains{ // read only
-	{"one blot, not on a finder pattern", 240, 5, map[string]int{"zxing-wasm": 95, "zbarimg": 90}, opaque(1, true)},
-	{"one blot, anywhere", 200, 5, map[string]int{"zxing-wasm": 95, "zbarimg": 90}, opaque(1, false)},
-	{"three blots, anywhere", 120, 5, map[string]int{"zxing-wasm": 60, "zbarimg": 50}, opaque(3, false)},
+	{"one blot, not on a finder pattern", 240, 5, map[string]int{"zxing-wasm": 95, "zbarimg": 95}, opaque(1, true)},
+	{"one blot, anywhere", 240, 5, map[string]int{"zxing-wasm": 95, "zbarimg": 95}, opaque(1, false)},
+	{"three blots, anywhere", 120, 5, map[string]int{"zxing-wasm": 80, "zbarimg": 80}, opaque(3, false)},
 	{"many that let light through, anywhere", 240, 7, map[string]int{"zxing-wasm": 95, "zbarimg": 95}, tea},
 }
 
@@ -299,6 +298,8 @@ func somewhere(r *rand.Rand, area, side float64) ellipse {
 
 // each visits the pixels in the ellipse: their place in the picture, and how
 // far out they are, 0 in its middle and 1 at its edge. They count as covered.
+//
+//go:norace
 func (p *print) each(e ellipse, visit func(at int, out float64)) {
 	scale, width := float64(p.scale), p.modules*p.scale
 	from := func(v float64) int { return max(0, int((v-e.a)*scale)) }
@@ -340,7 +341,10 @@ func opaque(blots int, clear bool) func(*rand.Rand, *print, int) {
 // light (where two lie on each other, both take their part), fading out over
 // the last quarter of their radius, until 15 % is covered. A reader looks at
 // brightness only, so that a brown blot is a grey one. It is seen by a camera:
-// a little out of focus, and with some noise.
+// a little out of focus, and with some noise. Nobody else has the picture
+// meanwhile, so the race detector need not count its pixels; so for the two below.
+//
+//go:norace
 func tea(r *rand.Rand, p *print, _ int) {
 	side := float64(p.modules)
 	for p.share() < stainShare {
@@ -359,6 +363,8 @@ func tea(r *rand.Rand, p *print, _ int) {
 
 // soften takes the mean of each pixel and its neighbours, once in each
 // direction: 1, 2, 3, 2, 1 of 9, as a lens that is a little out of focus.
+//
+//go:norace
 func soften(picture *image.Gray) {
 	w, h := picture.Rect.Dx(), picture.Rect.Dy()
 	before := make([]int, max(w, h))
@@ -520,7 +526,7 @@ func bind(t *testing.T, path string, layout cards.Layout, sheets ...cards.Sheet)
 		t.Fatal(err)
 	}
 	for _, s := range sheets {
-		leaf, err := cards.Draw(font, layout, s, cards.Plainly)
+		leaf, err := cards.Draw(font, layout, s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -49,7 +49,7 @@ for (const path of ["src/icon.svg", "src/icon-192.png", "src/icon-512.png", "src
 }
 // The decoder comes first: the scripts that load it hold its built name.
 await bundle(["src/decoder.ts"]);
-await bundle(["src/app.ts", "src/scan.ts", "src/code.ts", "src/offline.ts", "src/live.ts", "src/carer.ts", "src/token.ts", "src/styles.css", "src/sheets.css"], { DECODER: JSON.stringify(files.get("decoder.js")[0]) });
+await bundle(["src/app.ts", "src/scan.ts", "src/code.ts", "src/offline.ts", "src/live.ts", "src/carer.ts", "src/token.ts", "src/counter.ts", "src/styles.css", "src/sheets.css"], { DECODER: JSON.stringify(files.get("decoder.js")[0]) });
 
 // What the browser installs, and the service worker with all that it keeps.
 const url = (name) => "/assets/" + files.get(name)[0];

@@ -412,9 +412,12 @@ func selection(t *table, p store.Plan) (string, []any) {
 	keys = append(keys, "id")
 	b.WriteString(" FROM " + quote(t.Name))
 	if p.Index.Name != "" {
-		b.WriteString(" INDEXED BY " + indexName(t.Schema, p.Index))
+		b.WriteString(" INDEXED BY " + quote(indexName(t.Schema, p.Index)))
 	}
 	b.WriteString(" WHERE true")
+	if p.Index.Sparse != "" { // in the words of the index, so that it is known to do
+		b.WriteString(" AND " + some(p.Index.Sparse))
+	}
 	and := func(condition string, values ...any) {
 		b.WriteString(" AND " + condition)
 		args = append(args, values...)
@@ -455,7 +458,18 @@ func quote(name string) string { return `"` + name + `"` }
 
 func column(field string) string { return `"f_` + field + `"` }
 
-func indexName(s store.Schema, x store.Index) string { return quote(s.Name + "__" + x.Name) }
+// indexName has another name for a sparse index: one that was full before is
+// made anew.
+func indexName(s store.Schema, x store.Index) string {
+	name := s.Name + "__" + x.Name
+	if x.Sparse != "" {
+		name += "__some"
+	}
+	return name
+}
+
+// some says that a field is not empty.
+func some(field string) string { return column(field) + " NOT IN ('', 0)" }
 
 // constraint says whether err is SQLite's refusal of a value that must be
 // unique.

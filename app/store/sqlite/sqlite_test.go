@@ -101,6 +101,7 @@ func TestPlans(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record.db")
 	r := open(t, path)
 	s := storetest.Parcels()
+	s.Indexes = append(s.Indexes, storetest.Late())
 	if err := r.Ensure(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +124,7 @@ func TestPlans(t *testing.T) {
 		{store.Query{Index: "serial", Equal: []any{"a"}, Desc: true}, "(f_county=?)"},
 		{store.Query{Index: "badge", Equal: []any{"a"}}, "(f_badge=?)"},
 		{store.Query{From: "a", Desc: true}, "(id>?)"},
+		{store.Query{Index: "late", Equal: []any{"a"}, From: 1}, "late__some (f_state=? AND f_rank>?)"},
 	} {
 		text, args, err := sqlite.Select(s, q.query)
 		if err != nil {

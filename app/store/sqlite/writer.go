@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/xingfuma/happycode/app/store"
@@ -301,6 +302,7 @@ func (w *writer) ensure(s store.Schema) error {
 	for _, c := range columns {
 		have[c] = true
 	}
+	gone := slices.Clone(s.Gone)
 	for _, x := range s.Indexes {
 		var fields []string
 		for _, f := range x.Fields {
@@ -318,8 +320,13 @@ func (w *writer) ensure(s store.Schema) error {
 			verb = "CREATE INDEX "
 			fields = append(fields, "id")
 		}
-		text := verb + indexName(s, x) + " ON " + quote(s.Name) + " (" + strings.Join(fields, ", ") + ")"
-		was, err := w.strings("SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?", s.Name+"__"+x.Name)
+		name := indexName(s, x)
+		text := verb + quote(name) + " ON " + quote(s.Name) + " (" + strings.Join(fields, ", ") + ")"
+		if x.Sparse != "" {
+			text += " WHERE " + some(x.Sparse)
+			gone = append(gone, x.Name) // it was full before
+		}
+		was, err := w.strings("SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?", name)
 		if err != nil {
 			return err
 		}
@@ -332,6 +339,11 @@ func (w *writer) ensure(s store.Schema) error {
 			}
 		case was[0] != text:
 			return fmt.Errorf("index %s is there with other fields; give the new one another name", x.Name)
+		}
+	}
+	for _, name := range gone {
+		if _, err := w.conn.ExecContext(ctx, "DROP INDEX IF EXISTS "+quote(s.Name+"__"+name)); err != nil {
+			return fmt.Errorf("index %s: %w", name, err)
 		}
 	}
 	return nil

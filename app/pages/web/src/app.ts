@@ -4,6 +4,7 @@ import { el, number, randomName, yuan } from "./dom";
 import { follow } from "./follow";
 import { mindList } from "./offline/leaving";
 import { places } from "./places";
+import { series } from "./series";
 import { leave } from "./kept";
 import { rules } from "./rule";
 
@@ -374,6 +375,7 @@ filteredSelects();
 filteredTrees();
 lots();
 keptRows();
+series();
 rules();
 printing();
 copying();

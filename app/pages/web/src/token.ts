@@ -40,6 +40,14 @@ export function codeIn(text: string): string {
   return /^[0-9]{12}$/.test(typed) ? typed : (extract(text) ?? "");
 }
 
+/** The single-use code of a voucher in what was scanned or typed, or "" if it is none. */
+export function voucherIn(text: string): string {
+  if (text.length > maxScanned) return "";
+  const at = text.indexOf("/v#");
+  const code = (at >= 0 ? text.slice(at + 3) : text).replace(/[\s-]/g, "").toUpperCase();
+  return /^V[0-9A-Z]{11}$/.test(code) ? code : "";
+}
+
 /** Which code the digits are of, also when they change with time; a card number is its own. */
 export function codeIdentity(digits: string): string {
   return parse(digits)?.codeID ?? digits;

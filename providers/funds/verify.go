@@ -1,0 +1,357 @@
+package funds
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/xingfuma/happycode/app/care"
+	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/providers"
+)
+
+// Report is what [Keeper.Verify] counted and found.
+type Report struct {
+	Funds     int      `json:"funds"`
+	Donations int      `json:"donations"`
+	Entries   int      `json:"entries"`
+	Draws     int      `json:"draws"` // offers that draw on funds and are not settled
+	Received  int64    `json:"received_fen"`
+	Available int64    `json:"available_fen"`
+	Reserved  int64    `json:"reserved_fen"`
+	Spent     int64    `json:"spent_fen"`
+	Handovers int64    `json:"handovers"`
+	Faults    []string `json:"faults"` // ids and figures, no names
+}
+
+// OK says whether the books are right.
+func (r *Report) OK() bool { return len(r.Faults) == 0 }
+
+// verifyTries is how often a fund is read that changes meanwhile.
+const verifyTries = 20
+
+// lateness is how long a handover may take to be paid without a fault: the
+// margin of whoever follows the ledger, and a tick.
+const lateness = 60_000 // ms
+
+// Verify checks every fund's books against its journal, its donations, the
+// offers' shares and what was handed over. It may run while the system works:
+// what is being booked at the moment is no fault. With repair it first finishes
+// what crashes left half done.
+func (k *Keeper) Verify(ctx context.Context, repair bool) (*Report, error) {
+	r := &Report{Faults: []string{}}
+	if repair {
+		if err := k.Sweep(ctx, true); err != nil {
+			k.cfg.Logger.Error("mend the funds' books", "error", err) // what stays wrong is named below
+		}
+	}
+	for after := ""; ; {
+		page, next, err := k.cfg.Books.List(ctx, "", after, 100)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range page {
+			if err := k.verifyFund(ctx, f.ID, r); err != nil {
+				return nil, fmt.Errorf("verify fund %s: %w", f.ID, err)
+			}
+		}
+		if after = next; next == "" {
+			break
+		}
+	}
+	return r, k.verifyOffers(ctx, r)
+}
+
+// books are a fund with all that belongs to it, read so that they fit together.
+type books struct {
+	fund      *Fund
+	entries   []*Entry
+	donations []*Donation
+}
+
+func (k *Keeper) read(ctx context.Context, id string) (*books, error) {
+	s := k.cfg.Books
+	for try := 0; ; try++ {
+		f, err := s.funds.Get(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.write(ctx, f); err != nil {
+			return nil, err
+		}
+		b := &books{fund: f}
+		if err := s.entries.Each(ctx, store.Query{Index: "fund", Equal: []any{id}}, func(e *Entry) error {
+			b.entries = append(b.entries, e)
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+		if err := s.donations.Each(ctx, store.Query{Index: "fund", Equal: []any{id}}, func(d *Donation) error {
+			b.donations = append(b.donations, d)
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+		again, err := s.funds.Get(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if again.V == f.V {
+			return b, nil
+		}
+		if try == verifyTries { // busy: what came later is left out
+			b.entries = slices.DeleteFunc(b.entries, func(e *Entry) bool { return e.Seq > f.Seq })
+			b.donations = slices.DeleteFunc(b.donations, func(d *Donation) bool { return d.Seq > f.Seq })
+			return b, nil
+		}
+	}
+}
+
+func (k *Keeper) verifyFund(ctx context.Context, id string, r *Report) error {
+	b, err := k.read(ctx, id)
+	if err != nil {
+		return err
+	}
+	f := b.fund
+	r.Funds++
+	r.Donations += len(b.donations)
+	r.Entries += len(b.entries)
+	r.Draws += len(f.Draws)
+	r.Received += f.ReceivedFen
+	r.Available += f.AvailableFen
+	r.Reserved += f.ReservedFen
+	r.Spent += f.SpentFen
+	for _, m := range f.Months {
+		r.Handovers += m.Handovers
+	}
+	r.Faults = append(r.Faults, b.faults()...)
+	return k.verifyDraws(ctx, b, r)
+}
+
+// faults are what does not add up in a fund's books.
+func (b *books) faults() (out []string) {
+	f := b.fund
+	fault := func(format string, args ...any) {
+		out = append(out, "fund "+f.ID+" "+fmt.Sprintf(format, args...))
+	}
+	if !f.Sound() {
+		fault("does not add up: received %d, available %d, reserved %d, spent %d fen", f.ReceivedFen, f.AvailableFen, f.ReservedFen, f.SpentFen)
+	}
+	// The journal, entry by entry: complete, and at no moment below zero.
+	again := &Fund{Meta: store.Meta{ID: f.ID}}
+	for i, e := range b.entries {
+		credit, debit := e.What.accounts()
+		switch {
+		case e.Seq != int64(i+1):
+			fault("has no entry %d in its journal", i+1)
+			return out
+		case e.Fen < 1 || e.Fen != e.ToFen-e.FromFen || e.Credit != credit || e.Debit != debit || e.Month != MonthOf(e.AtMs):
+			fault("has an entry %s that contradicts itself", e.ID)
+		}
+		again.apply(*e)
+		if !again.Sound() {
+			fault("went below zero with entry %s", e.ID)
+		}
+		for _, c := range f.Closings {
+			if e.Month <= c.Month && e.BookedMs > c.ConfirmedMs+lateness {
+				fault("has an entry %s in %s, which was closed before", e.ID, e.Month)
+			}
+		}
+	}
+	if int64(len(b.entries)) != f.Seq {
+		fault("has booked %d entries, its journal has %d", f.Seq, len(b.entries))
+	}
+	if again.ReceivedFen != f.ReceivedFen || again.AvailableFen != f.AvailableFen || again.ReservedFen != f.ReservedFen || again.SpentFen != f.SpentFen {
+		fault("has received %d, available %d, reserved %d, spent %d fen; its journal makes it %d, %d, %d, %d",
+			f.ReceivedFen, f.AvailableFen, f.ReservedFen, f.SpentFen, again.ReceivedFen, again.AvailableFen, again.ReservedFen, again.SpentFen)
+	}
+	if !slices.Equal(again.Months, f.Months) {
+		fault("has monthly figures that its journal does not make")
+	}
+	for _, c := range f.Closings {
+		if c.Opening != again.Before(c.Month) || c.Booked != again.In(c.Month) || c.Balance != c.Opening.after(c.Booked) {
+			fault("closed %s with figures that its journal does not make", c.Month)
+		}
+	}
+	return append(out, b.streamFaults()...)
+}
+
+// streamFaults are fen that are nowhere or twice: each of a stream belongs to one
+// donation, and is free, set aside for one offer, spent on one handover or taken
+// back.
+func (b *books) streamFaults() (out []string) {
+	f := b.fund
+	given, used := make([][]Span, len(f.Streams)), make([][]Span, len(f.Streams))
+	where := func(id, stream string, s Span, into [][]Span) {
+		if n := f.streamOf(stream); n >= 0 {
+			into[n] = append(into[n], s)
+			return
+		}
+		out = append(out, fmt.Sprintf("fund %s: %s is of a stream that is not there", f.ID, id))
+	}
+	for _, d := range b.donations {
+		where("donation "+d.ID, d.Stream, Span{d.FromFen, d.ToFen}, given)
+	}
+	for _, e := range b.entries {
+		if e.What == Paid || e.What == Corrected {
+			where("entry "+e.ID, e.Stream, Span{e.FromFen, e.ToFen}, used)
+		}
+	}
+	for _, d := range f.Draws {
+		var fen int64
+		for _, p := range d.Pieces {
+			fen += p.Fen()
+			where("the draw of offer "+d.Offer, f.StreamID(p.Stream), p.Span, used)
+		}
+		if fen != d.LeftUnits()*d.ValueFen {
+			out = append(out, fmt.Sprintf("fund %s has set %d fen aside for the %d units of offer %s at %d fen", f.ID, fen, d.LeftUnits(), d.Offer, d.ValueFen))
+		}
+	}
+	for n, s := range f.Streams {
+		if !tiles(given[n], s.TotalFen) {
+			out = append(out, fmt.Sprintf("fund %s: the donations of stream %d do not make up its %d fen", f.ID, n, s.TotalFen))
+		}
+		if !tiles(append(used[n], s.Free...), s.TotalFen) {
+			out = append(out, fmt.Sprintf("fund %s: of the %d fen of stream %d some are nowhere or twice", f.ID, s.TotalFen, n))
+		}
+	}
+	return out
+}
+
+// verifyDraws compares what a fund set aside, paid and returned with the offers'
+// shares and with what was handed over.
+func (k *Keeper) verifyDraws(ctx context.Context, b *books, r *Report) error {
+	f := b.fund
+	fault := func(format string, args ...any) {
+		r.Faults = append(r.Faults, "fund "+f.ID+" "+fmt.Sprintf(format, args...))
+	}
+	late := k.cfg.Now().UnixMilli() - lateness
+	offers, paidFor := map[string]*offerBooks{}, map[string]paid{}
+	of := func(id string) *offerBooks {
+		if offers[id] == nil {
+			offers[id] = &offerBooks{}
+		}
+		return offers[id]
+	}
+	for _, e := range b.entries {
+		switch o := of(e.Offer); e.What {
+		case SetAside:
+			o.units += e.QtyUnits
+			o.fen += e.Fen
+			o.pieces = append(o.pieces, e)
+		case Returned:
+			o.back += e.QtyUnits
+			o.fen -= e.Fen
+		case Paid:
+			o.given += e.QtyUnits
+			o.fen -= e.Fen
+			p := paidFor[e.Allocation]
+			paidFor[e.Allocation] = paid{p.units + e.QtyUnits, p.fen + e.Fen}
+			o.pieces = append(o.pieces, e)
+		}
+	}
+	delete(offers, "")
+	for _, id := range slices.Sorted(maps.Keys(offers)) {
+		o := offers[id]
+		left := o.units - o.given - o.back
+		d, open := f.Draw(id)
+		switch {
+		case open && (d.QtyUnits != o.units || d.SpentUnits != o.given || d.ReturnedUnits != o.back):
+			fault("counts %d of %d units of offer %s given and %d returned; its journal %d of %d and %d", d.SpentUnits, d.QtyUnits, id, d.ReturnedUnits, o.given, o.units, o.back)
+		case !open && (left != 0 || o.fen != 0):
+			fault("has %d units and %d fen of offer %s open and has forgotten it", left, o.fen, id)
+		}
+		if err := k.verifyOffer(ctx, b, id, o, paidFor, late, fault); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// offerBooks are what a journal says of an offer.
+type offerBooks struct {
+	units, given, back, fen int64 // fen: set aside and neither spent nor returned
+	pieces                  []*Entry
+}
+
+// paid is what was paid for a handover.
+type paid struct{ units, fen int64 }
+
+func (k *Keeper) verifyOffer(ctx context.Context, b *books, id string, o *offerBooks, paidFor map[string]paid, late int64, fault func(string, ...any)) error {
+	f := b.fund
+	found, err := k.cfg.Offers.OffersByID(ctx, []string{id})
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		if d, ok := f.Draw(id); ok && d.AtMs < k.cfg.Now().Add(-2*orphanAfter).UnixMilli() {
+			fault("has money set aside for offer %s, which was never posted", id)
+		}
+		return nil
+	}
+	offer := found[0]
+	if len(offer.Lots) == 0 {
+		return nil // never posted
+	}
+	t, err := TermsOf(offer)
+	if err != nil || offer.Fund != f.ID || t.QtyUnits != o.units {
+		fault("has set money aside for %d units of offer %s, which says otherwise", o.units, id)
+		return nil
+	}
+	for _, e := range o.pieces {
+		if n := f.streamOf(e.Stream); n >= 0 && !allows(f.Streams[n].Category, f.Streams[n].Division, t) {
+			fault("uses money for offer %s that was directed to something else, entry %s", id, e.ID)
+		}
+	}
+	shares, err := k.cfg.Offers.Shares(ctx, id)
+	if err != nil {
+		return err
+	}
+	var back, given int64
+	for _, sh := range shares {
+		back += sh.Expired + sh.Withdrawn
+		if err := k.cfg.Ledger.HandedOver(ctx, sh.ID, func(a *care.Allocation) error {
+			p := paidFor[a.ID]
+			switch {
+			case p.units == 0 && a.EndedMs < late && !a.Unsettled:
+				fault("has not paid for handover %s of offer %s", a.ID, id)
+			case p.units != 0 && (p.units != a.QtyUnits || p.fen != a.QtyUnits*t.ValueFen):
+				fault("has paid %d fen for %d units of handover %s, which gave %d at %d fen", p.fen, p.units, a.ID, a.QtyUnits, t.ValueFen)
+			}
+			given += p.units
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	if given < o.given {
+		fault("has paid for %d units of offer %s that nobody was handed", o.given-given, id)
+	}
+	if ended := max(t.UntilMs, offer.WithdrawnMs); back > o.back && ended < k.cfg.Now().Add(-orphanAfter).UnixMilli() {
+		fault("has returned the money of %d units of offer %s, of which %d came back", o.back, id, back)
+	}
+	if o.back > back {
+		fault("has returned the money of %d units of offer %s, of which %d came back", o.back, id, back)
+	}
+	return nil
+}
+
+// verifyOffers finds offers that draw on a fund which knows nothing of them.
+func (k *Keeper) verifyOffers(ctx context.Context, r *Report) error {
+	return k.cfg.Offers.OpenOffers(ctx, func(o *providers.Offer) error {
+		if o.Fund == "" || len(o.Lots) == 0 {
+			return nil
+		}
+		first := entryOfOffer(o.Fund, o.ID, 0)
+		f, err := k.cfg.Books.funds.Get(ctx, o.Fund)
+		if err != nil {
+			return err
+		}
+		done, err := k.cfg.Books.booked(ctx, []string{first})
+		if err == nil && !done[first] && !f.pends(first) {
+			r.Faults = append(r.Faults, fmt.Sprintf("offer %s draws on fund %s, which has nothing set aside for it", o.ID, o.Fund))
+		}
+		return err
+	})
+}
