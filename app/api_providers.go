@@ -232,7 +232,7 @@ func viewOffer(o *providers.Offer) offerView {
 		offerTerms: offerTerms{
 			Form: formOf(o), Unlimited: o.Unlimited, Images: o.Images,
 			TitleZH: o.TitleZH, TitleEN: o.TitleEN, Category: o.Category, Unit: o.Unit, ValueFen: o.ValueFen,
-			Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr, CapUnits: o.CapUnits,
+			Divisions: o.Divisions, Groups: o.Groups, MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr, Sets: o.Sets, CapUnits: o.CapUnits,
 			CapPeriod: string(o.CapPeriod), Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Kept: o.Kept, Fund: o.Fund, Handover: o.Handover,
 		},
 	}
@@ -260,6 +260,7 @@ type offerTerms struct {
 	Groups        []string           `json:"groups" description:"The person is in one of them; empty: any."`
 	MinScoreMilli int64              `json:"min_score_milli" minimum:"0" maximum:"1000"`
 	Rule          string             `json:"rule" maxLength:"2000" description:"Who else may not have it, as a CEL expression over age, groups, health, division, score, household_size, received and today, e.g. age >= 70 && !received.within(\"meal\", 7). POST /rules/check says what one means. Empty: none."`
+	Sets          []string           `json:"sets" maxItems:"5" description:"Names of sets that the offer belongs to, of any providers: rules may ask how many other offers of a set a household has had, as in received.others([\"#winter\"], 30) < 2. Each offer says the rule itself."`
 	CapUnits      int64              `json:"cap_units" minimum:"0" description:"Per household and cap_period; 0: none."`
 	CapPeriod     string             `json:"cap_period" enum:"day,week,month,year,ever"`
 	Pace          string             `json:"pace" enum:"now,even,drip" description:"How fast it is released: at once, an equal part in each minute, or by need lines. Empty: drip, or now where every lot lasts half an hour at most."`
@@ -286,7 +287,7 @@ func (r offerRequest) offer() providers.NewOffer {
 	return providers.NewOffer{
 		Form: r.Form, Unlimited: r.Unlimited, Images: r.Images,
 		TitleZH: r.TitleZH, TitleEN: r.TitleEN, Category: r.Category, Unit: r.Unit, ValueFen: r.ValueFen,
-		Divisions: r.Divisions, Groups: r.Groups, MinScoreMilli: r.MinScoreMilli, Rule: r.Rule, CapUnits: r.CapUnits,
+		Divisions: r.Divisions, Groups: r.Groups, MinScoreMilli: r.MinScoreMilli, Rule: r.Rule, Sets: r.Sets, CapUnits: r.CapUnits,
 		CapPeriod: matching.Period(r.CapPeriod), Pace: matching.Pace(r.Pace), ReserveMilli: r.ReserveMilli,
 		Kept: r.Kept, Fund: r.Fund, Handover: r.Handover, Lots: r.Lots, Series: r.Series,
 	}

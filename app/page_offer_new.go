@@ -214,6 +214,7 @@ func offerValues(n providers.NewOffer) map[string][]string {
 	set("pace", string(n.Pace))
 	set("fund", n.Fund)
 	set("rule", n.Rule)
+	set("sets", strings.Join(n.Sets, " "))
 	set("how", string(n.Handover.How))
 	set("place", n.Handover.Place)
 	set("place_en", n.Handover.PlaceEN)
@@ -298,7 +299,7 @@ func typedOffer(f *pages.Form, draft bool) (providers.NewOffer, offerRows) {
 	var rows offerRows
 	n.Lots, rows.lots = typedLots(f, category, n.Unlimited, draft)
 	n.Kept, rows.kept = typedKept(f)
-	n.Fund, n.Rule = f.Value("fund"), f.Value("rule")
+	n.Fund, n.Rule, n.Sets = f.Value("fund"), f.Value("rule"), setNames(f.Value("sets"))
 	n.Series, rows.series = typedSeries(f, category, draft)
 	if len(n.Lots)+len(n.Series) == 0 && !draft {
 		wrong(f, "lots", "offer_new.lots_none")

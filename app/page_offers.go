@@ -84,7 +84,7 @@ func (a *App) showOffer(c *fiber.Ctx) error {
 		Place: text(o.Handover.Place, o.Handover.PlaceEN), Note: o.Handover.Note, ValueFen: o.ValueFen,
 		Groups: groupTexts(o.Groups), MinScoreMilli: o.MinScoreMilli, Cap: amount(o.Category, o.CapUnits, o.Unit),
 		CapPeriod: string(o.CapPeriod), CreatedMs: o.CreatedMs, Money: o.Category == providers.Cash, Live: true,
-		Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Rule: text(o.Rule.ZH, o.Rule.EN), OfferForm: string(formOf(o)), Images: imageURLs(o.Images), Unlimited: o.Unlimited,
+		Pace: string(o.Pace), ReserveMilli: o.ReserveMilli, Rule: text(o.Rule.ZH, o.Rule.EN), Sets: o.Sets, OfferForm: string(formOf(o)), Images: imageURLs(o.Images), Unlimited: o.Unlimited,
 	}
 	org, err := a.Providers.Get(c.UserContext(), o.Organisation)
 	if err != nil {

@@ -2,6 +2,8 @@ package app
 
 import (
 	"errors"
+	"strings"
+	"unicode"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -99,4 +101,9 @@ func (a *App) reachOf(c *fiber.Ctx, f *pages.Form) (*pages.RuleReach, error) {
 		out.Towns = append(out.Towns, pages.RuleTown{Place: t.Place, People: t.People, Before: t.Before, Near: t.Near})
 	}
 	return out, nil
+}
+
+// setNames are the names of sets as they are typed: with spaces or commas between.
+func setNames(typed string) []string {
+	return strings.FieldsFunc(typed, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(",，、;；", r) })
 }

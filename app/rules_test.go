@@ -46,8 +46,17 @@ func TestRulesOverTheAPI(t *testing.T) {
 	if got := w.do("provider", "POST", "/api/v1/offers", wrong); !bytes.Contains(got.body, []byte("第 2 行第 2 字")) || got.problem(t).Fields[0].Field != "rule" {
 		t.Errorf("a wrong rule is posted with %d %s", got.status, got.body)
 	}
+	wrong = terms
+	wrong.Sets = []string{"冬季救助", "two words"}
+	if got := w.do("provider", "POST", "/api/v1/offers", wrong); got.problem(t).Fields[0].Field != "sets[1]" {
+		t.Errorf("a set with a space in its name: %d %s", got.status, got.body)
+	}
+	terms.Sets = []string{"#冬季救助", "冬季救助"}
 	var offer offerView
 	w.do("provider", "POST", "/api/v1/offers", terms).into(t, &offer)
+	if len(offer.Sets) != 1 || offer.Sets[0] != "冬季救助" {
+		t.Errorf("its sets are %q", offer.Sets)
+	}
 	if offer.Rule != expr || offer.RuleZH != rule.ZH || offer.RuleEN != rule.EN {
 		t.Errorf("posted is %+v", offer)
 	}

@@ -24,8 +24,10 @@ type Catalogue struct {
 type listing struct {
 	offers  map[string]Offer
 	shelves map[shelf][]entry
-	racks   map[shelf]*rack   // the same shelves
-	changes map[string]uint64 // county → how often its shelves have changed
+	racks   map[shelf]*rack    // the same shelves
+	changes map[string]uint64  // county → how often its shelves have changed
+	watched map[string]bool    // keys that some offer's rule asks about
+	ruled   map[shelf][]string // the offers on it that have a rule, each once
 }
 
 // shelf is where a scan looks: one category in one county.
@@ -41,7 +43,7 @@ type entry struct {
 // NewCatalogue makes an empty catalogue.
 func NewCatalogue() *Catalogue {
 	c := &Catalogue{}
-	c.current.Store(&listing{offers: map[string]Offer{}, shelves: map[shelf][]entry{}, racks: map[shelf]*rack{}, changes: map[string]uint64{}})
+	c.current.Store(&listing{offers: map[string]Offer{}, shelves: map[shelf][]entry{}, racks: map[shelf]*rack{}, changes: map[string]uint64{}, ruled: map[shelf][]string{}})
 	return c
 }
 
@@ -56,6 +58,7 @@ func (c *Catalogue) Put(offers ...Offer) {
 				touch(touched, old)
 			}
 			o.Divisions, o.Groups, o.Lots = slices.Clone(o.Divisions), slices.Clone(o.Groups), slices.Clone(o.Lots)
+			o.Keys, o.Watches = slices.Clone(o.Keys), slices.Clone(o.Watches)
 			l.offers[o.ID] = o
 			touch(touched, o)
 		}
@@ -84,14 +87,18 @@ func (c *Catalogue) change(alter func(*listing, map[shelf]bool)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.current.Load()
-	next := &listing{offers: maps.Clone(old.offers), shelves: maps.Clone(old.shelves), racks: maps.Clone(old.racks), changes: maps.Clone(old.changes)}
+	next := &listing{offers: maps.Clone(old.offers), shelves: maps.Clone(old.shelves), racks: maps.Clone(old.racks), changes: maps.Clone(old.changes), watched: map[string]bool{}, ruled: maps.Clone(old.ruled)}
 	touched := map[shelf]bool{}
 	alter(next, touched)
 	for s := range touched {
 		next.shelves[s] = nil
+		delete(next.ruled, s)
 		next.changes[s.county]++
 	}
 	for _, o := range next.offers {
+		for _, key := range o.Watches {
+			next.watched[key] = true
+		}
 		var prefixes []string
 		for _, lot := range o.Lots {
 			s := shelf{lot.County, o.Category}
@@ -115,6 +122,15 @@ func (c *Catalogue) change(alter func(*listing, map[shelf]bool)) {
 			continue
 		}
 		next.racks[s] = newRack(next.shelves[s])
+	}
+	for s := range touched {
+		known := map[string]bool{}
+		for _, e := range next.shelves[s] {
+			if e.offer.Rule && !known[e.offer.ID] {
+				known[e.offer.ID] = true
+				next.ruled[s] = append(next.ruled[s], e.offer.ID)
+			}
+		}
 	}
 	c.current.Store(next)
 }
@@ -199,14 +215,15 @@ func (c *Catalogue) Candidates(county, category string, p Person, now time.Time)
 	var candidates, after []Candidate
 	var until int64
 	why := map[*Offer]string{}
-	for _, e := range c.current.Load().shelves[shelf{county, category}] {
+	l := c.current.Load()
+	for _, e := range l.shelves[shelf{county, category}] {
 		miss := e.miss(p, ms)
 		kept := miss == MissKept
 		if until != e.lot.UntilMs {
 			candidates, after, until = append(candidates, after...), nil, e.lot.UntilMs
 		}
 		if miss == "" || kept {
-			c := Candidate{Offer: e.offer.ID, Lot: e.lot.ID, Cap: e.offer.cap(now), Kept: kept}
+			c := l.candidate(&e, p, now, kept)
 			if e.lot.Kept.For(p) {
 				candidates = append(candidates, c)
 			} else { // left to the others as long as something else ends as soon
@@ -228,6 +245,23 @@ func (c *Catalogue) Candidates(county, category string, p Person, now time.Time)
 	}
 	sort.Slice(misses, func(i, j int) bool { return misses[i].Offer < misses[j].Offer })
 	return candidates, misses
+}
+
+// candidate is a lot as a request names it.
+func (l *listing) candidate(e *entry, p Person, now time.Time, kept bool) Candidate {
+	c := Candidate{Offer: e.offer.ID, Lot: e.lot.ID, Cap: e.offer.cap(now), Kept: kept}
+	for _, key := range e.offer.Keys {
+		if l.watched[key] {
+			c.Keys = append(c.Keys, key)
+		}
+	}
+	if e.offer.Rule && p.Rules != nil {
+		c.Guards = p.Rules.Guards(e.offer.ID)
+	}
+	if len(c.Keys)+len(c.Guards) > 0 {
+		c.Day = DayNumber(now)
+	}
+	return c
 }
 
 // miss says why the lot does not serve the person now; "" when it does.
@@ -268,13 +302,9 @@ func (e entry) serves(p Person) string {
 // each once.
 func (c *Catalogue) Ruled(county string, categories ...string) []string {
 	var out []string
-	shelves := c.current.Load().shelves
+	ruled := c.current.Load().ruled
 	for _, category := range categories {
-		for _, e := range shelves[shelf{county, category}] {
-			if e.offer.Rule && !slices.Contains(out, e.offer.ID) {
-				out = append(out, e.offer.ID)
-			}
-		}
+		out = append(out, ruled[shelf{county, category}]...)
 	}
 	return out
 }

@@ -11,6 +11,7 @@ import (
 // It finds them as they are asked for, so that a long shelf costs no more than
 // a short one. It is for one goroutine at a time.
 type Choice struct {
+	listing     *listing
 	person      Person
 	now         time.Time
 	weightMilli int64
@@ -25,8 +26,9 @@ type Choice struct {
 // this weight: those of [Catalogue.Candidates] that [Lines.Open] leaves, in its
 // order.
 func (c *Catalogue) Choice(county, category string, p Person, now time.Time, lines *Lines, weightMilli int64) *Choice {
-	out := &Choice{person: p, now: now, weightMilli: weightMilli, lines: lines, last: -1}
-	r := c.current.Load().racks[shelf{county, category}]
+	l := c.current.Load()
+	out := &Choice{listing: l, person: p, now: now, weightMilli: weightMilli, lines: lines, last: -1}
+	r := l.racks[shelf{county, category}]
 	if r == nil {
 		return out
 	}
@@ -56,7 +58,7 @@ func (c *Choice) at(i int) (Candidate, *hint, bool) {
 	}
 	r := c.found[i]
 	kept := r.miss(c.person, c.now.UnixMilli()) == MissKept
-	return Candidate{Offer: r.offer.ID, Lot: r.lot.ID, Cap: r.offer.cap(c.now), Kept: kept}, r.hint, true
+	return c.listing.candidate(r.entry, c.person, c.now, kept), r.hint, true
 }
 
 // find looks for one more.

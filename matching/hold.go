@@ -2,6 +2,7 @@ package matching
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -116,7 +117,7 @@ func (m *asking) round(ctx context.Context, open []int, round int) (more []int, 
 			Need: a.Need, Stale: number(v[0]) == askStale, ShortUnits: number(v[1]), Why: text(v[2]),
 			CapUsed: number(v[3]), Position: number(v[4]),
 		}
-		if was == ShortOfferCap && o.Why == ShortStock {
+		if o.Why == ShortStock && was != "" || o.Why == ShortOfferCap && was == ShortMoved {
 			o.Why = was // of the lots named before
 		}
 		if o.Holds, err = parseHolds(v[7:]); err != nil {
@@ -159,14 +160,14 @@ func (m *asking) name(args []any, i, round int) ([]any, error) {
 			if err := c.check(); err != nil {
 				return nil, err
 			}
-			args = append(args, c.Offer, c.Lot, c.Cap.pack())
+			args = append(args, c.Offer, c.Lot, c.Cap.pack(), c.marks())
 			p.named = append(p.named, h)
 		}
 		p.next++
 	}
 	if len(p.named) == 0 && passed >= 0 { // so that the reply says that there are some
 		c, h, _ := a.lot(passed)
-		args = append(args, c.Offer, c.Lot, c.Cap.pack())
+		args = append(args, c.Offer, c.Lot, c.Cap.pack(), c.marks())
 		p.named = append(p.named, h)
 	}
 	if _, _, ok := a.lot(p.next); ok {
@@ -222,7 +223,41 @@ func (c Candidate) check() error {
 	if err := c.Cap.check(); err != nil {
 		return fmt.Errorf("offer %s: %w", c.Offer, err)
 	}
+	for _, g := range c.Guards {
+		if err := checkKey(g.Key); err != nil || g.SinceDay < 0 || g.Known < 0 {
+			return fmt.Errorf("offer %s: guard %+v: %w", c.Offer, g, ErrRequest)
+		}
+	}
+	return checkKeys(c.Keys)
+}
+
+func checkKeys(keys []string) error {
+	for _, key := range keys {
+		if err := checkKey(key); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// checkKey refuses what would not be read back as one key.
+func checkKey(key string) error {
+	if key == "" || strings.ContainsAny(key, "|, ") {
+		return fmt.Errorf("key %q: %w", key, ErrRequest)
+	}
+	return nil
+}
+
+// marks writes the keys and guards for hold.lua; "" where there are none.
+func (c Candidate) marks() string {
+	if len(c.Keys) == 0 && len(c.Guards) == 0 {
+		return ""
+	}
+	guards := make([]string, len(c.Guards))
+	for i, g := range c.Guards {
+		guards[i] = fmt.Sprintf("%s,%d,%d", g.Key, g.SinceDay, g.Known)
+	}
+	return fmt.Sprintf("%d|%s|%s", c.Day, strings.Join(c.Keys, " "), strings.Join(guards, " "))
 }
 
 // lot is the i-th lot that may serve the need, with what is known of it.
@@ -315,7 +350,7 @@ func (h Hold) pack() string {
 		h.Need, h.Household, h.Offer, h.Lot, n(h.QtyUnits),
 		h.Category.Field, h.Category.Period, n(h.Category.Limit),
 		h.OfferCap.Field, h.OfferCap.Period, n(h.OfferCap.Limit),
-		n(h.Seq), n(h.DeadlineMs),
+		n(h.Seq), n(h.DeadlineMs), strings.Join(h.Keys, " "), n(h.Day),
 	}, "|")
 }
 
@@ -334,20 +369,23 @@ func (h Hold) check() error {
 	if err := h.Category.check(); err != nil {
 		return fmt.Errorf("allocation %s: %w", h.ID, err)
 	}
-	return h.OfferCap.check()
+	return errors.Join(h.OfferCap.check(), checkKeys(h.Keys))
 }
 
 func parseHold(id, packed string) (Hold, error) {
 	p := strings.Split(packed, "|")
-	if len(p) != 13 {
+	if len(p) != 15 {
 		return Hold{}, fmt.Errorf("hold %s: %d fields in Redis", id, len(p))
 	}
 	h := Hold{
 		ID: id, Need: p[0], Household: p[1], Offer: p[2], Lot: p[3],
 		Category: Cap{Field: p[5], Period: p[6]}, OfferCap: Cap{Field: p[8], Period: p[9]},
 	}
+	if p[13] != "" {
+		h.Keys = strings.Split(p[13], " ")
+	}
 	for i, dst := range map[int]*int64{
-		4: &h.QtyUnits, 7: &h.Category.Limit, 10: &h.OfferCap.Limit, 11: &h.Seq, 12: &h.DeadlineMs,
+		4: &h.QtyUnits, 7: &h.Category.Limit, 10: &h.OfferCap.Limit, 11: &h.Seq, 12: &h.DeadlineMs, 14: &h.Day,
 	} {
 		n, err := strconv.ParseInt(p[i], 10, 64)
 		if err != nil {

@@ -16,6 +16,7 @@ type model struct {
 	holds map[string]matching.Hold
 	seen  map[string]int64
 	caps  map[string]modelCap
+	notes map[string][]modelNote      // household|g:key -> the latest change last
 	lists map[string]map[string]int64 // category -> need -> weight; an empty list stays
 	freed map[string]bool
 	times map[string]int64 // category -> how often something became free
@@ -26,6 +27,8 @@ type modelLot struct {
 	closed            bool
 }
 
+type modelNote struct{ day, claims int64 }
+
 type modelCap struct {
 	period    string
 	used, seq int64
@@ -34,7 +37,7 @@ type modelCap struct {
 func newModel() *model {
 	return &model{
 		lots: map[string]*modelLot{}, holds: map[string]matching.Hold{}, seen: map[string]int64{},
-		caps: map[string]modelCap{}, lists: map[string]map[string]int64{}, freed: map[string]bool{},
+		caps: map[string]modelCap{}, notes: map[string][]modelNote{}, lists: map[string]map[string]int64{}, freed: map[string]bool{},
 		times: map[string]int64{},
 	}
 }
@@ -60,6 +63,13 @@ func (m *model) dump() []string {
 	}
 	for key, c := range m.caps {
 		out = append(out, fmt.Sprintf("caps %s = %s|%d|%d", key, c.period, c.used, c.seq))
+	}
+	for key, notes := range m.notes {
+		var days []string
+		for _, n := range notes {
+			days = append(days, fmt.Sprintf("%d,%d", n.day, n.claims))
+		}
+		out = append(out, fmt.Sprintf("caps %s = %s", key, strings.Join(days, " ")))
 	}
 	for category, list := range m.lists {
 		out = append(out, "waits "+category)
@@ -119,6 +129,41 @@ func (m *model) position(category, need string) int64 {
 	return position
 }
 
+// note changes how many claims are noted under a hold's keys.
+func (m *model) note(h matching.Hold, by int64) {
+	for _, key := range h.Keys {
+		field := h.Household + "|g:" + key
+		var left []modelNote
+		claims := by
+		for _, n := range m.notes[field] {
+			switch {
+			case n.day == h.Day:
+				claims += n.claims
+			case by < 0 || !m.held(h) || n.day > h.Day-367:
+				left = append(left, n)
+			}
+		}
+		if claims > 0 {
+			left = append(left, modelNote{h.Day, claims})
+		}
+		if m.notes[field] = left; len(left) == 0 {
+			delete(m.notes, field)
+		}
+	}
+}
+
+// held says whether a claim is being made anew: only then old ones are dropped.
+func (m *model) held(h matching.Hold) bool { _, ok := m.holds[h.ID]; return ok }
+
+func (m *model) since(household string, g matching.Guard) (claims int64) {
+	for _, n := range m.notes[household+"|g:"+g.Key] {
+		if n.day >= g.SinceDay {
+			claims += n.claims
+		}
+	}
+	return claims
+}
+
 func (m *model) ask(household string, a matching.Ask, deadline int64) matching.Outcome {
 	o := matching.Outcome{Need: a.Need}
 	var free []string
@@ -135,10 +180,14 @@ func (m *model) ask(household string, a matching.Ask, deadline int64) matching.O
 			free = append(free, id)
 		}
 	}
-	blocked := false
+	blocked, moved, mine := false, false, map[string]int64{}
 	for _, c := range a.Candidates {
 		lot := m.lots[c.Lot]
 		if lot == nil || lot.closed || lot.free <= 0 || left <= 0 || len(free) == 0 {
+			continue
+		}
+		if slices.ContainsFunc(c.Guards, func(g matching.Guard) bool { return m.since(household, g)-mine[g.Key] > g.Known }) {
+			moved = true
 			continue
 		}
 		category := m.current(household, a.Cap)
@@ -162,13 +211,17 @@ func (m *model) ask(household string, a matching.Ask, deadline int64) matching.O
 		h := matching.Hold{
 			ID: free[0], Need: a.Need, Household: household, Offer: c.Offer, Lot: c.Lot, QtyUnits: take,
 			Category: matching.Cap{Field: a.Cap.Field, Period: category.period, Limit: a.Cap.Limit},
-			OfferCap: claim, Seq: category.seq, DeadlineMs: deadline,
+			OfferCap: claim, Seq: category.seq, DeadlineMs: deadline, Keys: c.Keys, Day: c.Day,
 		}
 		free = free[1:]
 		left -= take
 		lot.free -= take
 		lot.held += take
 		m.holds[h.ID] = h
+		m.note(h, 1)
+		for _, key := range h.Keys {
+			mine[key]++
+		}
 		m.caps[household+"|"+a.Cap.Field] = modelCap{category.period, category.used + take, category.seq + 1}
 		if c.Cap.Field != "" {
 			m.caps[household+"|"+c.Cap.Field] = modelCap{own.period, own.used + take, own.seq}
@@ -184,6 +237,8 @@ func (m *model) ask(household string, a matching.Ask, deadline int64) matching.O
 			o.Why = matching.ShortNone
 		case a.Cap.Limit > 0 && used >= a.Cap.Limit:
 			o.Why = matching.ShortCap
+		case moved:
+			o.Why = matching.ShortMoved
 		case blocked:
 			o.Why = matching.ShortOfferCap
 		default:
@@ -239,6 +294,7 @@ func (m *model) confirm(holds []matching.Hold, mark int64) {
 		default:
 			if held {
 				m.undo(live)
+				delete(m.holds, h.ID)
 			}
 			if lot != nil && !lot.closed {
 				lot.free -= h.QtyUnits
@@ -250,6 +306,7 @@ func (m *model) confirm(holds []matching.Hold, mark int64) {
 			if h.OfferCap.Field != "" {
 				m.claim(h.Household, h.OfferCap, h.QtyUnits, 0)
 			}
+			m.note(h, 1)
 		}
 		delete(m.holds, h.ID)
 		m.seen[h.ID] = mark
@@ -264,6 +321,7 @@ func (m *model) undo(h matching.Hold) {
 			m.free(strings.TrimPrefix(h.Category.Field, "c:"))
 		}
 	}
+	m.note(h, -1)
 	m.unclaim(h.Household, h.Category, h.QtyUnits)
 	m.unclaim(h.Household, h.OfferCap, h.QtyUnits)
 }
@@ -291,6 +349,7 @@ func (m *model) release(holds []matching.Hold, now int64, back bool) {
 			lot.free += h.QtyUnits
 			m.free(strings.TrimPrefix(h.Category.Field, "c:"))
 		}
+		m.note(h, -1)
 		m.unclaim(h.Household, h.Category, h.QtyUnits)
 		m.unclaim(h.Household, h.OfferCap, h.QtyUnits)
 	}

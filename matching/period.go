@@ -83,6 +83,9 @@ func (p Period) Start(t time.Time) time.Time {
 	return time.Time{}
 }
 
+// DayNumber counts the days in China Standard Time.
+func DayNumber(t time.Time) int64 { return (t.UnixMilli() + 8*3_600_000) / (24 * 3_600_000) }
+
 // PeriodOf says which period a label is of; Ever for what is no label.
 func PeriodOf(label string) Period {
 	if label != "" {

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/xingfuma/happycode/matching"
 )
 
@@ -72,6 +74,41 @@ func TestRaceForOneHouseholdsCap(t *testing.T) {
 	})
 }
 
+// What a rule was decided on changes at another counter: of many who know of no
+// claim, one gets something, and whoever then knows of it may.
+func TestRaceForWhatARuleAllows(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, r *rig) {
+		r.open(50, "l")
+		ask := func(need string, known int64) matching.Outcome {
+			a := meals(need, 1, 0, "l")
+			a.Candidates[0].Keys, a.Candidates[0].Day = []string{"meal"}, 20_000
+			a.Candidates[0].Guards = []matching.Guard{{Key: "meal", SinceDay: 19_971, Known: known}}
+			return r.match("h", a)[0]
+		}
+		var given atomic.Int64
+		together(50, func(i int) {
+			switch o := ask(fmt.Sprintf("n%d", i), 0); {
+			case len(o.Holds) == 1:
+				given.Add(1)
+			case o.Why != matching.ShortMoved:
+				t.Errorf("refused with %q", o.Why)
+			}
+		})
+		if given.Load() != 1 {
+			t.Errorf("%d were given, want 1", given.Load())
+		}
+		o := ask("m", 1)
+		if len(o.Holds) != 1 {
+			t.Fatalf("who knows of the claim gets %+v", o)
+		}
+		r.ok(r.Release(r.ctx(), r.county, o.Holds, true))
+		if o := ask("k", 1); len(o.Holds) != 1 {
+			t.Errorf("after one was given back: %+v", o)
+		}
+	})
+}
+
 // The same request from many callers is one set of holds.
 func TestRaceForOneNeed(t *testing.T) {
 	t.Parallel()
@@ -85,7 +122,7 @@ func TestRaceForOneNeed(t *testing.T) {
 				return
 			}
 			for _, h := range o.Holds {
-				if other, ok := first.LoadOrStore(h.ID, h); ok && other != h {
+				if other, ok := first.LoadOrStore(h.ID, h); ok && !cmp.Equal(other, h) {
 					t.Errorf("got %+v and %+v", other, h)
 				}
 			}

@@ -62,6 +62,20 @@ func (p *player) ask() matching.Ask {
 		if p.rand.IntN(2) == 0 {
 			c.Cap = p.cap("o:"+c.Offer, 6)
 		}
+		if p.rand.IntN(3) > 0 { // rules of offers ask about some of its keys, or its own about others
+			c.Day = 20_000 + 200*p.rand.Int64N(4)
+			for _, key := range []string{"meal", "#冬季救助", c.Offer} {
+				if p.rand.IntN(3) == 0 {
+					c.Keys = append(c.Keys, key)
+				}
+			}
+			for range p.rand.IntN(3) {
+				c.Guards = append(c.Guards, matching.Guard{Key: p.pick("meal", "#冬季救助", "o1"), SinceDay: c.Day - 200*p.rand.Int64N(3), Known: p.rand.Int64N(4)})
+			}
+			if len(c.Keys)+len(c.Guards) == 0 {
+				c.Day = 0
+			}
+		}
 		a.Candidates = append(a.Candidates, c)
 	}
 	return a
@@ -88,6 +102,8 @@ func (p *player) holds() []matching.Hold {
 			h.Seq++
 		case 3:
 			h.OfferCap = p.cap("o:o1", 6)
+		case 4:
+			h.Keys, h.Day = []string{"meal"}, 20_200
 		}
 		out = append(out, h)
 	}

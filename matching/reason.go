@@ -27,6 +27,7 @@ const (
 	CodeWaitingKept     = "waiting_kept"
 	CodeWaitingNone     = "waiting_none"
 	CodeWaitingRule     = "waiting_rule"
+	CodeWaitingMoved    = "waiting_moved"
 	CodeWaitingCap      = "waiting_cap"
 	CodeWaitingOfferCap = "waiting_offer_cap"
 	CodeWaitingRebuild  = "waiting_rebuild"
@@ -320,6 +321,15 @@ func ReasonWaitingRule(offer Text, not Reason) Reason {
 	return Reason{
 		CodeWaitingRule, "“" + offer.ZH + "”：" + not.ZH + "有合适的资源时自动安排。",
 		"“" + offer.en() + "”: " + not.EN + " You are served when something fits.", not.Facts,
+	}
+}
+
+// ReasonWaitingMoved: the household is being given something at this moment that
+// an offer's rule asks about.
+func ReasonWaitingMoved() Reason {
+	return Reason{
+		CodeWaitingMoved, "本户此刻正在别处领取相关资源，几分钟内自动再试。",
+		"The household is being given something related elsewhere at this moment; it is tried again within minutes.", nil,
 	}
 }
 

@@ -66,6 +66,7 @@ func TestReasonsAreComplete(t *testing.T) {
 		"not_score":         matching.ReasonNot(matching.MissScore),
 		"not_rule":          matching.ReasonNotRule([]matching.Text{{ZH: "年龄大于 70 岁", EN: "is aged more than 70"}}, false),
 		"waiting_rule":      matching.ReasonWaitingRule(matching.Text{ZH: "午餐"}, matching.ReasonNotRule(nil, false)),
+		"waiting_moved":     matching.ReasonWaitingMoved(),
 		"not_yet":           matching.ReasonNot(matching.MissNotYet),
 		"over":              matching.ReasonNot(matching.MissOver),
 		"unlisted":          matching.ReasonNot(""),

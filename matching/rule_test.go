@@ -11,7 +11,8 @@ import (
 // admits are the offers whose rules admit a person.
 type admits map[string]bool
 
-func (a admits) Admits(offer string) bool { return a[offer] }
+func (a admits) Admits(offer string) bool       { return a[offer] }
+func (a admits) Guards(string) []matching.Guard { return nil }
 
 // An offer with a rule is for those whom its rule admits: on the shelf, among
 // what is left of it, and in a plan, also where two people are alike in all else.

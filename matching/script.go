@@ -35,7 +35,7 @@ func loadScripts() (scripts, error) {
 // layout begins the name of every generation. It changes with the form in which
 // Redis keeps things: what another version of the program has written is none
 // of ours, and the county is rebuilt.
-const layout = "2-"
+const layout = "3-"
 
 // ours is the generation, or "" where another version wrote it.
 func ours(gen string) string {

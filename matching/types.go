@@ -38,6 +38,18 @@ type Rules interface {
 	// Admits says whether an offer's rule admits the person; it is asked about
 	// offers with [Offer.Rule] only.
 	Admits(offer string) bool
+	// Guards are what that rests on of what the household has had; none where it
+	// rests on nothing of that.
+	Guards(offer string) []Guard
+}
+
+// Guard is what a rule was decided on: the claims under a key that the record
+// knew of. A household that has made more meanwhile, at another counter, is not
+// given anything by it.
+type Guard struct {
+	Key      string
+	SinceDay int64 // number of the day, by [DayNumber], from which on claims count
+	Known    int64 // claims
 }
 
 // Offer is what an offer says, as the matcher needs it. A version never
@@ -49,11 +61,13 @@ type Offer struct {
 	Divisions     []string // served, any level, 12-digit codes
 	Groups        []string // the person is in at least one; empty: any
 	MinScoreMilli int64
-	Rule          bool   // it asks for more, which only [Person.Rules] can tell
-	CapUnits      int64  // per household and CapPeriod; 0: none
-	CapPeriod     Period // for CapUnits
-	Pace          Pace   // empty: [PaceDrip]
-	ReserveMilli  int64  // how many thousandths of the expected demand are reckoned with; 0: the planner's
+	Rule          bool     // it asks for more, which only [Person.Rules] can tell
+	Keys          []string // by which rules may name it
+	Watches       []string // keys that its rule asks about
+	CapUnits      int64    // per household and CapPeriod; 0: none
+	CapPeriod     Period   // for CapUnits
+	Pace          Pace     // empty: [PaceDrip]
+	ReserveMilli  int64    // how many thousandths of the expected demand are reckoned with; 0: the planner's
 	Lots          []Lot
 }
 
@@ -102,6 +116,11 @@ type Candidate struct {
 	Lot   string
 	Cap   Cap  // zero Limit: none
 	Kept  bool // for others, unless a plan has opened it: see [Lines.Open]
+	// Keys are those of the offer's that some rule asks about: the claim is noted
+	// under them, on Day. Guards are what the offer's own rule rests on.
+	Keys   []string
+	Day    int64 // by [DayNumber]; 0 where there are no keys and guards
+	Guards []Guard
 }
 
 // Miss says why an offer of the category does not serve this person now.
@@ -127,6 +146,7 @@ const (
 	ShortStock    = "stock"     // the candidates are empty
 	ShortCap      = "cap"       // the category's cap
 	ShortOfferCap = "offer_cap" // every offer with stock is capped
+	ShortMoved    = "moved"     // the household was given something meanwhile that a rule asks about: read again
 )
 
 // Cap limits units per household, field and period.
@@ -169,6 +189,8 @@ type Hold struct {
 	OfferCap   Cap   // as claimed; zero Field: none
 	Seq        int64 // ordinal of the claim for household and category, never reused
 	DeadlineMs int64
+	Keys       []string // under which the claim is noted, see [Candidate]
+	Day        int64
 }
 
 // Outcome is what became of one ask.

@@ -15,7 +15,7 @@ import (
 func (o *Offer) Again(now time.Time) NewOffer {
 	n := NewOffer{
 		TitleZH: o.TitleZH, TitleEN: o.TitleEN, Category: o.Category, Unit: o.Unit, ValueFen: o.ValueFen,
-		Divisions: slices.Clone(o.Divisions), Groups: slices.Clone(o.Groups), MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr,
+		Divisions: slices.Clone(o.Divisions), Groups: slices.Clone(o.Groups), MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr, Sets: slices.Clone(o.Sets),
 		CapUnits: o.CapUnits, CapPeriod: o.CapPeriod, Pace: o.Pace, ReserveMilli: o.ReserveMilli, Kept: slices.Clone(o.Kept), Fund: o.Fund,
 		Handover: o.Handover, Form: o.Form, Unlimited: o.Unlimited, Images: slices.Clone(o.Images),
 	}

@@ -120,13 +120,38 @@ func ruleFault(err error) error {
 	return FieldError{"rule", zh, en, err}
 }
 
-// checkRule checks the rule of an offer that is posted.
-func (s *Service) checkRule(ctx context.Context, o *Offer, expr string) (err error) {
-	if expr == "" {
+// maxSets is how many sets an offer may belong to.
+const maxSets = 5
+
+// checkRule checks the rule of an offer that is posted, and its sets.
+func (s *Service) checkRule(ctx context.Context, o *Offer, n NewOffer) (err error) {
+	if len(n.Sets) > maxSets {
+		return ErrOffer{"sets", fmt.Sprintf("最多加入 %d 个组合，请减少。", maxSets), fmt.Sprintf("An offer belongs to at most %d sets: name fewer.", maxSets), nil}
+	}
+	for i, name := range n.Sets {
+		clean, ok := eligibility.SetName(name)
+		if !ok {
+			return ErrOffer{fmt.Sprintf("sets[%d]", i), "组合名称应为 2 至 30 个字、字母或数字，中间不留空格，请改正。",
+				"A set's name has 2 to 30 letters or digits and no spaces: correct it.", nil}
+		}
+		if !slices.Contains(o.Sets, clean) {
+			o.Sets = append(o.Sets, clean)
+		}
+	}
+	if n.Rule == "" {
 		return nil
 	}
-	_, o.Rule, err = s.CheckRule(ctx, expr)
+	_, o.Rule, err = s.CheckRule(ctx, n.Rule)
 	return err
+}
+
+// Keys are what rules may name an offer by.
+func (o *Offer) Keys() []string {
+	keys := []string{o.Category, o.ID}
+	for _, set := range o.Sets {
+		keys = append(keys, eligibility.SetPrefix+set)
+	}
+	return keys
 }
 
 // Served checks the divisions that an offer is to serve, and leaves out those

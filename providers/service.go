@@ -257,7 +257,7 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 		err = org.serves(n.Divisions)
 	}
 	if err == nil {
-		err = s.checkRule(ctx, o, n.Rule)
+		err = s.checkRule(ctx, o, n)
 	}
 	if err != nil {
 		return nil, err

@@ -174,6 +174,7 @@ type Offer struct {
 	Groups        []string        `json:"groups,omitempty"`
 	MinScoreMilli int64           `json:"min_score_milli"` // 0..1000
 	Rule          Rule            `json:"rule"`            // who else may not; no Expr: nobody
+	Sets          []string        `json:"sets,omitempty"`  // names by which rules of any offer may name it
 	CapUnits      int64           `json:"cap_units"`       // per household and CapPeriod; 0: none
 	CapPeriod     matching.Period `json:"cap_period"`
 	Pace          matching.Pace   `json:"pace"`          // how fast it is released; empty, of older offers: drip
@@ -228,6 +229,7 @@ type NewOffer struct {
 	Groups        []string        `json:"groups"`
 	MinScoreMilli int64           `json:"min_score_milli"`
 	Rule          string          `json:"rule"` // in CEL, see package eligibility; empty: none
+	Sets          []string        `json:"sets"` // names of sets that it belongs to, 5 at most
 	CapUnits      int64           `json:"cap_units"`
 	CapPeriod     matching.Period `json:"cap_period"` // empty: the category's
 	// Pace is how fast it is released; empty: drip, or now where every lot lasts

@@ -331,7 +331,8 @@ func (c *committer) settleDouble(ctx context.Context, double []*proposal) error 
 // have room. The claim key refuses a claim made twice; this refuses one made
 // by a matcher that forgot others. Of two claims that together are too many,
 // the later to look sees both. What is over a cap is void before anybody hears
-// of it.
+// of it. So is what a rule of the offer's does not allow, by what the household has
+// had meanwhile.
 func (c *committer) checkCaps(ctx context.Context, fresh []*proposal) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
@@ -341,13 +342,21 @@ func (c *committer) checkCaps(ctx context.Context, fresh []*proposal) error {
 			if err != nil {
 				return err
 			}
-			if !over {
-				p.stored, p.fresh = p.alloc, true
-				c.addCleared(p.hold.Lot, p.hold.ID)
-				return nil
+			if over {
+				p.refused, p.contradicts = matching.ReasonRecordClaimed(), true
+				return c.s.void(gctx, p.alloc)
 			}
-			p.refused, p.contradicts = matching.ReasonRecordClaimed(), true
-			return c.s.void(gctx, p.alloc)
+			why, err := c.s.against(gctx, p.alloc)
+			if err != nil {
+				return err
+			}
+			if why.Code != "" {
+				p.refused = why
+				return c.s.void(gctx, p.alloc)
+			}
+			p.stored, p.fresh = p.alloc, true
+			c.addCleared(p.hold.Lot, p.hold.ID)
+			return nil
 		})
 	}
 	return g.Wait()

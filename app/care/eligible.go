@@ -77,6 +77,31 @@ func (s *Service) judge(offer string, facts eligibility.Facts) decision {
 	return d
 }
 
+// Guards are what an offer's rule rests on of what the household has had: nothing
+// where it admits the person whatever that is.
+func (st *stance) Guards(offer string) []matching.Guard {
+	o, ok := st.s.offer(offer)
+	if !ok || o.rule == nil || st.facts.Received == nil {
+		return nil
+	}
+	blind := st.facts
+	blind.Received = nil
+	if st.s.judge(offer, blind).answer != eligibility.Unknown {
+		return nil
+	}
+	var out []matching.Guard
+	for _, key := range o.rule.Reads.Received {
+		g := matching.Guard{Key: key.ID, SinceDay: st.facts.Received.Today - key.Days + 1}
+		for _, x := range st.facts.Received.Had {
+			if x.Is(key.ID) && x.Day >= g.SinceDay {
+				g.Known++
+			}
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
 // reason says why an offer's rule leaves the person out.
 func (st *stance) reason(offer string) matching.Reason {
 	d := st.decide(offer)
@@ -103,9 +128,6 @@ func (s *Service) factsOf(r *residents.Resident) eligibility.Facts {
 	return f
 }
 
-// dayNumber counts days in China.
-func dayNumber(ms int64) int64 { return (ms + 8*3_600_000) / dayMs }
-
 // expectedPerson is somebody of whom a forecast is made: what is not in the
 // resident's own entry is not looked up.
 func (s *Service) expectedPerson(r *residents.Resident) matching.Person {
@@ -131,7 +153,7 @@ func (s *Service) ruledPerson(ctx context.Context, r *residents.Resident, county
 			reads.add(o)
 		}
 	}
-	return p, s.lookUp(ctx, r, reads, &st.facts)
+	return p, s.lookUp(ctx, r, reads, nil, &st.facts)
 }
 
 // lookup is what several rules want to know.
@@ -151,8 +173,8 @@ func (l *lookup) add(o openOffer) {
 	}
 }
 
-// lookUp adds what the rules want to know to the facts.
-func (s *Service) lookUp(ctx context.Context, r *residents.Resident, l lookup, f *eligibility.Facts) error {
+// lookUp adds what the rules want to know to the facts, without what but says.
+func (s *Service) lookUp(ctx context.Context, r *residents.Resident, l lookup, but func(*Allocation) bool, f *eligibility.Facts) error {
 	if l.household {
 		if err := s.people.Each(ctx, store.Query{Index: "household", Equal: []any{r.Household}}, func(x *residents.Resident) error {
 			if x.Status == residents.Active {
@@ -166,15 +188,15 @@ func (s *Service) lookUp(ctx context.Context, r *residents.Resident, l lookup, f
 	if l.days == 0 {
 		return nil
 	}
-	had, err := s.receivedBy(ctx, r.Household, l.categories, l.days, "")
-	f.Received = &eligibility.Received{Today: dayNumber(s.now().UnixMilli()), Had: had}
+	had, err := s.receivedBy(ctx, r.Household, l.categories, l.days, but)
+	f.Received = &eligibility.Received{Today: matching.DayNumber(s.now()), Had: had}
 	return err
 }
 
 // receivedBy is what a household was promised or given in some categories within
-// the last days, today included, but for one allocation.
-func (s *Service) receivedBy(ctx context.Context, household string, categories []string, days int64, but string) (had []eligibility.Receipt, err error) {
-	first := dayNumber(s.now().UnixMilli()) - days + 1
+// the last days, today included, without what but says.
+func (s *Service) receivedBy(ctx context.Context, household string, categories []string, days int64, but func(*Allocation) bool) (had []eligibility.Receipt, err error) {
+	first := matching.DayNumber(s.now()) - days + 1
 	since := time.UnixMilli(first*dayMs - 8*3_600_000)
 	for _, category := range categories {
 		c, ok := providers.CategoryByID(category)
@@ -185,8 +207,8 @@ func (s *Service) receivedBy(ctx context.Context, household string, categories [
 		if err := s.allocations.Each(ctx, store.Query{
 			Index: "claim", From: prefix + c.CapPeriod.Label(since) + "|", To: strings.TrimSuffix(prefix, "|") + "}",
 		}, func(a *Allocation) error {
-			if day := dayNumber(a.PromisedMs); a.counts() && a.ID != but && day >= first {
-				had = append(had, receipt(a, day))
+			if x := receipt(a); a.counts() && x.Day >= first && (but == nil || !but(a)) {
+				had = append(had, x)
 			}
 			return nil
 		}); err != nil {
@@ -196,8 +218,35 @@ func (s *Service) receivedBy(ctx context.Context, household string, categories [
 	return had, nil
 }
 
-func receipt(a *Allocation, day int64) eligibility.Receipt {
-	return eligibility.Receipt{Offer: a.Offer, Category: a.Category, Day: day}
+func receipt(a *Allocation) eligibility.Receipt {
+	day := a.Day
+	if day == 0 {
+		day = matching.DayNumber(time.UnixMilli(a.PromisedMs))
+	}
+	return eligibility.Receipt{Offer: a.Offer, Category: a.Category, Sets: a.Sets, Day: day}
+}
+
+// against looks, after the insert, whether the offer's rule still admits the
+// resident by the record, without this very need: it may rest on what the
+// household has had, and a matcher that forgot others' claims lets two counters
+// give at the same moment. Of two that may not be together, the later to look sees
+// both. No reason: it does.
+func (s *Service) against(ctx context.Context, a *Allocation) (matching.Reason, error) {
+	o, ok := s.offer(a.Offer)
+	if !ok || o.rule == nil || o.rule.Reads.Days() == 0 || a.Resident == "" {
+		return matching.Reason{}, nil
+	}
+	r, err := s.people.Get(ctx, a.Resident)
+	if err != nil {
+		return matching.Reason{}, err
+	}
+	var l lookup
+	l.add(o)
+	st := &stance{s: s, facts: s.factsOf(r)}
+	if err := s.lookUp(ctx, r, l, func(x *Allocation) bool { return x.Need == a.Need }, &st.facts); err != nil || st.Admits(a.Offer) {
+		return matching.Reason{}, err
+	}
+	return st.reason(a.Offer), nil
 }
 
 // china is the one civil time there.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -180,5 +181,133 @@ func TestReachAgainstEverybody(t *testing.T) {
 	few, err := c.care.Reach(ctx, "d", Reached{Divisions: []string{county}, MinScoreMilli: 501}, nil)
 	if err != nil || few.People != 0 {
 		t.Errorf("whose score does not reach are counted: %+v, %v", few, err)
+	}
+}
+
+// promises are the live allocations of a household.
+func (c *city) promises(members ...*residents.Resident) (out []*Allocation) {
+	c.t.Helper()
+	for _, r := range members {
+		list, err := c.care.promisedTo(context.Background(), r.ID)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		out = append(out, list...)
+	}
+	return out
+}
+
+// offersIn are the offers of allocations, each once.
+func offersIn(as []*Allocation) map[string]bool {
+	out := map[string]bool{}
+	for _, a := range as {
+		out[a.Offer] = true
+	}
+	return out
+}
+
+// scanTogether scans all at the same moment, at counters of one or more processes.
+func scanTogether(t *testing.T, people []*residents.Resident, at ...*city) {
+	t.Helper()
+	var all sync.WaitGroup
+	for i, r := range people {
+		c := at[i%len(at)]
+		code := c.code(r)
+		all.Go(func() {
+			if _, err := c.care.Scan(context.Background(), c.worker, code); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// Rules between offers hold for a household whose members stand at several
+// counters at the same moment, over categories and providers, after Redis was
+// lost, and until their days are over.
+func TestRulesBetweenOffersUnderRaces(t *testing.T) {
+	t.Parallel()
+	for name, x := range map[string]struct {
+		rule   string // of each offer
+		sets   []string
+		most   int // offers that a household has
+		claims int // claims, where that is bounded; 0: it is not
+	}{
+		"not together":        {`received.others(["#冬季救助"], 30) < 1`, []string{"冬季救助"}, 1, 0},
+		"two of three":        {`received.others(["#冬季救助"], 30) < 2`, []string{"冬季救助"}, 2, 0},
+		"once in thirty days": {`!(received.within("clothing", 30) || received.within("grocery", 30) || received.within("repair", 30))`, nil, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCity(t, nil, nil)
+			categories := []string{"clothing", "grocery", "repair"}
+			for _, category := range categories {
+				c.ruled(category, x.rule, func(n *providers.NewOffer) { n.Sets = x.sets })
+			}
+			var family []*residents.Resident
+			for i := range 6 {
+				r := c.person(village, "户")
+				c.need(r, categories[i%3], 1, 3)
+				family = append(family, r)
+			}
+			holds := func(when string, atLeast int) {
+				t.Helper()
+				got := c.promises(family...)
+				if n := len(offersIn(got)); n > x.most || n < atLeast || x.claims > 0 && len(got) > x.claims {
+					t.Fatalf("%s the household has %d promises of %d offers", when, len(got), n)
+				}
+			}
+			scanTogether(t, family, c)
+			holds("after the counters", 1)
+			scanTogether(t, family, c)
+			c.later("all that the rule allows is given", func() bool { return len(offersIn(c.promises(family...))) == x.most })
+			c.emptyRedis()
+			scanTogether(t, family, c)
+			holds("after Redis was lost", x.most)
+			c.untilClean()
+			for _, a := range c.promises(family...) {
+				if _, err := c.care.HandOver(context.Background(), c.worker, a.ID, Evidence{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.clock.advance(31 * 24 * time.Hour)
+			c.until("the days are over", func() bool {
+				scanTogether(t, family, c)
+				return len(c.promises(family...)) > 0
+			})
+			holds("a month later", 1)
+			c.untilClean()
+		})
+	}
+}
+
+// Two processes whose matchers know nothing of each other, as after a failover that
+// lost all: the record alone keeps a rule between offers.
+func TestTheRecordKeepsRulesBetweenOffers(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	embedded, err := matching.StartEmbedded("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { embedded.Close() })
+	d := *c
+	if d.redis, err = matching.Connect(context.Background(), embedded.URL()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.redis.Close() })
+	for _, category := range []string{"clothing", "grocery"} {
+		c.ruled(category, `received.others(["#冬季救助"], 30) < 1`, func(n *providers.NewOffer) { n.Sets = []string{"冬季救助"} })
+	}
+	d.start()
+	for range 6 {
+		a, b := c.person(village, ""), (*residents.Resident)(nil)
+		b = c.person(village, a.Household)
+		c.need(a, "clothing", 1, 3)
+		c.need(b, "grocery", 1, 3)
+		scanTogether(t, []*residents.Resident{a, b}, c, &d)
+		if got := c.promises(a, b); len(offersIn(got)) > 1 {
+			t.Fatalf("the household has %d offers of a set that allows one", len(offersIn(got)))
+		}
 	}
 }

@@ -887,7 +887,7 @@ func (s *Service) spare(d *Device, l *Lease, o spareOffer, h matching.Hold) *All
 		Category: o.Category, Offer: h.Offer, Organisation: o.Organisation, Share: h.Lot, QtyUnits: h.QtyUnits,
 		State: Promised, Claim: strings.Join([]string{h.Household, h.Category.Field, h.Category.Period, strconv.FormatInt(h.Seq, 10)}, "|"),
 		Seq: h.Seq, CategoryCap: h.Category, OfferCap: h.OfferCap, Spare: true, SparePeriod: h.Category.Period, SpareSeq: h.Seq,
-		CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
+		CapUnits: o.CapUnits, CapPeriod: o.CapPeriod, Sets: o.Sets,
 		PromisedMs: now, PromisedBy: l.Account, UntilMs: o.lot(h.Lot).UntilMs,
 		Reason: matching.Reason{
 			// Providers read it as well: it names neither the device nor whose it is.

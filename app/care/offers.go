@@ -93,7 +93,7 @@ func (s *Service) remember(o *providers.Offer, org *providers.Organisation) matc
 	entry := openOffer{Offer: o, providerName: org.Name, lots: map[string]providers.OfferLot{}}
 	mo := matching.Offer{
 		ID: o.ID, Version: o.Revision, Category: o.Category, Divisions: o.Divisions, Groups: o.Groups,
-		MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr != "", CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
+		MinScoreMilli: o.MinScoreMilli, Rule: o.Rule.Expr != "", Keys: o.Keys(), CapUnits: o.CapUnits, CapPeriod: o.CapPeriod,
 		Pace: o.Pace, ReserveMilli: o.ReserveMilli,
 	}
 	if o.Only != "" {
@@ -103,6 +103,10 @@ func (s *Service) remember(o *providers.Offer, org *providers.Organisation) matc
 		var err error
 		if entry.rule, err = eligibility.Parse(o.Rule.Expr); err != nil {
 			s.log.Error("read a rule; it admits nobody", "offer", o.ID, "error", err)
+		} else {
+			for _, key := range entry.rule.Reads.Received {
+				mo.Watches = append(mo.Watches, key.ID)
+			}
 		}
 	}
 	for _, lot := range o.Lots {

@@ -10,6 +10,7 @@ import (
 	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store"
+	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
 	"github.com/xingfuma/happycode/providers/eligibility"
 )
@@ -136,7 +137,7 @@ func (s *Service) Reach(ctx context.Context, account string, q Reached, progress
 		}
 		facts := s.factsOf(&residents.Resident{Division: p.division, Groups: p.groups, BirthYear: p.birth, ScoreMilli: p.score})
 		facts.Household = homes[p.household]
-		facts.Received = &eligibility.Received{Today: dayNumber(s.now().UnixMilli()), Had: had[p.household]}
+		facts.Received = &eligibility.Received{Today: matching.DayNumber(s.now()), Had: had[p.household]}
 		for k, a := range []*asked{now, before} {
 			yes, err := a.admits(facts)
 			if err != nil {
@@ -255,7 +256,7 @@ func (s *Service) hadIn(ctx context.Context, divisions []string, l lookup) (had 
 	for _, county := range s.counties() {
 		counties[county] = slices.ContainsFunc(divisions, func(d string) bool { return regions.Within(county, d) || regions.Within(d, county) })
 	}
-	first := dayNumber(s.now().UnixMilli()) - l.days + 1
+	first := matching.DayNumber(s.now()) - l.days + 1
 	seen := 0
 	for county, asked := range counties {
 		for _, category := range l.categories {
@@ -270,7 +271,7 @@ func (s *Service) hadIn(ctx context.Context, divisions []string, l lookup) (had 
 				}
 				for _, a := range page {
 					if a.counts() && a.Resident != "" {
-						had[a.Household] = append(had[a.Household], receipt(a, dayNumber(a.PromisedMs)))
+						had[a.Household] = append(had[a.Household], receipt(a))
 					}
 				}
 				if next == "" {

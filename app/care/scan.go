@@ -305,6 +305,7 @@ type match struct {
 	// back.
 	changed bool
 	lost    atomic.Bool
+	moved   bool // the household is being given something elsewhere that a rule asks about
 
 	past   map[string][]*Allocation   // per need, all its allocations
 	notFor map[string][]NotServed     // per need
@@ -324,6 +325,9 @@ func (m *match) run(ctx context.Context) error {
 	m.short, m.place, m.unlist = map[string]matching.Reason{}, map[string]int64{}, map[string]bool{}
 	m.again = map[string]time.Time{}
 	for try := 0; try < 4; try++ {
+		if err := m.settled(ctx, try); err != nil {
+			return errors.Join(err, m.finish(ctx))
+		}
 		again, err := m.once(ctx, try == 0)
 		if errors.Is(err, matching.ErrNotReady) {
 			for _, n := range m.needs {
@@ -344,6 +348,23 @@ func (m *match) run(ctx context.Context) error {
 		}
 	}
 	return m.finish(ctx)
+}
+
+// settled gives another counter, where one is giving the household something that
+// a rule asks about, a moment to have it in the record before that is read again.
+func (m *match) settled(ctx context.Context, try int) error {
+	if !m.moved {
+		return nil
+	}
+	m.moved = false
+	pause := time.NewTimer(25 * time.Millisecond << try)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // person is the resident as the matcher and the rules of offers see them.
@@ -431,8 +452,9 @@ func (m *match) once(ctx context.Context, first bool) (again bool, err error) {
 	var withdrawn []matching.Hold
 	for _, o := range outcomes {
 		n := byNeed[o.Need]
-		if o.Stale {
+		if o.Stale || o.Why == matching.ShortMoved {
 			again = true
+			m.moved = m.moved || !o.Stale
 		}
 		for _, h := range o.Holds {
 			a, ok := m.allocation(n, h, stands[n.ID])
@@ -533,7 +555,7 @@ func (m *match) allocation(n *residents.Need, h matching.Hold, at standing) (_ *
 		County: m.resident.County, Division: m.resident.Division, Category: n.Category,
 		Offer: h.Offer, Organisation: o.Organisation, Share: h.Lot, QtyUnits: h.QtyUnits, State: Promised,
 		Claim: strings.Join([]string{m.resident.Household, h.Category.Field, h.Category.Period, strconv.FormatInt(h.Seq, 10)}, "|"),
-		Seq:   h.Seq, CategoryCap: h.Category, OfferCap: h.OfferCap,
+		Seq:   h.Seq, CategoryCap: h.Category, OfferCap: h.OfferCap, Sets: o.Sets, Keys: h.Keys, Day: h.Day,
 		PromisedMs: now, PromisedBy: m.by, ExpiresMs: expires, UntilMs: until,
 		Reason:  m.given(n, o, h, at),
 		TitleZH: o.TitleZH, TitleEN: o.TitleEN, Unit: o.Unit, ValueFen: o.ValueFen,
@@ -719,6 +741,8 @@ func (m *match) shortage(n *residents.Need, o matching.Outcome) matching.Reason 
 		return matching.ReasonNoConsent()
 	}
 	switch o.Why {
+	case matching.ShortMoved:
+		return matching.ReasonWaitingMoved()
 	case matching.ShortCap:
 		return matching.ReasonWaitingCap(o.CapUsed, category.CapUnits, category.ID == providers.Cash, category.CapPeriod, category.CapPeriod.End(now))
 	case matching.ShortOfferCap:

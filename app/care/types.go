@@ -82,6 +82,12 @@ type Allocation struct {
 	CategoryCap matching.Cap `json:"category_cap"`
 	OfferCap    matching.Cap `json:"offer_cap"`
 
+	// Sets are those of the offer, Keys what the matcher has noted the claim
+	// under, on Day; see DESIGN.md, "Rules between offers".
+	Sets []string `json:"sets,omitempty"`
+	Keys []string `json:"keys,omitempty"`
+	Day  int64    `json:"day,omitempty"`
+
 	PromisedMs int64  `json:"promised_ms"`
 	PromisedBy string `json:"promised_by"`
 	AcceptedMs int64  `json:"accepted_ms,omitempty"`
@@ -160,7 +166,7 @@ func (a *Allocation) hold() matching.Hold {
 	return matching.Hold{
 		ID: a.ID, Need: a.Need, Household: a.Household, Offer: a.Offer, Lot: a.Share,
 		QtyUnits: a.promisedUnits(), Category: a.CategoryCap, OfferCap: a.OfferCap, Seq: a.Seq,
-		DeadlineMs: a.ExpiresMs,
+		DeadlineMs: a.ExpiresMs, Keys: a.Keys, Day: a.Day,
 	}
 }
 

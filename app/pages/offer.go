@@ -14,7 +14,8 @@ type Offer struct {
 	Places                          []string
 	Groups                          []Text
 	MinScoreMilli                   int64
-	Rule                            Text // what its rule says; empty: none
+	Rule                            Text     // what its rule says; empty: none
+	Sets                            []string // that rules of other offers may name
 	Cap                             Amount
 	CapPeriod                       string
 	Pace                            string // empty: drip

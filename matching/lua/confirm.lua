@@ -16,6 +16,7 @@
 -- KEYS[4] due     zset   hold id -> deadline, Unix ms
 -- KEYS[5] seen    zset   allocation id -> 0 promised, else when it ended
 -- KEYS[6] caps    hash   <household>|<field> -> period|used|next seq
+--                        <household>|g:<key> -> "day,claims day,claims …"
 -- KEYS[7] freed   set    categories in which units became free
 -- ARGV[1] generation
 -- ARGV[2] 0 for promised; for handed over the time, Unix ms
@@ -32,7 +33,7 @@ local function parse(packed)
   for part in string.gmatch(packed .. '|', '([^|]*)|') do h[#h + 1] = part end
   return {
     household = h[2], lot = h[4], qty = tonumber(h[5]), field = h[6], period = h[7],
-    ownField = h[9], ownPeriod = h[10], seq = tonumber(h[12]),
+    ownField = h[9], ownPeriod = h[10], seq = tonumber(h[12]), keys = h[14] or '', day = h[15],
   }
 end
 
@@ -92,6 +93,19 @@ local function unclaim(key, period, qty)
   end
 end
 
+-- note changes how many claims of a hold's day are noted under its keys.
+local notes = {}
+local function note(h, by)
+  for key in string.gmatch(h.keys, '[^ ]+') do
+    local field, claims, out = h.household .. '|g:' .. key, by, {}
+    for d, n in string.gmatch(notes[field] or redis.call('HGET', KEYS[6], field) or '', '(%d+),(%d+)') do
+      if d == h.day then claims = claims + tonumber(n) else out[#out + 1] = d .. ',' .. n end
+    end
+    if claims > 0 then out[#out + 1] = h.day .. ',' .. claims end
+    notes[field] = table.concat(out, ' ')
+  end
+end
+
 local freed = {}
 for _, item in ipairs(items) do
   local id, h = item.id, item.h
@@ -108,6 +122,7 @@ for _, item in ipairs(items) do
         local category = string.sub(was.field, 3)
         freed[category] = (freed[category] or 0) + 1
       end
+      note(was, -1)
       unclaim(was.household .. '|' .. was.field, was.period, was.qty)
       if was.ownField ~= '' then unclaim(was.household .. '|' .. was.ownField, was.ownPeriod, was.qty) end
     end
@@ -115,6 +130,7 @@ for _, item in ipairs(items) do
     lot.t = lot.t + h.qty
     claim(h.household .. '|' .. h.field, h.period, h.qty, h.seq + 1)
     if h.ownField ~= '' then claim(h.household .. '|' .. h.ownField, h.ownPeriod, h.qty, 0) end
+    note(h, 1)
   end
   item.new = not seen[id] or mark ~= '0' and tonumber(seen[id]) == 0
   seen[id] = mark
@@ -125,6 +141,9 @@ for name, lot in pairs(lots) do
 end
 for key, cap in pairs(caps) do
   if cap.changed then redis.call('HSET', KEYS[6], key, cap.period .. '|' .. cap.used .. '|' .. cap.seq) end
+end
+for field, value in pairs(notes) do
+  if value == '' then redis.call('HDEL', KEYS[6], field) else redis.call('HSET', KEYS[6], field, value) end
 end
 for _, item in ipairs(items) do
   if item.new then

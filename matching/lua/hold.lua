@@ -17,6 +17,7 @@
 -- KEYS[4] due     zset   hold id -> deadline, Unix ms
 -- KEYS[5] seen    zset   allocation id -> 0 promised, else when it ended
 -- KEYS[6] caps    hash   <household>|<field> -> period|used|next seq
+--                        <household>|g:<key> -> "day,claims day,claims …"
 -- KEYS[7] waits   set    categories with a waiting list
 -- KEYS[8..]       wait   zset of ask 1, 2, …: need -> -weight
 -- ARGV[1] generation
@@ -26,7 +27,10 @@
 -- ARGV[5] number of asks
 -- then per ask: need, base, units, -weight, category, cap field, cap period,
 -- cap limit, lots left out, number of candidates; per candidate: offer, lot,
--- own cap: field|period|limit, empty for none. Lots left out: "" none, "+" some,
+-- own cap: field|period|limit, empty for none, marks: day|key key …|key,since,known …,
+-- empty for none: the claim is noted under the keys; it is not made where the
+-- household has made more claims under a key since that day than the caller
+-- knows of, other than for this need in this call. Lots left out: "" none, "+" some,
 -- generation:count of the category's: some that were empty when it stood there
 --
 -- Returns {"ok", ask…}, per ask {0 done, 1 stale or 2 ask for the lots left
@@ -52,15 +56,26 @@ for i = 1, tonumber(ARGV[5]) do
     ids[idCount] = prefix .. k
   end
   at = at + 10
-  for c = at, at + 3 * n - 1, 3 do
+  for c = at, at + 4 * n - 1, 4 do
     lotCount = lotCount + 1
     lotFields[lotCount] = ARGV[c + 1]
     if ARGV[c + 2] ~= '' then
       capCount = capCount + 1
       capFields[capCount] = household .. string.match(ARGV[c + 2], '^[^|]*')
     end
+    if ARGV[c + 3] ~= '' then
+      local keys, guards = string.match(ARGV[c + 3], '^%d+|([^|]*)|(.*)$')
+      for key in string.gmatch(keys, '[^ ]+') do
+        capCount = capCount + 1
+        capFields[capCount] = household .. 'g:' .. key
+      end
+      for key in string.gmatch(guards, '([^ ,]+),%d+,%d+') do
+        capCount = capCount + 1
+        capFields[capCount] = household .. 'g:' .. key
+      end
+    end
   end
-  at = at + 3 * n
+  at = at + 4 * n
 end
 
 -- read gets fields of a key, a thousand at a time because unpack is limited by
@@ -99,10 +114,34 @@ local function use(cap, period)
   return period, 0
 end
 
+-- since counts the claims noted under a key from a day on.
+local function since(key, day)
+  local n = 0
+  for d, claims in string.gmatch(packed[household .. 'g:' .. key] or '', '(%d+),(%d+)') do
+    if tonumber(d) >= day then n = n + tonumber(claims) end
+  end
+  return n
+end
+
 local setLots, setHolds, setDue, setCaps = {}, {}, {}, {}
 local function put(list, key, value)
   local n = #list
   list[n + 1], list[n + 2] = key, value
+end
+
+-- note adds a claim under a key; what is older than rules look back goes.
+local function note(key, day)
+  local field, claims, out = household .. 'g:' .. key, 1, {}
+  for d, n in string.gmatch(packed[field] or '', '(%d+),(%d+)') do
+    if d == day then
+      claims = claims + tonumber(n)
+    elseif tonumber(d) > tonumber(day) - 367 then
+      out[#out + 1] = d .. ',' .. n
+    end
+  end
+  out[#out + 1] = day .. ',' .. claims
+  packed[field] = table.concat(out, ' ')
+  put(setCaps, field, packed[field])
 end
 
 local function serve(at)
@@ -120,17 +159,24 @@ local function serve(at)
       free[#free + 1] = id
     end
   end
-  local capKey, piece = household .. field, 1
+  local capKey, piece, mine, moved = household .. field, 1, {}, false
   local cap = capOf(capKey)
   local period, used = use(cap, ARGV[at + 6])
   for i = 1, n do
     if left <= 0 or piece > #free then break end
-    local c = at + 7 + 3 * i
+    local c = at + 6 + 4 * i
     local offer, lot, own = ARGV[c], ARGV[c + 1], ARGV[c + 2]
+    local day, keys, guards = string.match(ARGV[c + 3], '^(%d+)|([^|]*)|(.*)$')
+    local behind = false
+    for key, from, known in string.gmatch(guards or '', '([^ ,]+),(%d+),(%d+)') do
+      behind = behind or since(key, tonumber(from)) - (mine[key] or 0) > tonumber(known)
+    end
     local stock, held, rest = string.match(lots[lot] or '0|0|', '^(-?%d+)|(-?%d+)|(.*)$')
     stock = tonumber(stock)
     if stock <= 0 then
       empty[#empty + 1] = i
+    elseif behind then
+      moved = true
     else
       local take = math.min(left, stock)
       if limit > 0 then take = math.min(take, limit - used) end
@@ -152,7 +198,12 @@ local function serve(at)
         put(setLots, lot, lots[lot])
         local hold = table.concat({
           need, ARGV[3], offer, lot, take, field, period, limit, ownField, ownPeriod, ownLimit, cap.seq, deadline,
+          keys or '', day or 0,
         }, '|')
+        for key in string.gmatch(keys or '', '[^ ]+') do
+          note(key, day)
+          mine[key] = (mine[key] or 0) + 1
+        end
         live[id] = hold
         put(out, id, hold)
         put(setHolds, id, hold)
@@ -177,6 +228,7 @@ local function serve(at)
   elseif leftOut ~= '' and leftOut ~= ARGV[1] .. ':' .. count and piece <= #free then
     out[1] = 2
   end
+  if moved and left > 0 and out[3] ~= 'cap' then out[3] = 'moved' end
   return out
 end
 

@@ -19,6 +19,7 @@
 -- KEYS[4] due     zset   hold id -> deadline, Unix ms
 -- KEYS[5] seen    zset   allocation id -> 0 promised, else when it ended
 -- KEYS[6] caps    hash   <household>|<field> -> period|used|next seq
+--                        <household>|g:<key> -> "day,claims day,claims …"
 -- KEYS[7] freed   set    categories in which units became free
 -- ARGV[1] generation
 -- ARGV[2] now, Unix ms, by the caller's clock
@@ -38,7 +39,7 @@ local function parse(packed)
   for part in string.gmatch(packed .. '|', '([^|]*)|') do h[#h + 1] = part end
   return {
     household = h[2], lot = h[4], qty = tonumber(h[5]), field = h[6], period = h[7],
-    ownField = h[9], ownPeriod = h[10], seq = tonumber(h[12]),
+    ownField = h[9], ownPeriod = h[10], seq = tonumber(h[12]), keys = h[14] or '', day = h[15],
   }
 end
 
@@ -79,6 +80,19 @@ for i = 5, #ARGV, 2 do
   end
 end
 
+-- note changes how many claims of a hold's day are noted under its keys.
+local notes = {}
+local function note(h, by)
+  for key in string.gmatch(h.keys, '[^ ]+') do
+    local field, claims, out = h.household .. '|g:' .. key, by, {}
+    for d, n in string.gmatch(notes[field] or redis.call('HGET', KEYS[6], field) or '', '(%d+),(%d+)') do
+      if d == h.day then claims = claims + tonumber(n) else out[#out + 1] = d .. ',' .. n end
+    end
+    if claims > 0 then out[#out + 1] = h.day .. ',' .. claims end
+    notes[field] = table.concat(out, ' ')
+  end
+end
+
 local freed = {}
 local function unclaim(key, period, qty)
   local cap = caps[key]
@@ -92,6 +106,7 @@ for _, item in ipairs(items) do
     local category = string.sub(h.field, 3)
     freed[category] = (freed[category] or 0) + 1
   end
+  note(h, -1)
   unclaim(h.household .. '|' .. h.field, h.period, h.qty)
   unclaim(h.household .. '|' .. h.ownField, h.ownPeriod, h.qty)
 end
@@ -101,6 +116,9 @@ for name, lot in pairs(lots) do
 end
 for key, cap in pairs(caps) do
   redis.call('HSET', KEYS[6], key, cap.period .. '|' .. cap.used .. '|' .. cap.seq)
+end
+for field, value in pairs(notes) do
+  if value == '' then redis.call('HDEL', KEYS[6], field) else redis.call('HSET', KEYS[6], field, value) end
 end
 for _, item in ipairs(items) do
   if item.from == 'h' then

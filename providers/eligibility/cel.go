@@ -159,7 +159,7 @@ func (sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 // household has at most a few hundred entries.
 func (sizes) EstimateCallCost(function, _ string, _ *cost.AstNode, _ []cost.AstNode) *cost.CallEstimate {
 	if function == "within" || function == "others" {
-		return &cost.CallEstimate{CostEstimate: cost.CostEstimate{Min: 1, Max: 50}}
+		return &cost.CallEstimate{CostEstimate: cost.Estimate{Min: 1, Max: 50}}
 	}
 	return nil
 }

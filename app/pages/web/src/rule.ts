@@ -201,6 +201,13 @@ export function rules(): void {
         .map((name) => (known.includes(name) || name.startsWith("#") ? name : "#" + name));
       changed();
     });
+    // Both sides have to say the rule: an offer that names a set belongs to it.
+    named.addEventListener("change", () => {
+      const sets = form.querySelector<HTMLInputElement>("[name=sets]");
+      const have = sets?.value.split(/[\s,，、]+/).filter((name) => name !== "") ?? [];
+      const more = row.values.filter((v) => v.startsWith("#")).map((v) => v.slice(1)).filter((name) => !have.includes(name));
+      if (sets) sets.value = [...have, ...more].join(" ");
+    });
     return [field(words.t("rule.others"), named, "rule-values"), days(row), compare, figure];
   };
 
