@@ -79,7 +79,7 @@ func (w *world) hear(actor, query, last string) (<-chan heard, context.CancelFun
 // next1 is the next event of a stream.
 func (w *world) next1(from <-chan heard) heard {
 	w.t.Helper()
-	timer := time.NewTimer(time.Minute)
+	timer := time.NewTimer(5 * time.Minute)
 	defer timer.Stop()
 	select {
 	case h, open := <-from:
@@ -178,7 +178,7 @@ func TestLiveIsBounded(t *testing.T) {
 	}
 	w.app.live.close()
 	for _, s := range streams {
-		timer := time.NewTimer(time.Minute)
+		timer := time.NewTimer(5 * time.Minute)
 		select {
 		case h, open := <-s:
 			if open {

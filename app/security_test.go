@@ -225,7 +225,7 @@ func (w *world) beginUpload(actor, path string) net.Conn {
 
 func answered(t *testing.T, conn net.Conn) int {
 	t.Helper()
-	must(t, conn.SetReadDeadline(time.Now().Add(20*time.Second)))
+	must(t, conn.SetReadDeadline(time.Now().Add(5*time.Minute)))
 	line := make([]byte, len("HTTP/1.1 200"))
 	if _, err := io.ReadFull(conn, line); err != nil {
 		t.Errorf("no answer before the body: %v", err)
@@ -240,7 +240,7 @@ func answered(t *testing.T, conn net.Conn) int {
 // waitUploads waits until so many uploads are being read.
 func (w *world) waitUploads(want int) {
 	w.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(5 * time.Minute)
 	for {
 		n := 0
 		w.app.gate.mu.Lock()

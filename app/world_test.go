@@ -36,6 +36,7 @@ import (
 	"github.com/xingfuma/happycode/app/vault"
 	"github.com/xingfuma/happycode/app/webhooks"
 	"github.com/xingfuma/happycode/matching"
+	"github.com/xingfuma/happycode/matching/redistest"
 	"github.com/xingfuma/happycode/providers"
 	"github.com/xingfuma/happycode/providers/funds"
 )
@@ -172,13 +173,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 	ctx := t.Context()
 	must(t, record.Ensure(ctx, slices.Concat(regions.Schemas(), accounts.Schemas(), audit.Schemas(), residents.Schemas(), reports.Schemas(),
 		providers.Schemas(), funds.Schemas(), care.Schemas(), keyring.Schemas(), webhooks.Schemas(), documents.Schemas(), sms.Schemas(), Schemas())...))
-	redis, err := matching.StartEmbedded("")
-	must(t, err)
-	t.Cleanup(redis.Close)
-	client, err := matching.Connect(ctx, redis.URL())
-	must(t, err)
-	t.Cleanup(func() { client.Close() })
-	engine, err := matching.New(matching.Config{Redis: client, Now: w.now, Logger: log})
+	engine, err := matching.New(matching.Config{Redis: redistest.Connect(t, redistest.Embedded(t)), Now: w.now, Logger: log})
 	must(t, err)
 	keys, err := vault.Open(set.KeyFile)
 	must(t, err)
@@ -221,7 +216,7 @@ func newWorld(t *testing.T, environ ...string) *world {
 		PingRedis: engine.Ping, Now: w.now, Logger: log,
 	})
 	must(t, err)
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(5 * time.Minute)
 	for life.Ready(ctx) != nil {
 		if time.Now().After(deadline) {
 			t.Fatalf("the matcher is not ready: %v", life.Ready(ctx))
@@ -440,7 +435,7 @@ func (w *world) announce(actor, path string, size int, kind string) answer {
 	conn, err := (&net.Dialer{}).DialContext(w.t.Context(), "tcp", w.address)
 	must(w.t, err)
 	defer conn.Close()
-	must(w.t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	must(w.t, conn.SetDeadline(time.Now().Add(5*time.Minute)))
 	_, err = io.WriteString(conn, head+"\r\n")
 	must(w.t, err)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)

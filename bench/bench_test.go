@@ -85,7 +85,7 @@ func TestOpenLoopCountsWhoWouldHaveCome(t *testing.T) {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if n.Add(1) == 20 {
 				select {
-				case <-time.After(400 * time.Millisecond):
+				case <-time.After(2 * time.Second):
 				case <-r.Context().Done():
 				}
 			}
@@ -97,10 +97,10 @@ func TestOpenLoopCountsWhoWouldHaveCome(t *testing.T) {
 		}
 		return r
 	}
-	if r := stalled(0); r.Latency.MaxMs < 400 || r.Latency.P90Ms > 300 {
+	if r := stalled(0); r.Latency.MaxMs < 2000 || r.Latency.P90Ms > 1500 {
 		t.Errorf("closed loop: got %+v, want one late answer", r.Latency)
 	}
-	if r := stalled(100); r.Loop != "open" || r.Latency.P90Ms < 200 {
+	if r := stalled(100); r.Loop != "open" || r.Latency.P90Ms < 1000 {
 		t.Errorf("open loop: got %+v, want the wait of all who were due", r.Latency)
 	}
 }

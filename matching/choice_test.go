@@ -172,7 +172,7 @@ func TestLongShelfUnderRace(t *testing.T) {
 		units := make([]int64, 30)
 		units[29] = 4
 		cat, _ := r.shelfOf(0, units...)
-		ctx, cancel := context.WithTimeout(r.ctx(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(r.ctx(), 5*time.Minute)
 		defer cancel()
 		var all sync.WaitGroup
 		for i := range 16 {

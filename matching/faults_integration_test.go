@@ -16,7 +16,7 @@ import (
 // eventually polls until done; what Redis answers meanwhile is its affair.
 func eventually(t *testing.T, what string, done func(context.Context) bool) time.Duration {
 	t.Helper()
-	const patience = 45 * time.Second
+	const patience = 5 * time.Minute
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)

@@ -74,6 +74,7 @@ func (t Text) en() string {
 type Given struct {
 	Offer, Unit, Category  Text // Unit is the word for one, such as 份
 	Units                  int64
+	Money                  bool // units are fen
 	WeightMilli, LineMilli int64
 	Waited                 bool  // given from the waiting list
 	WasMilli               int64 // the line when it was last refused; 0: there was none
@@ -99,13 +100,10 @@ func ReasonGiven(g Given) Reason {
 	if g.WeightMilli > 0 { // else somebody decided without the lines
 		facts["weight_milli"], facts["line_milli"] = strconv.FormatInt(g.WeightMilli, 10), strconv.FormatInt(g.LineMilli, 10)
 	}
-	units := n + " " + g.Unit.en()
-	if g.Units != 1 && g.Unit.EN != "" && !strings.HasSuffix(g.Unit.EN, "s") {
-		units += "s"
-	}
+	units := inWords(g.Units, g.Unit, g.Money)
 	kept, keptEN := g.source()
-	zh := "“" + g.Offer.ZH + "” " + n + " " + g.Unit.ZH + kept
-	en := units + " of “" + g.Offer.en() + "”" + keptEN
+	zh := "“" + g.Offer.ZH + "” " + units.ZH + kept
+	en := units.EN + " of “" + g.Offer.en() + "”" + keptEN
 	switch {
 	case g.Waited && g.WasMilli > g.LineMilli:
 		facts["was_milli"] = strconv.FormatInt(g.WasMilli, 10)
@@ -133,11 +131,26 @@ func ReasonGiven(g Given) Reason {
 	}
 	return Reason{
 		CodeGiven,
-		"已匹配：“" + g.Offer.ZH + "”有余量，按需派发 " + n + " " + g.Unit.ZH + kept + "。",
-		"Matched: “" + g.Offer.en() + "” has stock; given: " + units + keptEN + ".",
+		"已匹配：“" + g.Offer.ZH + "”有余量，按需派发 " + units.ZH + kept + "。",
+		"Matched: “" + g.Offer.en() + "” has stock; given: " + units.EN + keptEN + ".",
 		facts,
 	}
 }
+
+// inWords is a number of units in words; money is in fen.
+func inWords(n int64, unit Text, money bool) Text {
+	if money {
+		return Text{yuan(n), yuan(n)}
+	}
+	s := strconv.FormatInt(n, 10)
+	out := Text{s + " " + unit.ZH, s + " " + unit.en()}
+	if n != 1 && unit.EN != "" && !strings.HasSuffix(unit.EN, "s") {
+		out.EN += "s"
+	}
+	return out
+}
+
+func yuan(fen int64) string { return fmt.Sprintf("¥%d.%02d", fen/100, fen%100) }
 
 // milli writes thousandths with two decimals, cut: what is below a line never
 // reads as if it were on it.
@@ -214,9 +227,10 @@ func ReasonWaitingNone(category Text, position int64) Reason {
 }
 
 // ReasonWaitingCap: the household has had what the category allows in this
-// period. next is when the following period begins; zero: it never does.
-func ReasonWaitingCap(used, limit int64, period Period, next time.Time) Reason {
-	zh, en, facts := capped(used, limit, period, next)
+// period, in fen where it is money. next is when the following period begins;
+// zero: it never does.
+func ReasonWaitingCap(used, limit int64, money bool, period Period, next time.Time) Reason {
+	zh, en, facts := capped(used, limit, money, period, next)
 	return Reason{
 		CodeWaitingCap,
 		"本户" + zh,
@@ -390,7 +404,7 @@ func ReasonChanged(e Edit) Reason {
 		was, now := strconv.FormatInt(e.WasUnits, 10), strconv.FormatInt(e.Units, 10)
 		facts["was_units"], facts["units"] = was, now
 		if e.Money {
-			was, now = fmt.Sprintf("¥%d.%02d", e.WasUnits/100, e.WasUnits%100), fmt.Sprintf("¥%d.%02d", e.Units/100, e.Units%100)
+			was, now = yuan(e.WasUnits), yuan(e.Units)
 		}
 		zh, en = append(zh, "数量 "+was+" 改为 "+now), append(en, "quantity "+was+" to "+now)
 	}
@@ -443,15 +457,16 @@ func ReasonConsidered(weightMilli, lineMilli, freeUnits int64) Reason {
 	}
 }
 
-// ReasonOfferCapped: the household has had what an offer allows it. next is
-// when it may have more; the zero time means never.
-func ReasonOfferCapped(used, limit int64, next time.Time) Reason {
-	u, l := strconv.FormatInt(used, 10), strconv.FormatInt(limit, 10)
+// ReasonOfferCapped: the household has had what an offer allows it, in its unit
+// or, where it is money, in fen. next is when it may have more; the zero time
+// means never.
+func ReasonOfferCapped(used, limit int64, unit Text, money bool, next time.Time) Reason {
+	u, l := inWords(used, unit, money), inWords(limit, unit, money)
 	zh, en, facts := nextDay(next)
-	facts["used"], facts["limit"] = u, l
+	facts["used"], facts["limit"] = strconv.FormatInt(used, 10), strconv.FormatInt(limit, 10)
 	return Reason{
-		CodeOfferCapped, "该资源限每户 " + l + "，本户已用 " + u + "：" + zh,
-		"It allows a household " + l + ", and this one has used " + u + ": " + en, facts,
+		CodeOfferCapped, "该资源每户限 " + l.ZH + "，本户已安排 " + u.ZH + "：" + zh,
+		"It allows a household " + l.EN + ", and this one has had " + u.EN + ": " + en, facts,
 	}
 }
 
@@ -519,7 +534,7 @@ func place(position int64) (zh, en string, facts map[string]string) {
 	return "，排在第 " + n + " 位", " (number " + n + " on the list)", map[string]string{"position": n}
 }
 
-func capped(used, limit int64, period Period, next time.Time) (zh, en string, facts map[string]string) {
+func capped(used, limit int64, money bool, period Period, next time.Time) (zh, en string, facts map[string]string) {
 	u, l := strconv.FormatInt(used, 10), strconv.FormatInt(limit, 10)
 	span := map[Period]Text{
 		Day: {"今日", "today"}, Week: {"本周", "this week"}, Month: {"本月", "this month"},
@@ -527,6 +542,9 @@ func capped(used, limit int64, period Period, next time.Time) (zh, en string, fa
 	}[period]
 	zh, en, facts = nextDay(next)
 	facts["used"], facts["limit"], facts["period"] = u, l, string(period)
+	if money {
+		u, l = yuan(used), yuan(limit)
+	}
 	return span.ZH + "同类帮扶已用 " + u + "/" + l + "，" + zh,
 		"has used " + u + " of " + l + " of this kind " + span.EN + "; " + en, facts
 }

@@ -33,8 +33,10 @@ func TestReasonsInWords(t *testing.T) {
 		{matching.ReasonWaitingStock(0), "waiting_stock", "合适的资源目前已派完，有余量时自动安排。", "Everything suitable is given out at present; you are served as soon as there is more."},
 		{matching.ReasonWaitingStock(14), "waiting_stock", "合适的资源目前已派完，排在第 14 位，有余量时自动安排。", "Everything suitable is given out at present (number 14 on the list); you are served as soon as there is more."},
 		{matching.ReasonWaitingNone(meal, 3), "waiting_none", "目前没有适合您的“助餐”类资源，排在第 3 位，有新资源时自动安排。", "No offer in “助餐” reaches you now (number 3 on the list); you are served when one does."},
-		{matching.ReasonWaitingCap(3, 3, matching.Day, next), "waiting_cap", "本户今日同类帮扶已用 3/3，2026-11-25 起可再次安排。", "The household has used 3 of 3 of this kind today; next possible from 2026-11-25."},
-		{matching.ReasonWaitingCap(1, 1, matching.Ever, time.Time{}), "waiting_cap", "本户累计同类帮扶已用 1/1，不再重复发放。", "The household has used 1 of 1 of this kind in all; it is not given again."},
+		{matching.ReasonWaitingCap(3, 3, false, matching.Day, next), "waiting_cap", "本户今日同类帮扶已用 3/3，2026-11-25 起可再次安排。", "The household has used 3 of 3 of this kind today; next possible from 2026-11-25."},
+		{matching.ReasonWaitingCap(50000, 200000, true, matching.Month, next), "waiting_cap", "本户本月同类帮扶已用 ¥500.00/¥2000.00，2026-11-25 起可再次安排。", "The household has used ¥500.00 of ¥2000.00 of this kind this month; next possible from 2026-11-25."},
+		{matching.ReasonOfferCapped(1, 1, matching.Text{ZH: "次", EN: "session"}, false, next), "offer_capped", "该资源每户限 1 次，本户已安排 1 次：2026-11-25 起可再次安排。", "It allows a household 1 session, and this one has had 1 session: next possible from 2026-11-25."},
+		{matching.ReasonWaitingCap(1, 1, false, matching.Ever, time.Time{}), "waiting_cap", "本户累计同类帮扶已用 1/1，不再重复发放。", "The household has used 1 of 1 of this kind in all; it is not given again."},
 		{matching.ReasonWaitingOfferCap(next), "waiting_offer_cap", "有余量的资源对本户均已达到该资源的限额，2026-11-25 起可再次安排。", "Every offer with stock has already given this household all it allows; next possible from 2026-11-25."},
 		{matching.ReasonExpired(next), "expired", "截至 2026-11-25 00:00 未领取，份额已退回继续派发。", "Not collected by 2026-11-25 00:00 (China time); the units went back to be given to others."},
 	} {
@@ -56,7 +58,7 @@ func TestReasonsAreComplete(t *testing.T) {
 		"not_kept":          matching.ReasonNot(matching.MissKept),
 		"waiting_stock":     matching.ReasonWaitingStock(1),
 		"waiting_none":      matching.ReasonWaitingNone(matching.Text{}, 1),
-		"waiting_cap":       matching.ReasonWaitingCap(1, 1, matching.Week, next),
+		"waiting_cap":       matching.ReasonWaitingCap(1, 1, false, matching.Week, next),
 		"waiting_offer_cap": matching.ReasonWaitingOfferCap(next),
 		"waiting_rebuild":   matching.ReasonWaitingRebuild(),
 		"not_division":      matching.ReasonNot(matching.MissDivision),
@@ -78,7 +80,7 @@ func TestReasonsAreComplete(t *testing.T) {
 		"changed":           matching.ReasonChanged(matching.Edit{Why: "asked", WasUnits: 5, Units: 3, WasUrgency: 2, Urgency: 3, WasUntilMs: 1, Note: true}),
 		"open_now":          matching.ReasonConsidered(1200, 900, 1),
 		"below_line":        matching.ReasonConsidered(1200, 1800, 1),
-		"offer_capped":      matching.ReasonOfferCapped(1, 1, next),
+		"offer_capped":      matching.ReasonOfferCapped(1, 1, matching.Text{ZH: "份", EN: "meal"}, false, next),
 		"even_later":        matching.ReasonConsidered(1200, matching.Shut, 1),
 		"gone":              matching.ReasonConsidered(1200, 900, 0),
 		"next_scan":         matching.ReasonNextScan(),
@@ -98,7 +100,7 @@ func TestReasonsAreComplete(t *testing.T) {
 			t.Errorf("%s: %q is no sentence", code, r.EN)
 		}
 	}
-	b, err := json.Marshal(matching.ReasonWaitingCap(2, 3, matching.Month, next))
+	b, err := json.Marshal(matching.ReasonWaitingCap(2, 3, false, matching.Month, next))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/xingfuma/happycode/app/store/sqlite"
 	"github.com/xingfuma/happycode/app/vault"
 	"github.com/xingfuma/happycode/matching"
+	"github.com/xingfuma/happycode/matching/redistest"
 	"github.com/xingfuma/happycode/providers"
 )
 
@@ -76,16 +77,7 @@ func newCity(t *testing.T, record store.Record, client redis.UniversalClient) *c
 		record = r
 	}
 	if client == nil {
-		embedded, err := matching.StartEmbedded("")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { embedded.Close() })
-		client, err = matching.Connect(ctx, embedded.URL())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { client.Close() })
+		client = redistest.Connect(t, redistest.Embedded(t))
 	}
 	c.record, c.redis = record, client
 	for _, schemas := range [][]store.Schema{
@@ -177,7 +169,7 @@ func (c *city) stop() {
 // until waits for a condition that background work brings about.
 func (c *city) until(what string, ok func() bool) {
 	c.t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(5 * time.Minute) // hopeless
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -238,7 +238,10 @@ func TestTheServerDecidesAsSimulateDoes(t *testing.T) {
 			later++
 		}
 	}
-	if err := w.care.allocations.Each(context.Background(), store.Query{Index: "county", Equal: []any{county}, From: w.start.UnixMilli()}, func(a *Allocation) error {
+	if err := w.care.allocations.Each(context.Background(), store.Query{Index: "category", Equal: []any{county}}, func(a *Allocation) error {
+		if a.PromisedMs < w.start.UnixMilli() {
+			return nil
+		}
 		got = append(got, line(float64(a.PromisedMs-w.start.UnixMilli())/60_000, w.needOf[a.Need], w.offerOf[a.Offer], a.QtyUnits))
 		return nil
 	}); err != nil {

@@ -546,7 +546,7 @@ func (m *match) allocation(n *residents.Need, h matching.Hold, at standing) (_ *
 func (m *match) given(n *residents.Need, o openOffer, h matching.Hold, at standing) matching.Reason {
 	g := matching.Given{
 		Offer: matching.Text{ZH: o.TitleZH, EN: o.TitleEN}, Unit: unitText(o.Unit, n.Category), Category: categoryText(n.Category),
-		Units: h.QtyUnits, WeightMilli: at.weightMilli, LineMilli: at.lines.Of(h.Lot), Waited: m.by == byWorker,
+		Units: h.QtyUnits, Money: n.Category == providers.Cash, WeightMilli: at.weightMilli, LineMilli: at.lines.Of(h.Lot), Waited: m.by == byWorker,
 	}
 	if n.Reason.Code == matching.CodeWaitingLine {
 		// A reason of our own: what does not read as a number is no line.
@@ -720,7 +720,7 @@ func (m *match) shortage(n *residents.Need, o matching.Outcome) matching.Reason 
 	}
 	switch o.Why {
 	case matching.ShortCap:
-		return matching.ReasonWaitingCap(o.CapUsed, category.CapUnits, category.CapPeriod, category.CapPeriod.End(now))
+		return matching.ReasonWaitingCap(o.CapUsed, category.CapUnits, category.ID == providers.Cash, category.CapPeriod, category.CapPeriod.End(now))
 	case matching.ShortOfferCap:
 		return matching.ReasonWaitingOfferCap(m.again[n.ID])
 	case matching.ShortStock:
@@ -770,7 +770,7 @@ func (m *match) finish(ctx context.Context) error {
 	if told {
 		m.s.emit(ctx, slices.Concat(changes...)...)
 	} else {
-		m.s.emitAgain(ctx, slices.Concat(append(changes, m.promised())...)...)
+		m.s.emitAgain(ctx, append(slices.Concat(changes...), m.promised()...)...)
 	}
 	return err
 }

@@ -237,7 +237,7 @@ func (s *Service) consider(ctx context.Context, st *Story, n *residents.Need, r 
 	}
 	used, err := s.engine.CapsUsed(ctx, n.County, []matching.HouseholdCap{{Household: r.Household, Cap: c}})
 	if err == nil && used[0] >= c.Limit {
-		capped = matching.ReasonWaitingCap(used[0], c.Limit, category.CapPeriod, category.CapPeriod.End(now))
+		capped = matching.ReasonWaitingCap(used[0], c.Limit, category.ID == providers.Cash, category.CapPeriod, category.CapPeriod.End(now))
 	}
 	return capped, err
 }
@@ -258,7 +258,7 @@ func (s *Service) offerCaps(ctx context.Context, county, household string, candi
 	full := map[string]matching.Reason{}
 	for i, id := range ids {
 		if o, ok := s.offer(id); ok && used[i] >= caps[i].Cap.Limit {
-			full[id] = matching.ReasonOfferCapped(used[i], caps[i].Cap.Limit, o.CapPeriod.End(s.now()))
+			full[id] = matching.ReasonOfferCapped(used[i], caps[i].Cap.Limit, unitText(o.Unit, o.Category), o.Category == providers.Cash, o.CapPeriod.End(s.now()))
 		}
 	}
 	return full, nil

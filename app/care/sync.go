@@ -20,6 +20,7 @@ import (
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/matching"
+	"github.com/xingfuma/happycode/providers"
 	"github.com/xingfuma/happycode/qrcode"
 )
 
@@ -544,7 +545,7 @@ func (a *Allocation) giveSpare(n *residents.Need, givenMs int64) {
 	a.OfferCap = a.spareCap(at)
 	a.Seq, a.PromisedMs = 0, givenMs
 	a.Reason = matching.ReasonGiven(matching.Given{
-		Offer: matching.Text{ZH: a.TitleZH, EN: a.TitleEN}, Unit: unitText(a.Unit, a.Category), Category: categoryText(a.Category), Units: a.QtyUnits,
+		Offer: matching.Text{ZH: a.TitleZH, EN: a.TitleEN}, Unit: unitText(a.Unit, a.Category), Category: categoryText(a.Category), Units: a.QtyUnits, Money: a.Category == providers.Cash,
 	})
 	a.Claim = strings.Join([]string{a.Household, a.CategoryCap.Field, a.CategoryCap.Period, a.ID}, "|")
 }

@@ -551,7 +551,7 @@ func TestWatch(t *testing.T) {
 	}()
 	_, err := here.New(t.Context(), keyring.NewKey{})
 	must(t, err)
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(5 * time.Minute)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for len(there.Keys()) != 2 {

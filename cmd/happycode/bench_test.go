@@ -131,7 +131,7 @@ func TestBenchInterrupted(t *testing.T) {
 	commandOK(t, s, "bench", "prepare", "--residents", "1000", "--offers", "30", "--tokens", "2")
 	p := start(t, s)
 	path := filepath.Join(t.TempDir(), "out.json")
-	cmd := exec.Command(binary, "bench", "run", "--rate", "20", "--duration", "50s", "--warmup", "0s", "--yardstick=false", "--json", path)
+	cmd := exec.Command(binary, "bench", "run", "--rate", "20", "--duration", "10m", "--warmup", "0s", "--yardstick=false", "--json", path)
 	cmd.Env = s.environ()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
@@ -155,8 +155,8 @@ func TestBenchInterrupted(t *testing.T) {
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); err == nil || time.Since(began) > 20*time.Second {
-		t.Errorf("it ended after %v: %v; want status 1 at once", time.Since(began), err)
+	if err := cmd.Wait(); err == nil || time.Since(began) > 3*time.Minute {
+		t.Errorf("it ended after %v: %v; want status 1, long before its ten minutes", time.Since(began), err)
 	}
 	if f := benchFigures(t, path); !f.Scans.Interrupted || f.Scans.Answers == 0 || !strings.Contains(out.String(), "扫码") || !strings.Contains(errOut.String(), "被中断") {
 		t.Errorf("got %+v\n%s%s", f.Scans, out.String(), errOut.String())

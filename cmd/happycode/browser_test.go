@@ -26,8 +26,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// stepTime bounds each step in the browser.
-const stepTime = 40 * time.Second
+// stepTime ends a step in the browser that is hopeless.
+const stepTime = 3 * time.Minute
 
 // A caseworker holds a card into the camera, and the resident opens the own
 // page: Chromium, a fake camera that films the real code, the real program.

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/xingfuma/happycode/app/store/mongo/mongotest"
 	"github.com/xingfuma/happycode/qrcode"
@@ -62,7 +61,7 @@ func TestKeysBeside(t *testing.T) {
 					return nil
 				}
 			}
-			eventually(t, 20*time.Second, "the server hears of the new key", published(`"kid":"2"`))
+			eventually(t, startTime, "the server hears of the new key", published(`"kid":"2"`))
 			if _, second, key := card(); key != 2 || scan(second) != nil {
 				t.Errorf("a new card is of key %d, scanned: %v", key, scan(second))
 			}
@@ -76,7 +75,7 @@ func TestKeysBeside(t *testing.T) {
 			if out := commandOK(t, s, "keys", "retire", "1", "--compromised", "--yes"); !strings.Contains(out, "1 张卡") {
 				t.Errorf("compromised: %s", out)
 			}
-			eventually(t, 20*time.Second, "the server refuses the compromised key's card", func() error {
+			eventually(t, startTime, "the server refuses the compromised key's card", func() error {
 				var no *refused
 				if err := scan(first); !errors.As(err, &no) || no.status != http.StatusNotFound {
 					return errors.Join(errors.New("it is taken"), err)

@@ -242,7 +242,7 @@ func TestDivisions(t *testing.T) {
 	if err := s.raise(ctx, divisionsNote, ""); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(5 * time.Minute)
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
 	for s.tree.Load() == old || !s.known("330502001999") {

@@ -47,6 +47,20 @@ func StartEmbedded(t testing.TB) *matching.Embedded {
 	return e
 }
 
+// Connect opens a client of one server that waits longer for an answer than the
+// product does, because a busy machine is not a Redis that is gone.
+func Connect(t testing.TB, url string) *redis.Client {
+	t.Helper()
+	c, err := matching.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	client := c.(*redis.Client)
+	client.Options().ReadTimeout = patience
+	return client
+}
+
 // Server starts a real Redis for this test and returns its address.
 func Server(t testing.TB) (url string) {
 	t.Helper()

@@ -241,7 +241,7 @@ func (c *collection) ensureIndexes(ctx context.Context) error {
 			return fmt.Errorf("index %s is there with other fields; give the new one another name", x.Name)
 		}
 	}
-	for _, name := range c.Schema.Gone {
+	for _, name := range c.Gone {
 		if _, ok := have[name]; ok {
 			if err := c.Collection.Indexes().DropOne(ctx, name); err != nil {
 				return err

@@ -51,7 +51,7 @@ type writer struct {
 }
 
 func newWriter(path string) (*writer, error) {
-	connector, err := connect(path, "journal_mode(wal)", "synchronous(full)", "cache_size(-65536)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)")
+	connector, err := connect(path, "journal_mode(wal)", "synchronous(full)", "cache_size(-16384)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)")
 	if err != nil {
 		return nil, err
 	}

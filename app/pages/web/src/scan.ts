@@ -105,14 +105,19 @@ async function readByServer(file: File): Promise<string> {
 
 // ---- one person ----
 
+let turn = 0; // grows with each change between one by one and the queue
+
 async function scan(code: string): Promise<void> {
+  const mine = turn;
   working(t("scan.looking"));
   try {
     const answer = await post<Answer>("/api/v1/scans", { code });
+    if (mine !== turn) return; // who stands in a queue does not see it
     success();
     tools.hidden = typed.hidden = true;
     show(answer, next);
   } catch (error) {
+    if (mine !== turn) return;
     failure();
     refuse(reasonOf(error), () => void scan(code));
   }
@@ -147,6 +152,7 @@ const batch = new Batch({
 });
 
 function choose(mode: string): void {
+  turn++;
   for (const button of modes.querySelectorAll<HTMLElement>("[data-mode]")) button.setAttribute("aria-pressed", String(button.dataset["mode"] === mode));
   document.body.classList.toggle("is-batch", mode === "batch");
   answerBox.replaceChildren();

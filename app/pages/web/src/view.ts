@@ -231,7 +231,7 @@ function promise(a: Allocation, scan: string): HTMLElement {
   if (proof) box.append(proof.box);
   else if (a.photo) box.append(el("p", { class: "tags" }, tag(t("aid.photo_there"), "tag good")));
   actions.append(button("aid.hand_over", "strong", () => void act("handover", { scan, pin: proof?.pin() ?? "" }, "scan.handed_over")));
-  if (!a.accepted) actions.append(button("aid.accept", "", () => void act("accept", {}, "scan.accepted")));
+  if (!a.accepted) actions.append(button("aid.accept", "plain", () => void act("accept", {}, "scan.accepted")));
   actions.append(declining(a.id, (reason) => void act("decline", { reason }, "scan.declined")));
   box.append(actions);
   return box;
