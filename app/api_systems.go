@@ -300,8 +300,8 @@ func (a *App) writeStock(ctx context.Context, w *bufio.Writer, s *stream, offers
 			if err != nil {
 				return false, err
 			}
-			if _, err := fmt.Fprintf(w, "event: stock\ndata: %s\n\n", body); err != nil {
-				return true, nil
+			if _, failed := fmt.Fprintf(w, "event: stock\ndata: %s\n\n", body); failed != nil {
+				return true, nil //nolint:nilerr // the reader is gone
 			}
 		}
 		return w.Flush() != nil, nil
