@@ -17,7 +17,7 @@ const (
 )
 
 // counterMore are what who only hands over may besides scanning and giving.
-const counterMore = "saveVoucher checkVoucher redeemVoucher showCounterDay getCounterDay saveCounterReturn returnAtCounter saveNoShow noShowAtCounter showRound getRound saveTried triedDelivery"
+const counterMore = "readPhoto saveVoucher checkVoucher redeemVoucher showCounterDay getCounterDay saveCounterReturn returnAtCounter saveNoShow noShowAtCounter showRound getRound saveTried triedDelivery"
 
 // counterRows are the counter of "provider", which owes the resident some home care.
 func counterRows(w *world) map[string]row {

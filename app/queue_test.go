@@ -250,7 +250,7 @@ func TestStart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for actor, want := range map[string]string{
-		"visitor": "/signin?next=%2Fstart", "caseworker": "/scan", "admin": "/scan", "provider": "/", "resident": "/me/code", "carer": "/me/code",
+		"visitor": "/signin?next=%2Fstart", "caseworker": "/scan", "admin": "/scan", "provider": "/counter", "resident": "/me/code", "carer": "/me/code",
 	} {
 		if got := w.do(actor, "GET", "/start", nil); got.status != 303 || got.header.Get("Location") != want {
 			t.Errorf("%s: %d to %s, want %s", actor, got.status, got.header.Get("Location"), want)

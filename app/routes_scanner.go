@@ -1,6 +1,10 @@
 package app
 
-import "github.com/gofiber/fiber/v2"
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/xingfuma/happycode/app/accounts"
+)
 
 // scannerRoutes are what makes the scan page an installable scanner: queues,
 // photos, and starting without a network.
@@ -16,7 +20,7 @@ func scannerRoutes() []Route {
 			ZH: "没有网络时的页面", EN: "What shows when there is no network"},
 		{Method: fiber.MethodPost, Path: "/scan/photo", Name: "saveScanPhoto", Kind: Page, Roles: caseworkers, Limit: LimitScan, Upload: true, Handler: (*App).saveScanPhoto,
 			ZH: "照片扫码（无脚本时）", EN: "Scan a photo, without scripts"},
-		{Method: fiber.MethodPost, Path: apiPrefix + "/scans/photo", Name: "readPhoto", Kind: API, Roles: staff, Upload: true, Handler: (*App).readPhoto,
+		{Method: fiber.MethodPost, Path: apiPrefix + "/scans/photo", Name: "readPhoto", Kind: API, Roles: staff, Right: accounts.ToHandOver, Upload: true, Handler: (*App).readPhoto,
 			ZH: "识别照片里的幸福码，照片不保存", EN: "Read the code in a photo, which is not kept", Response: photoView{}},
 		{Method: fiber.MethodGet, Path: apiPrefix + "/scans/offers", Name: "listQueueOffers", Kind: API, Roles: caseworkers, Handler: (*App).listQueueOffers,
 			ZH: "现在可以当场发放的资源", EN: "What can be handed over on the spot now", Response: queueOffersView{}},

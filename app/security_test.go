@@ -270,11 +270,13 @@ func TestUploadsAreForThoseWhoMay(t *testing.T) {
 		if !r.Upload {
 			continue
 		}
-		stranger := "provider" // to what caseworkers send
-		if slices.Contains(r.Roles, accounts.Provider) {
-			stranger = "caseworker"
+		refused := map[string]int{"visitor": 401, "forger": 401}
+		for actor, role := range map[string]accounts.Role{"provider": accounts.Provider, "caseworker": accounts.Caseworker} {
+			if !slices.Contains(r.Roles, role) {
+				refused[actor] = 403
+			}
 		}
-		for actor, want := range map[string]int{"visitor": 401, "forger": 401, stranger: 403} {
+		for actor, want := range refused {
 			if got := answered(t, w.beginUpload(actor, r.Path)); got != want {
 				t.Errorf("%s as %s: %d, want %d", r.Path, actor, got, want)
 			}

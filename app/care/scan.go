@@ -814,8 +814,8 @@ func (m *match) promised() []*Event {
 	return events
 }
 
-// write writes the needs as they were read, each with its events, and the events
-// of the promises, at once. What somebody else has written meanwhile is left for
+// write writes the events of the promises, and the needs as they were read, each
+// with its events, at once; who listens hears of the promise first. What somebody else has written meanwhile is left for
 // [Service.advance]. told is false where nobody knows what was written.
 func (m *match) write(ctx context.Context) (moves []move, told bool) {
 	now := m.s.now()
@@ -824,6 +824,11 @@ func (m *match) write(ctx context.Context) (moves []move, told bool) {
 	var steps []*store.Step
 	var events []*telling
 	at := make([]int, len(m.needs)) // of the need's step
+	for _, e := range m.promised() {
+		step := &store.Step{Collection: m.s.events.Name, Doc: e, New: true}
+		events = append(events, &telling{event: e, step: step, then: -1})
+		steps = append(steps, step)
+	}
 	for i, n := range m.needs {
 		moves[i].from = n.State
 		to, changes := standsAt(n, m.past[n.ID], m.short[n.ID])
@@ -840,11 +845,6 @@ func (m *match) write(ctx context.Context) (moves []move, told bool) {
 			step.Then = append(step.Then, store.Addition{Collection: m.s.events.Name, Doc: e})
 		}
 		next[i], at[i] = changed, len(steps)
-		steps = append(steps, step)
-	}
-	for _, e := range m.promised() {
-		step := &store.Step{Collection: m.s.events.Name, Doc: e, New: true}
-		events = append(events, &telling{event: e, step: step, then: -1})
 		steps = append(steps, step)
 	}
 	if err := m.s.tellJointly(ctx, steps, events); err != nil {
