@@ -335,14 +335,15 @@ func (k *Keeper) sweep(ctx context.Context, f *Fund, recount bool) error {
 
 func (k *Keeper) sweepDraw(ctx context.Context, f *Fund, d Draw, recount bool) error {
 	now := k.cfg.Now().UnixMilli()
-	stood, err := k.stands(ctx, f, d)
-	if err != nil {
+	found, err := k.cfg.Offers.OffersByID(ctx, []string{d.Offer})
+	switch {
+	case err != nil:
 		return err
-	}
-	if !stood {
-		if now-d.AtMs > orphanAfter.Milliseconds() {
-			return k.giveUp(ctx, f, d)
-		}
+	case len(found) > 0 && !drawsOn(found[0], f):
+		return k.cfg.Books.GiveBack(ctx, f.ID, d.Offer, d.QtyUnits)
+	case len(found) == 0 && now-d.AtMs > orphanAfter.Milliseconds():
+		return k.giveUp(ctx, f, d)
+	case len(found) == 0:
 		return nil
 	}
 	shares, err := k.cfg.Offers.Shares(ctx, d.Offer)
@@ -374,17 +375,10 @@ func countShares(shares []*providers.Share) (n counts) {
 	return n
 }
 
-// stands says whether the offer of a draw was written.
-func (k *Keeper) stands(ctx context.Context, f *Fund, d Draw) (bool, error) {
-	found, err := k.cfg.Offers.OffersByID(ctx, []string{d.Offer})
-	if err != nil || len(found) == 0 {
-		return false, err
-	}
-	if len(found[0].Lots) == 0 { // its place was taken by NeverPosted, after which somebody died
-		return true, k.cfg.Books.GiveBack(ctx, f.ID, d.Offer, d.QtyUnits)
-	}
-	return true, nil
-}
+// drawsOn says whether an offer is one that the fund pays for. It is not where its
+// place was taken by NeverPosted, or where a form that was sent again named another
+// fund than the one with which the offer was written.
+func drawsOn(o *providers.Offer, f *Fund) bool { return len(o.Lots) > 0 && o.Fund == f.ID }
 
 // giveUp sees to it that an offer is never written, and returns its money.
 func (k *Keeper) giveUp(ctx context.Context, f *Fund, d Draw) error {

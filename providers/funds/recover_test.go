@@ -233,6 +233,50 @@ func TestPartsArePaidAtTheEnd(t *testing.T) {
 	o.wantFigures("all others are given", 500, 0, 500)
 }
 
+// A form that is sent again does what it says once: with another fund than the
+// first time the other fund pays nothing, and after its first try was given up
+// it posts the offer.
+func TestFormSentAgain(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, newSQLite(t))
+	ctx := t.Context()
+	o.donate(1000)
+	offer, err := o.post(ctx, 100, 3, "key")
+	must(t, err)
+	other := *o
+	f, err := o.books.Create(ctx, "p", o.org, NewFund{Kind: Named, Name: "助学基金"})
+	must(t, err)
+	other.fund = f.ID
+	other.donate(1000)
+	if again, err := other.post(ctx, 100, 3, "key"); err != nil || again.ID != offer.ID || again.Fund != o.fund {
+		t.Fatalf("posted again as %+v (%v)", again, err)
+	}
+	o.give(offer.ID, 2, true)
+	o.tick()
+	must(t, o.keeper.Sweep(ctx, true))
+	o.wantFigures("the first fund pays", 700, 100, 200)
+	other.wantFigures("the other fund does not", 1000, 0, 0)
+
+	m := &mortal{Record: o.record}
+	m.left.Store(2) // the fund, its journal
+	if _, err := o.beside(m).post(ctx, 100, 4, "cut off"); err == nil {
+		t.Fatal("the process did not die")
+	}
+	o.wantFigures("four more are set aside", 300, 500, 200)
+	o.clock.Add(orphanAfter.Milliseconds() + 1)
+	must(t, o.keeper.Sweep(ctx, false))
+	o.wantFigures("the first try is given up", 700, 100, 200)
+	var ids []string
+	for range 2 {
+		again, err := o.post(ctx, 100, 4, "cut off")
+		must(t, err)
+		if ids = append(ids, again.ID); len(again.Lots) != 1 || again.Status != providers.OfferOpen || again.ID != ids[0] {
+			t.Errorf("sent again it is posted as %+v", again)
+		}
+	}
+	o.wantFigures("it is posted", 300, 500, 200)
+}
+
 // One handover that does not fit leaves none of the others unpaid.
 func TestOddHandoverHoldsUpNoOther(t *testing.T) {
 	t.Parallel()

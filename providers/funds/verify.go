@@ -368,11 +368,14 @@ func (k *Keeper) verifyOffer(ctx context.Context, b *books, id string, o *offerB
 		return nil
 	}
 	offer := found[0]
-	if len(offer.Lots) == 0 {
-		return nil // never posted
+	if !drawsOn(offer, f) {
+		if d, ok := f.Draw(id); o.given > 0 || ok && d.AtMs < k.cfg.Now().Add(-2*orphanAfter).UnixMilli() {
+			fault("has money set aside for offer %s, which it does not pay for", id)
+		}
+		return nil
 	}
 	t, err := TermsOf(offer)
-	if err != nil || offer.Fund != f.ID || t.QtyUnits != o.units {
+	if err != nil || t.QtyUnits != o.units {
 		fault("has set money aside for %d units of offer %s, which says otherwise", o.units, id)
 		return nil //nolint:nilerr // terms that no fund takes are the fault just named
 	}
