@@ -203,7 +203,7 @@ type entryView struct {
 	Seq        int64         `json:"seq"`
 	AtMs       int64         `json:"at_ms"`
 	BookedMs   int64         `json:"booked_ms"`
-	What       funds.What    `json:"what" enum:"donated,corrected,reserved,returned,spent"`
+	What       funds.What    `json:"what" enum:"donated,corrected,reserved,returned,spent,recovered" description:"Recovered: units that were handed over came back; their money is set aside for the offer again, and returns where they go to nobody else."`
 	Credit     funds.Account `json:"credit" enum:"donations,available,reserved,spent" description:"The account that the money leaves."`
 	Debit      funds.Account `json:"debit" enum:"donations,available,reserved,spent" description:"The account that it goes to."`
 	Fen        int64         `json:"fen"`
@@ -434,12 +434,14 @@ type statedView struct {
 }
 
 type statedDrawing struct {
-	Offer       string `json:"offer"`
-	ReservedFen int64  `json:"reserved_fen"`
-	ReturnedFen int64  `json:"returned_fen"`
-	SpentFen    int64  `json:"spent_fen"`
-	SpentUnits  int64  `json:"spent_units"`
-	Handovers   int64  `json:"handovers"`
+	Offer          string `json:"offer"`
+	ReservedFen    int64  `json:"reserved_fen"`
+	ReturnedFen    int64  `json:"returned_fen"`
+	SpentFen       int64  `json:"spent_fen"`
+	SpentUnits     int64  `json:"spent_units"`
+	Handovers      int64  `json:"handovers"`
+	RecoveredFen   int64  `json:"recovered_fen" description:"Of handovers, also of earlier months, that were taken back."`
+	RecoveredUnits int64  `json:"recovered_units"`
 }
 
 func (a *App) getStatement(c *fiber.Ctx) error {

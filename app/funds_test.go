@@ -10,6 +10,7 @@ import (
 	"github.com/xuri/excelize/v2"
 
 	"github.com/xingfuma/happycode/app/accounts"
+	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
 	"github.com/xingfuma/happycode/providers/funds"
@@ -27,10 +28,16 @@ func (w *world) midMonth() {
 // fund makes a fund of the own organisation with a donation.
 func (w *world) fund(fen int64) (fundView, donationView) {
 	w.t.Helper()
+	return w.fundFor("grocery", fen)
+}
+
+// fundFor is fund with a donation for one kind of aid.
+func (w *world) fundFor(category string, fen int64) (fundView, donationView) {
+	w.t.Helper()
 	var f fundView
 	w.do("provider", "POST", "/api/v1/funds", fundRequest{Kind: funds.Named, Name: "=暖冬基金", NameEN: "Warm Winter"}).into(w.t, &f)
 	var d donationView
-	w.do("provider", "POST", "/api/v1/funds/"+f.ID+"/donations", donationRequest{Donor: canaryDonor, Fen: fen, Category: "grocery"}).into(w.t, &d)
+	w.do("provider", "POST", "/api/v1/funds/"+f.ID+"/donations", donationRequest{Donor: canaryDonor, Fen: fen, Category: category}).into(w.t, &d)
 	return f, d
 }
 
@@ -140,6 +147,87 @@ func TestFundsFromDonationToHandover(t *testing.T) {
 	}
 	if strings.Contains(text, canaryDonor) {
 		t.Error("a statement of a fund that names no donors names one")
+	}
+}
+
+// Some now and the rest later is paid when the last is given; what is taken back
+// brings its money back to the fund, and the page and the statement say so.
+func TestFundFollowsWhatIsTakenBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.midMonth()
+	must(t, w.keeper.Tick(t.Context()))
+	f, d := w.fundFor("meal", 10_000)
+	first := w.owedOf(providers.NewOffer{Category: "meal", Fund: f.ID, ValueFen: 1000, Handover: pickup(), Lots: []providers.NewLot{{QtyUnits: 8}}}, 3)
+	figures := func(when string, available, reserved, spent int64) {
+		t.Helper()
+		w.shift.Add(int64(2 * time.Minute))
+		must(t, w.keeper.Tick(t.Context()))
+		w.do("provider", "GET", "/api/v1/funds/"+f.ID, nil).into(t, &f)
+		if f.AvailableFen != available || f.ReservedFen != reserved || f.SpentFen != spent {
+			t.Errorf("%s: %d available, %d reserved, %d spent", when, f.AvailableFen, f.ReservedFen, f.SpentFen)
+		}
+		r, err := w.keeper.Verify(t.Context(), false)
+		must(t, err)
+		for _, x := range r.Faults {
+			t.Errorf("%s: %s", when, x)
+		}
+	}
+	give := func(units int64) {
+		t.Helper()
+		g := w.counterGiving("meal")
+		g.Units = units
+		if got := w.do("provider", "POST", "/api/v1/counter/handovers", g); got.status != 200 {
+			t.Fatalf("hand over: %d %s", got.status, got.body)
+		}
+	}
+	back := func(id string, units, given int64, why string) {
+		t.Helper()
+		if got := w.do("caseworker", "POST", "/api/v1/allocations/"+id+"/return", returnRequest{Units: units, GivenUnits: given, Why: why}); got.status != 200 {
+			t.Fatalf("take back: %d %s", got.status, got.body)
+		}
+	}
+	give(2)
+	figures("two of three are given", 2000, 8000, 0)
+	back(first, 1, 2, "mistake")
+	give(1)
+	give(1)
+	figures("all three are given", 2000, 5000, 3000)
+	back(first, 1, 3, "unused")
+	figures("one is back for somebody else", 2000, 6000, 2000)
+	back(first, 2, 2, "spoiled")
+	figures("the others are of no use", 4000, 6000, 0)
+	var o care.AllocationView
+	w.do("caseworker", "GET", "/api/v1/allocations/"+first, nil).into(t, &o)
+	w.do("provider", "POST", "/api/v1/offers/"+o.Offer+"/withdraw", nil)
+	figures("the offer is withdrawn", 10_000, 0, 0)
+	var trace traceView
+	w.do("provider", "GET", "/api/v1/funds/"+f.ID+"/donations/"+d.ID+"/trace", nil).into(t, &trace)
+	if trace.FreeFen != 10_000 || trace.SpentFen != 0 || len(trace.Handed) != 0 {
+		t.Errorf("the donation is traced to %+v", trace)
+	}
+	wantPage(t, w.do("provider", "GET", "/funds/"+f.ID, nil), 200, "交付后收回", "¥20.00")
+	var s statementView
+	w.do("provider", "GET", "/api/v1/funds/"+f.ID+"/statement?month="+funds.MonthOf(w.now().UnixMilli()), nil).into(t, &s)
+	if s.Booked.SpentFen != 3000 || s.Booked.RecoveredFen != 3000 || len(s.Offers) != 1 || s.Offers[0].RecoveredUnits != 3 || s.Balance.AvailableFen != 10_000 {
+		t.Errorf("the statement says %+v", s)
+	}
+	file := w.do("provider", "GET", "/funds/"+f.ID+"/statement.xlsx?month="+s.Month, nil)
+	book, err := excelize.OpenReader(bytes.NewReader(file.body))
+	must(t, err)
+	defer book.Close()
+	text := ""
+	for _, sheet := range book.GetSheetList() {
+		rows, err := book.GetRows(sheet)
+		must(t, err)
+		for _, cells := range rows {
+			text += strings.Join(cells, "|") + "\n"
+		}
+	}
+	for _, want := range []string{"交付后收回|30.00", "|80.00|80.00|30.00|30.00|1"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the statement lacks %q:\n%s", want, text)
+		}
 	}
 }
 

@@ -88,14 +88,20 @@ func (w *world) owed(category string, units int64) string {
 
 func (w *world) owedBy(category string, units int64, how providers.Handover) string {
 	w.t.Helper()
+	return w.owedOf(providers.NewOffer{Category: category, Handover: how, Lots: []providers.NewLot{{QtyUnits: 50}}}, units)
+}
+
+// owedOf promises the resident so many units of a new offer, of which only what
+// matters is said.
+func (w *world) owedOf(n providers.NewOffer, units int64) string {
+	w.t.Helper()
 	now := w.now()
 	boss := accounts.Principal{Account: "test", Role: accounts.Admin, Division: city}
-	o, err := w.app.Care.PostOffer(w.t.Context(), boss, w.orgID, providers.NewOffer{
-		TitleZH: "柜台试" + category, TitleEN: "Owed " + category, Category: category, Divisions: []string{county}, Pace: "now", Handover: how,
-		Lots: []providers.NewLot{{QtyUnits: 50, FromMs: now.Add(-time.Hour).UnixMilli(), UntilMs: now.Add(24 * time.Hour).UnixMilli()}},
-	})
+	n.TitleZH, n.TitleEN, n.Divisions, n.Pace = "柜台试"+n.Category, "Owed "+n.Category, []string{county}, "now"
+	n.Lots[0].FromMs, n.Lots[0].UntilMs = now.Add(-time.Hour).UnixMilli(), now.Add(24*time.Hour).UnixMilli()
+	o, err := w.app.Care.PostOffer(w.t.Context(), boss, w.orgID, n)
 	must(w.t, err)
-	_, err = w.app.Care.AddNeed(w.t.Context(), boss, residents.NewNeed{Resident: w.person.ID, Category: category, QtyUnits: units, Urgency: 3, Source: "scan", Note: canaryNote})
+	_, err = w.app.Care.AddNeed(w.t.Context(), boss, residents.NewNeed{Resident: w.person.ID, Category: n.Category, QtyUnits: units, Urgency: 3, Source: "scan", Note: canaryNote})
 	must(w.t, err)
 	got, err := w.app.Care.Scan(w.t.Context(), boss, w.person.CardNo)
 	must(w.t, err)
@@ -104,7 +110,7 @@ func (w *world) owedBy(category string, units int64, how providers.Handover) str
 			return a.ID
 		}
 	}
-	w.t.Fatalf("%d of %s are not owed: %+v", units, category, got.Offered)
+	w.t.Fatalf("%d of %s are not owed: %+v", units, n.Category, got.Offered)
 	return ""
 }
 

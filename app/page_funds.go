@@ -237,7 +237,7 @@ func fundMonths(f *funds.Fund, current string) (out []pages.FundMonth) {
 		c, closed := closings[month]
 		in := f.In(month)
 		out = append(out, pages.FundMonth{
-			Month: month, Closed: closed, Alone: c.Alone, Donated: in.DonatedFen - in.CorrectedFen, Spent: in.SpentFen,
+			Month: month, Closed: closed, Alone: c.Alone, Donated: in.DonatedFen - in.CorrectedFen, Spent: in.SpentFen - in.RecoveredFen,
 			Balance: f.Before(start.AddDate(0, 1, 0).Format(monthLayout)).Fen(),
 		})
 	}

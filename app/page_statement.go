@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -53,6 +54,9 @@ func (a *App) statementPaper(c *fiber.Ctx, most int) (papers.Paper, error) {
 			{Name: page.T("statement.reserved"), Value: s.Balance.ReservedFen},
 			{Name: page.T("statement.handovers"), Value: pages.Number(s.Booked.Handovers)},
 		},
+	}
+	if fen := s.Booked.RecoveredFen; fen > 0 {
+		p.Facts = slices.Insert(p.Facts, 4, papers.Fact{Name: page.T("statement.recovered"), Value: fen})
 	}
 	donations, err := a.statedDonations(page, f, s, most)
 	if err != nil {
@@ -111,6 +115,10 @@ func (a *App) statedOffers(c *fiber.Ctx, page pages.Page, s *funds.Statement, mo
 		{Head: page.T("statement.offer"), Width: 6}, {Head: page.T("statement.set_aside"), Kind: papers.Money, Width: 3}, {Head: page.T("statement.returned"), Kind: papers.Money, Width: 3},
 		{Head: page.T("statement.paid"), Kind: papers.Money, Width: 3}, {Head: page.T("statement.count"), Kind: papers.Number, Width: 2},
 	}}
+	recovered := s.Booked.RecoveredFen > 0 // in most months nothing is
+	if recovered {
+		t.Columns = slices.Insert(t.Columns, 4, papers.Column{Head: page.T("statement.came_back"), Kind: papers.Money, Width: 3})
+	}
 	offers := map[string]bool{}
 	shown := s.Offers[:min(len(s.Offers), most)]
 	for _, o := range shown {
@@ -125,13 +133,20 @@ func (a *App) statedOffers(c *fiber.Ctx, page pages.Page, s *funds.Statement, mo
 		if title == "" {
 			title = page.T("fund.not_posted")
 		}
-		t.Rows = append(t.Rows, []any{title, o.ReservedFen, o.ReturnedFen, o.SpentFen, o.Handovers})
+		row := []any{title, o.ReservedFen, o.ReturnedFen, o.SpentFen, o.Handovers}
+		if recovered {
+			row = slices.Insert(row, 4, any(o.RecoveredFen))
+		}
+		t.Rows = append(t.Rows, row)
 	}
 	first := page.T("statement.sum")
 	if rest := len(s.Offers) - len(shown); rest > 0 {
 		first = page.T("statement.sum_rest", rest)
 	}
 	t.Total = []any{first, s.Booked.ReservedFen, s.Booked.ReturnedFen, s.Booked.SpentFen, s.Booked.Handovers}
+	if recovered {
+		t.Total = slices.Insert(t.Total, 4, any(s.Booked.RecoveredFen))
+	}
 	return t, nil
 }
 

@@ -271,7 +271,9 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 	}
 	o.Meta = store.Meta{ID: store.NewID()}
 	if n.Key != "" {
-		o.ID = KeyedID(org.ID, n.Key)
+		if o.ID, err = s.keyedID(ctx, org.ID, n); err != nil {
+			return nil, err
+		}
 	}
 	o.Organisation, o.Kind = org.ID, org.Kind
 	o.Revision, o.Status = 1, OfferOpen
@@ -283,7 +285,11 @@ func (s *Service) Post(ctx context.Context, by string, org *Organisation, n NewO
 	}
 	err = s.offers.Insert(ctx, o)
 	if n.Key != "" && errors.Is(err, store.ErrDuplicate) {
-		o, err = s.offers.Get(ctx, o.ID)
+		known, failed := s.offers.Get(ctx, o.ID)
+		if failed == nil && len(known.Lots) == 0 { // given up meanwhile, see NeverPosted: a repeat takes the next id
+			return nil, err
+		}
+		o, err = known, failed
 	}
 	if err != nil {
 		return nil, err
@@ -306,6 +312,26 @@ func (s *Service) Check(n NewOffer) (*Offer, error) {
 func KeyedID(organisation, key string) string {
 	sum := sha256.Sum256([]byte("offer\x00" + organisation + "\x00" + key))
 	return "o" + hex.EncodeToString(sum[:16])
+}
+
+// keyedID is the id under which an offer with a key is posted. One that draws on a
+// fund, and was given up because its first try stopped for long, has the next.
+func (s *Service) keyedID(ctx context.Context, organisation string, n NewOffer) (string, error) {
+	for key := n.Key; ; key += "\x00again" {
+		id := KeyedID(organisation, key)
+		if n.Fund == "" {
+			return id, nil
+		}
+		o, err := s.offers.Get(ctx, id)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return id, nil
+		case err != nil:
+			return "", err
+		case len(o.Lots) > 0:
+			return id, nil
+		}
+	}
 }
 
 // place is where a part of an offer's lots goes: the counties that it is split

@@ -324,12 +324,13 @@ const spendAtOnce = 100
 // Spend books handovers; those that are booked already are passed over. Where
 // one does not fit the books the others are booked, and the answer is [ErrBooks].
 func (s *Service) Spend(ctx context.Context, fund string, given []Given) error {
-	var odd error
+	var refused []error
 	for some := range slices.Chunk(given, spendAtOnce) {
 		ids := make([]string, len(some))
 		for i, g := range some {
 			ids[i] = entryOfHandover(fund, g.Allocation, 0)
 		}
+		var odd error
 		_, err := s.change(ctx, fund, func(f *Fund) error {
 			odd = nil
 			done, err := s.booked(ctx, ids)
@@ -353,11 +354,50 @@ func (s *Service) Spend(ctx context.Context, fund string, given []Given) error {
 		if err != nil {
 			return err
 		}
-		if odd != nil {
-			return odd
+		refused = append(refused, odd)
+	}
+	return errors.Join(refused...)
+}
+
+// Recover takes back what was paid for units of a handover that came back, and
+// sets it aside for the offer again, also one that was settled. Again changes
+// nothing. Errors: [ErrBooks].
+func (s *Service) Recover(ctx context.Context, fund string, t Terms, k Kept) error {
+	_, err := s.change(ctx, fund, func(f *Fund) error {
+		booked, err := s.entriesOf(ctx, f, "allocation", k.Allocation)
+		if err != nil {
+			return err
 		}
+		if units, _ := stillPaid(f, booked); units <= k.QtyUnits {
+			return errSame
+		}
+		if _, open := f.Draw(t.Offer); !open {
+			all, err := s.entriesOf(ctx, f, "offer", t.Offer)
+			if err != nil {
+				return err
+			}
+			f.redraw(t, all)
+		}
+		if changed, err := f.recover(t, k, booked, store.Millis(s.cfg.Now())); err != nil || !changed {
+			return cmpErr(err, errSame)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("take back from handover %s of fund %s: %w", k.Allocation, fund, err)
 	}
 	return nil
+}
+
+// entriesOf are a fund's entries of an offer or allocation, in order.
+func (s *Service) entriesOf(ctx context.Context, f *Fund, index, id string) (out []*Entry, err error) {
+	err = s.entries.Each(ctx, store.Query{Index: index, Equal: []any{id}}, func(e *Entry) error {
+		if e.Fund == f.ID {
+			out = append(out, e)
+		}
+		return nil
+	})
+	return out, err
 }
 
 // GiveBack returns the money of an offer's units that expired or were withdrawn;

@@ -70,6 +70,9 @@ type Stream struct {
 	Division string `json:"division"` // empty: anywhere
 	TotalFen int64  `json:"total_fen"`
 	Free     []Span `json:"free,omitempty"` // neither reserved, spent nor corrected, in order
+	// LongestFen is the longest run that an entry spent, recovered or corrected:
+	// whoever looks for the entries of a fen looks so far back.
+	LongestFen int64 `json:"longest_fen,omitempty"`
 }
 
 // Draw is an offer that draws on the fund.
@@ -96,6 +99,7 @@ type Month struct {
 	ReservedFen  int64  `json:"reserved_fen"`
 	ReturnedFen  int64  `json:"returned_fen"`
 	SpentFen     int64  `json:"spent_fen"`
+	RecoveredFen int64  `json:"recovered_fen"` // of handovers, also of earlier months, that were taken back
 	Donations    int64  `json:"donations"`
 	Handovers    int64  `json:"handovers"`
 	Entries      int64  `json:"entries"`
@@ -112,7 +116,7 @@ func (b Balance) Fen() int64 { return b.AvailableFen + b.ReservedFen }
 
 func (b Balance) after(m Month) Balance {
 	set := m.ReservedFen - m.ReturnedFen
-	return Balance{b.AvailableFen + m.DonatedFen - m.CorrectedFen - set, b.ReservedFen + set - m.SpentFen}
+	return Balance{b.AvailableFen + m.DonatedFen - m.CorrectedFen - set, b.ReservedFen + set - m.SpentFen + m.RecoveredFen}
 }
 
 // Closing is a month that is closed: no entry bears a date in it any more.
@@ -237,6 +241,9 @@ func (f *Fund) book(e Entry, p Piece, atMs, nowMs int64) *Entry {
 	e.Credit, e.Debit = e.What.accounts()
 	e.AtMs, e.BookedMs = f.dated(atMs, nowMs), nowMs
 	e.Month = MonthOf(e.AtMs)
+	if s := &f.Streams[p.Stream]; e.What == Paid || e.What == Recovered || e.What == Corrected {
+		s.LongestFen = max(s.LongestFen, e.Fen)
+	}
 	f.apply(e)
 	f.Pending = append(f.Pending, e)
 	return &f.Pending[len(f.Pending)-1]
@@ -275,6 +282,8 @@ func (m *Month) count(e Entry) {
 		if e.QtyUnits > 0 {
 			m.Handovers++
 		}
+	case Recovered:
+		m.RecoveredFen += e.Fen
 	}
 }
 
@@ -537,6 +546,78 @@ func (f *Fund) giveBack(offer string, total, nowMs int64) (changed bool, err err
 	}
 	f.settled(offer)
 	return true, nil
+}
+
+// Kept is a handover of which some, or all, was taken back since.
+type Kept struct {
+	Allocation string
+	QtyUnits   int64 // that the person has still, 0 or more
+	AtMs       int64 // when the last of it came back
+}
+
+// recover takes back from a handover what was paid for units that came back: it
+// is set aside for the offer again, and returns from there where the units do not
+// go to anybody else. booked are the handover's entries so far, in order; what
+// they have recovered already is not recovered again. What was paid last comes
+// back first. Errors: [ErrBooks].
+func (f *Fund) recover(t Terms, k Kept, booked []*Entry, nowMs int64) (changed bool, err error) {
+	units, paid := stillPaid(f, booked)
+	if units -= k.QtyUnits; units < 1 {
+		return false, nil // not paid yet, or recovered before
+	}
+	d, ok := f.Draw(t.Offer)
+	if !ok || k.QtyUnits < 0 || units > d.SpentUnits {
+		return false, ErrBooks
+	}
+	first := booked[0] // the payment
+	taken, _ := takeLast(paid, units*d.ValueFen)
+	n := units
+	for i, p := range taken {
+		f.book(Entry{
+			Meta: store.Meta{ID: fmt.Sprintf("%s.t.%s.%d.%d", f.ID, k.Allocation, k.QtyUnits, i)}, What: Recovered, Offer: t.Offer, Allocation: k.Allocation,
+			QtyUnits: n, Category: first.Category, Town: first.Town, Person: first.Person, By: bySystem,
+		}, p, k.AtMs, nowMs)
+		n = 0
+	}
+	slices.Reverse(taken)
+	d.Pieces = joined(append(taken, d.Pieces...))
+	d.SpentUnits -= units
+	return true, nil
+}
+
+// stillPaid is what a handover's entries, in order, have paid and not recovered.
+func stillPaid(f *Fund, booked []*Entry) (units int64, paid []Piece) {
+	for _, e := range booked {
+		p := Piece{f.streamOf(e.Stream), Span{e.FromFen, e.ToFen}}
+		switch e.What {
+		case Paid:
+			units += e.QtyUnits
+			paid = append(paid, p)
+		case Recovered:
+			units -= e.QtyUnits
+			paid = piecesWithout(paid, p)
+		}
+	}
+	return units, paid
+}
+
+// redraw takes up an offer again that was settled, as its entries say.
+func (f *Fund) redraw(t Terms, booked []*Entry) {
+	d := Draw{Offer: t.Offer, Category: t.Category, ValueFen: t.ValueFen, UntilMs: t.UntilMs}
+	for _, e := range booked {
+		switch e.What {
+		case SetAside:
+			d.QtyUnits += e.QtyUnits
+			d.AtMs = e.BookedMs
+		case Paid:
+			d.SpentUnits += e.QtyUnits
+		case Recovered:
+			d.SpentUnits -= e.QtyUnits
+		case Returned:
+			d.ReturnedUnits += e.QtyUnits
+		}
+	}
+	f.Draws = append(f.Draws, d)
 }
 
 // settled forgets a draw of which nothing is left.

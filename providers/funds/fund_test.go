@@ -69,6 +69,31 @@ func (p *paper) reserve(offer, category, division string, fen, units int64) erro
 	return err
 }
 
+// of are the entries of which something is so.
+func (p *paper) of(so func(*Entry) bool) (out []*Entry) {
+	for _, e := range p.entries {
+		if so(e) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// recover does what [Service.Recover] does, and says whether it changed something.
+func (p *paper) recover(t Terms, k Kept) bool {
+	p.t.Helper()
+	booked := p.of(func(e *Entry) bool { return e.Allocation == k.Allocation })
+	if _, open := p.fund.Draw(t.Offer); !open {
+		p.fund.redraw(t, p.of(func(e *Entry) bool { return e.Offer == t.Offer }))
+	}
+	changed, err := p.fund.recover(t, k, booked, nov)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.sound()
+	return changed
+}
+
 // payers are the donations that paid for a handover, with how much.
 func (p *paper) payers(allocation string) string {
 	var out []string
@@ -159,9 +184,9 @@ func TestAnySequenceKeepsTheBooks(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 4))
 		p := newPaper(t)
 		categories, divisions := []string{"", "meal", "clothing"}, []string{"", wuxing, yuehe, nanxun}
-		given := map[string]int64{}
+		given, held, terms := map[string]int64{}, []Kept{}, map[string]Terms{}
 		for step := range 120 {
-			switch r.IntN(6) {
+			switch r.IntN(7) {
 			case 0, 1:
 				p.donate(1+r.Int64N(500), categories[r.IntN(3)], divisions[r.IntN(4)])
 			case 2:
@@ -185,6 +210,21 @@ func TestAnySequenceKeepsTheBooks(t *testing.T) {
 					t.Fatal(err)
 				}
 				given[g.Allocation] = g.QtyUnits * d.ValueFen
+				held = append(held, Kept{Allocation: g.Allocation, QtyUnits: g.QtyUnits, AtMs: nov})
+				terms[g.Allocation] = Terms{Offer: d.Offer, Category: d.Category, ValueFen: d.ValueFen}
+			case 6:
+				if len(held) == 0 {
+					continue
+				}
+				k := &held[r.IntN(len(held))]
+				if k.QtyUnits == 0 {
+					continue
+				}
+				k.QtyUnits = r.Int64N(k.QtyUnits)
+				if !p.recover(terms[k.Allocation], *k) || p.recover(terms[k.Allocation], *k) {
+					t.Fatalf("what is left of %+v was not recovered once", k)
+				}
+				given[k.Allocation] = k.QtyUnits * terms[k.Allocation].ValueFen
 			case 5:
 				if len(p.donations) == 0 {
 					continue
@@ -199,13 +239,14 @@ func TestAnySequenceKeepsTheBooks(t *testing.T) {
 			p.sound()
 		}
 		for id, want := range given {
+			_, paid := stillPaid(p.fund, p.of(func(e *Entry) bool { return e.Allocation == id }))
 			var got int64
-			for _, payer := range strings.Fields(p.payers(id)) {
-				var fen int64
-				if _, err := fmt.Sscanf(payer[strings.IndexByte(payer, ':')+1:], "%d", &fen); err != nil {
-					t.Fatal(err)
+			for _, piece := range paid {
+				for _, d := range p.donations {
+					if d.Stream == p.fund.StreamID(piece.Stream) {
+						got += sum(within([]Span{piece.Span}, Span{d.FromFen, d.ToFen}))
+					}
 				}
-				got += fen
 			}
 			if got != want {
 				t.Errorf("handover %s of %d fen is traced to donations of %d", id, want, got)

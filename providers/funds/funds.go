@@ -85,6 +85,7 @@ const (
 	SetAside  What = "reserved"  // available → reserved: an offer was posted
 	Returned  What = "returned"  // reserved → available: units expired or were withdrawn
 	Paid      What = "spent"     // reserved → spent: units were handed over
+	Recovered What = "recovered" // spent → reserved: units that were handed over came back
 )
 
 // accounts are the account that an entry credits (money leaves it) and the one
@@ -99,6 +100,8 @@ func (w What) accounts() (credit, debit Account) {
 		return Available, Reserved
 	case Returned:
 		return Reserved, Available
+	case Recovered:
+		return Spent, Reserved
 	}
 	return Reserved, Spent
 }
@@ -123,8 +126,8 @@ type Entry struct {
 	Donation   string  `json:"donation"`
 	Offer      string  `json:"offer"`
 	Allocation string  `json:"allocation"`
-	// QtyUnits is of an offer's unit: how many were set aside, returned or handed
-	// over. Where one step takes several entries the first has it all.
+	// QtyUnits is of an offer's unit: how many were set aside, returned, handed
+	// over or taken back. Where one step takes several entries the first has it all.
 	QtyUnits int64  `json:"qty_units"`
 	Category string `json:"category,omitempty"` // of a handover
 	Town     string `json:"town,omitempty"`     // of a handover, 12-digit code
@@ -163,6 +166,7 @@ var (
 		{Name: "piece", Fields: []string{"stream", "what", "from_fen"}},
 		{Name: "offer", Fields: []string{"offer", "seq"}},
 		{Name: "donation", Fields: []string{"donation", "seq"}},
+		{Name: "allocation", Fields: []string{"allocation", "seq"}, Sparse: "allocation"},
 	}}
 	donationsSchema = store.Schema{Name: "fund_donations", Indexes: []store.Index{
 		{Name: "fund", Fields: []string{"fund", "seq"}},

@@ -17,7 +17,9 @@ import (
 type Ledger interface {
 	// Told reads what happened, see [care.Service.Told].
 	Told(ctx context.Context, fromMs, toMs int64, after string, limit int) ([]*care.Event, string, error)
-	// HandedOver visits what was handed over of a share.
+	// Promise reads an allocation.
+	Promise(ctx context.Context, id string) (*care.Allocation, error)
+	// HandedOver visits what was handed over of a share, also what came back since.
 	HandedOver(ctx context.Context, share string, visit func(*care.Allocation) error) error
 }
 
@@ -40,7 +42,7 @@ type KeeperConfig struct {
 }
 
 // Keeper books what becomes of offers that draw on funds: handovers are paid,
-// and what expires or is withdrawn returns its money. It follows the ledger of
+// what was paid for units that came back is recovered, and what expires or is withdrawn returns its money. It follows the ledger of
 // events and looks at the shares; every step may be repeated, and any number of
 // processes may do it at once.
 type Keeper struct {
@@ -69,8 +71,9 @@ const (
 	orphanAfter = 10 * time.Minute
 	// remembered is how many offers' funds are kept in memory.
 	remembered = 100_000
-	// kindGiven is the event of a handover.
+	// kindGiven is the event of a handover, kindBack of what came back of one.
 	kindGiven = "allocation." + string(care.HandedOver)
+	kindBack  = "allocation." + string(care.Returned)
 )
 
 // NewKeeper makes a keeper.
@@ -113,7 +116,7 @@ func (k *Keeper) Tick(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// follow books the handovers that the ledger tells of. What could not be booked
+// follow books the handovers that the ledger tells of, and what came back. What could not be booked
 // is read again.
 func (k *Keeper) follow(ctx context.Context) error {
 	to := k.cfg.Now().Add(-care.ToldMargin).UnixMilli()
@@ -146,11 +149,13 @@ func (k *Keeper) follow(ctx context.Context) error {
 	return err
 }
 
-// book pays for the handovers among events.
+// book pays for the handovers among events and recovers what was paid for units
+// that came back, in the order in which they are told: what comes back may have
+// been given to somebody else since, for the same money.
 func (k *Keeper) book(ctx context.Context, events []*care.Event) error {
 	var offers []string
 	for _, e := range events {
-		if e.Kind == kindGiven {
+		if e.Kind == kindGiven || e.Kind == kindBack {
 			offers = append(offers, e.Offer)
 		}
 	}
@@ -161,25 +166,95 @@ func (k *Keeper) book(ctx context.Context, events []*care.Event) error {
 	if err != nil {
 		return err
 	}
-	given := map[string][]Given{}
+	given := map[string][]Given{} // by fund
 	for _, e := range events {
-		if fund := funds[e.Offer]; e.Kind == kindGiven && fund != "" {
+		switch fund := funds[e.Offer]; {
+		case fund == "":
+		case e.Kind == kindGiven:
 			given[fund] = append(given[fund], Given{
 				Allocation: e.Allocation, Offer: e.Offer, QtyUnits: e.QtyUnits, AtMs: e.AtMs, Town: townOf(e.Division), Person: e.Resident,
 			})
+		case e.Kind == kindBack:
+			if err := k.pay(ctx, fund, given[fund]); err != nil {
+				return err
+			}
+			delete(given, fund)
+			if err := k.odd(k.cameBack(ctx, fund, e.Offer, e.Allocation), fund); err != nil {
+				return err
+			}
 		}
 	}
 	for fund, some := range given {
-		err := k.cfg.Books.Spend(ctx, fund, some)
-		if errors.Is(err, ErrBooks) { // verify names it; the others go on
-			k.cfg.Logger.Error("a handover does not fit the fund's books", "fund", fund, "error", err)
-			continue
-		}
-		if err != nil {
+		if err := k.pay(ctx, fund, some); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// pay pays for handovers. Where one does not fit the books its offer is counted
+// again: the event of what came back before may be lost.
+func (k *Keeper) pay(ctx context.Context, fund string, given []Given) error {
+	err := k.cfg.Books.Spend(ctx, fund, given)
+	if !errors.Is(err, ErrBooks) {
+		return err
+	}
+	counted := map[string]bool{}
+	for _, g := range given {
+		if counted[g.Offer] {
+			continue
+		}
+		counted[g.Offer] = true
+		shares, err := k.cfg.Offers.Shares(ctx, g.Offer)
+		if err != nil {
+			return err
+		}
+		if err := k.odd(k.recount(ctx, fund, g.Offer, shares), fund); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// odd logs what does not fit a fund's books, which verify names: the others go on.
+// Any other error is the answer.
+func (k *Keeper) odd(err error, fund string) error {
+	if errors.Is(err, ErrBooks) {
+		k.cfg.Logger.Error("a handover does not fit the fund's books", "fund", fund, "error", err)
+		return nil
+	}
+	return err
+}
+
+// cameBack recovers what was paid for units of an allocation that came back after
+// it was handed over. The event is only the occasion: what counts is how much the
+// person has still. What came back before the last unit was given was never paid.
+func (k *Keeper) cameBack(ctx context.Context, fund, offer, allocation string) error {
+	a, err := k.cfg.Ledger.Promise(ctx, allocation)
+	if err != nil || a.ReturnedUnits == 0 {
+		return err
+	}
+	found, err := k.cfg.Offers.OffersByID(ctx, []string{offer})
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	t, err := TermsOf(found[0])
+	if err != nil {
+		return fmt.Errorf("take back of offer %s: %w", offer, ErrBooks)
+	}
+	return k.cfg.Books.Recover(ctx, fund, t, keptOf(a))
+}
+
+func keptOf(a *care.Allocation) Kept {
+	return Kept{Allocation: a.ID, QtyUnits: a.QtyUnits, AtMs: lastBackMs(a)}
+}
+
+// lastBackMs is when something of an allocation came back last, Unix ms; 0: never.
+func lastBackMs(a *care.Allocation) int64 {
+	if n := len(a.Backs); n > 0 {
+		return a.Backs[n-1].AtMs
+	}
+	return 0
 }
 
 // townOf is the town, or the county, that a division lies in.
@@ -249,37 +324,44 @@ func (k *Keeper) sweep(ctx context.Context, f *Fund, recount bool) error {
 			return err
 		}
 	}
-	now := k.cfg.Now().UnixMilli()
+	var errs []error
 	for _, d := range f.Draws {
-		stood, err := k.stands(ctx, f, d)
-		if err != nil {
-			return err
-		}
-		if !stood {
-			if now-d.AtMs > orphanAfter.Milliseconds() {
-				if err := k.giveUp(ctx, f, d); err != nil {
-					return err
-				}
-			}
-			continue
-		}
-		shares, err := k.cfg.Offers.Shares(ctx, d.Offer)
-		if err != nil {
-			return err
-		}
-		n := countShares(shares)
-		if (recount || d.UntilMs <= now) && n.given > d.SpentUnits {
-			if err := k.recount(ctx, f, shares); err != nil {
-				return err
-			}
-		}
-		if n.back > d.ReturnedUnits {
-			if err := k.cfg.Books.GiveBack(ctx, f.ID, d.Offer, n.back); err != nil {
-				return err
-			}
+		if err := k.sweepDraw(ctx, f, d, recount); err != nil {
+			errs = append(errs, fmt.Errorf("offer %s: %w", d.Offer, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+func (k *Keeper) sweepDraw(ctx context.Context, f *Fund, d Draw, recount bool) error {
+	now := k.cfg.Now().UnixMilli()
+	found, err := k.cfg.Offers.OffersByID(ctx, []string{d.Offer})
+	switch {
+	case err != nil:
+		return err
+	case len(found) > 0 && !drawsOn(found[0], f):
+		return k.cfg.Books.GiveBack(ctx, f.ID, d.Offer, d.QtyUnits)
+	case len(found) == 0 && now-d.AtMs > orphanAfter.Milliseconds():
+		return k.giveUp(ctx, f, d)
+	case len(found) == 0:
+		return nil
+	}
+	shares, err := k.cfg.Offers.Shares(ctx, d.Offer)
+	if err != nil {
+		return err
+	}
+	n := countShares(shares)
+	// What was paid for units that came back is recovered before it returns.
+	var odd error
+	if n.given < d.SpentUnits || n.given > d.SpentUnits && (recount || d.UntilMs <= now) {
+		if odd = k.recount(ctx, f.ID, d.Offer, shares); odd != nil && !errors.Is(odd, ErrBooks) {
+			return odd
+		}
+	}
+	if n.back > d.ReturnedUnits {
+		return errors.Join(odd, k.cfg.Books.GiveBack(ctx, f.ID, d.Offer, n.back))
+	}
+	return odd
 }
 
 // counts are units of all shares of an offer that are out of it for good.
@@ -293,17 +375,10 @@ func countShares(shares []*providers.Share) (n counts) {
 	return n
 }
 
-// stands says whether the offer of a draw was written.
-func (k *Keeper) stands(ctx context.Context, f *Fund, d Draw) (bool, error) {
-	found, err := k.cfg.Offers.OffersByID(ctx, []string{d.Offer})
-	if err != nil || len(found) == 0 {
-		return false, err
-	}
-	if len(found[0].Lots) == 0 { // its place was taken by NeverPosted, after which somebody died
-		return true, k.cfg.Books.GiveBack(ctx, f.ID, d.Offer, d.QtyUnits)
-	}
-	return true, nil
-}
+// drawsOn says whether an offer is one that the fund pays for. It is not where its
+// place was taken by NeverPosted, or where a form that was sent again named another
+// fund than the one with which the offer was written.
+func drawsOn(o *providers.Offer, f *Fund) bool { return len(o.Lots) > 0 && o.Fund == f.ID }
 
 // giveUp sees to it that an offer is never written, and returns its money.
 func (k *Keeper) giveUp(ctx context.Context, f *Fund, d Draw) error {
@@ -314,18 +389,34 @@ func (k *Keeper) giveUp(ctx context.Context, f *Fund, d Draw) error {
 	return k.cfg.Books.GiveBack(ctx, f.ID, d.Offer, d.QtyUnits)
 }
 
-// recount pays for whatever was handed over of an offer and is not paid.
-func (k *Keeper) recount(ctx context.Context, f *Fund, shares []*providers.Share) error {
+// recount recovers what was paid for units of an offer that came back, and pays
+// for whatever was handed over and is not paid.
+func (k *Keeper) recount(ctx context.Context, fund, offer string, shares []*providers.Share) error {
 	var given []Given
+	var back []string
 	for _, sh := range shares {
 		if err := k.cfg.Ledger.HandedOver(ctx, sh.ID, func(a *care.Allocation) error {
-			given = append(given, givenOf(a))
+			if a.ReturnedUnits > 0 {
+				back = append(back, a.ID)
+			}
+			if a.QtyUnits > 0 {
+				given = append(given, givenOf(a))
+			}
 			return nil
 		}); err != nil {
 			return err
 		}
 	}
-	return k.cfg.Books.Spend(ctx, f.ID, given)
+	var odd []error
+	for _, id := range back {
+		switch err := k.cameBack(ctx, fund, offer, id); {
+		case errors.Is(err, ErrBooks):
+			odd = append(odd, err)
+		case err != nil:
+			return err
+		}
+	}
+	return errors.Join(append(odd, k.cfg.Books.Spend(ctx, fund, given))...)
 }
 
 func givenOf(a *care.Allocation) Given {

@@ -51,6 +51,32 @@ func takeLast(pieces []Piece, fen int64) (taken, left []Piece) {
 	return taken, left
 }
 
+// piecesWithout takes a piece, which lies in one of them, out of others.
+func piecesWithout(pieces []Piece, out Piece) (left []Piece) {
+	for _, p := range pieces {
+		if p.Stream != out.Stream {
+			left = append(left, p)
+			continue
+		}
+		for _, s := range without([]Span{p.Span}, out.Span) {
+			left = append(left, Piece{p.Stream, s})
+		}
+	}
+	return left
+}
+
+// joined puts pieces together of which one begins where the one before it ends.
+func joined(pieces []Piece) (out []Piece) {
+	for _, p := range pieces {
+		if n := len(out) - 1; n >= 0 && out[n].Stream == p.Stream && out[n].To == p.From {
+			out[n].To = p.To
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
 // add puts a span among others that it does not overlap, in order, joined to its
 // neighbours.
 func add(spans []Span, s Span) []Span {

@@ -48,6 +48,19 @@ func (h *happened) HandedOver(_ context.Context, share string, visit func(*care.
 	return nil
 }
 
+func (h *happened) Promise(_ context.Context, id string) (*care.Allocation, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, given := range h.given {
+		for _, a := range given {
+			if a.ID == id {
+				return a, nil
+			}
+		}
+	}
+	return nil, store.ErrNotFound
+}
+
 // office is an organisation with a fund, and the services of one process.
 type office struct {
 	t      *testing.T

@@ -37,6 +37,10 @@ type StatedOffer struct {
 	SpentFen    int64
 	SpentUnits  int64
 	Handovers   int64
+	// RecoveredFen is of RecoveredUnits that were handed over, also in an earlier
+	// month, and came back in this one.
+	RecoveredFen   int64
+	RecoveredUnits int64
 }
 
 // Statement is the month's. Errors: [FieldError] for what is no month, or one
@@ -89,6 +93,9 @@ func (o *StatedOffer) count(e *Entry) {
 		if e.QtyUnits > 0 {
 			o.Handovers++
 		}
+	case Recovered:
+		o.RecoveredFen += e.Fen
+		o.RecoveredUnits += e.QtyUnits
 	}
 }
 

@@ -78,41 +78,48 @@ func (s *Service) Trace(ctx context.Context, f *Fund, d *Donation) (*Trace, erro
 			t.ReservedFen += fen
 		}
 	}
+	paid, kept := []*Entry{}, map[string]int64{} // by handover: what of the donation was paid for it and not recovered
+	for what, visit := range map[What]func(e *Entry, fen int64){
+		Paid:      func(e *Entry, fen int64) { paid = append(paid, e); kept[e.Allocation] += fen },
+		Recovered: func(e *Entry, fen int64) { kept[e.Allocation] -= fen },
+		Corrected: func(_ *Entry, fen int64) { t.CorrectedFen += fen },
+	} {
+		if err := s.overlapping(ctx, f, stream, what, whole, visit); err != nil {
+			return nil, fmt.Errorf("trace donation %s: %w", d.ID, err)
+		}
+	}
 	cells := map[place]*tally{}
-	if err := s.overlapping(ctx, d.Stream, Paid, whole, func(e *Entry, fen int64) {
-		t.SpentFen += fen
+	for _, e := range paid {
+		fen := kept[e.Allocation]
+		if fen == 0 {
+			continue
+		}
+		kept[e.Allocation] = 0 // its other entries are counted with this one
 		at := place{e.Category, e.Town}
 		if cells[at] == nil {
 			cells[at] = newTally()
 		}
+		t.SpentFen += fen
 		cells[at].fen += fen
 		cells[at].handovers[e.Allocation] = true
 		cells[at].people[e.Person] = true
-	}); err != nil {
-		return nil, fmt.Errorf("trace donation %s: %w", d.ID, err)
-	}
-	if err := s.overlapping(ctx, d.Stream, Corrected, whole, func(_ *Entry, fen int64) { t.CorrectedFen += fen }); err != nil {
-		return nil, fmt.Errorf("trace donation %s: %w", d.ID, err)
 	}
 	t.Cells = enough(cells)
 	return t, nil
 }
 
-// overlapping visits the entries of a kind that have fen of a span. They overlap
-// nowhere, so at most one of them begins before it.
-func (s *Service) overlapping(ctx context.Context, stream string, what What, in Span, visit func(e *Entry, fen int64)) error {
-	equal := []any{stream, string(what)}
-	before, _, err := s.entries.Find(ctx, store.Query{Index: "piece", Equal: equal, To: in.From, Limit: 1, Desc: true})
-	if err != nil {
-		return err
+// overlapping visits the entries of a kind that have fen of a span. Where money
+// came back and was spent again they overlap each other.
+func (s *Service) overlapping(ctx context.Context, f *Fund, stream int64, what What, in Span, visit func(e *Entry, fen int64)) error {
+	if stream < 0 {
+		return nil
 	}
-	for _, e := range before {
-		if e.ToFen > in.From {
-			visit(e, min(e.ToFen, in.To)-in.From)
+	return s.entries.Each(ctx, store.Query{
+		Index: "piece", Equal: []any{f.StreamID(stream), string(what)}, From: max(0, in.From-f.Streams[stream].LongestFen), To: in.To,
+	}, func(e *Entry) error {
+		if e.ToFen > in.From && e.Seq <= f.Seq { // what was booked since the fund was read is left out
+			visit(e, min(e.ToFen, in.To)-max(e.FromFen, in.From))
 		}
-	}
-	return s.entries.Each(ctx, store.Query{Index: "piece", Equal: equal, From: in.From, To: in.To}, func(e *Entry) error {
-		visit(e, min(e.ToFen, in.To)-e.FromFen)
 		return nil
 	})
 }

@@ -47,7 +47,7 @@ func (k *Keeper) Verify(ctx context.Context, repair bool) (*Report, error) {
 		if err := k.follow(ctx); err != nil {
 			return nil, err
 		}
-		if err := k.Sweep(ctx, true); err != nil {
+		if err := errors.Join(k.mendSettled(ctx), k.Sweep(ctx, true)); err != nil {
 			k.cfg.Logger.Error("mend the funds' books", "error", err) // what stays wrong is named below
 		}
 	}
@@ -77,6 +77,54 @@ func (k *Keeper) Verify(ctx context.Context, repair bool) (*Report, error) {
 		}
 	}
 	return r, k.verifyOffers(ctx, r)
+}
+
+// mendSettled recounts the offers that a fund has forgotten, because all of them
+// was given or returned, and of which something came back whose event was lost.
+func (k *Keeper) mendSettled(ctx context.Context) error {
+	var errs []error
+	for after := ""; ; {
+		page, next, err := k.cfg.Books.List(ctx, "", after, 100)
+		if err != nil {
+			return err
+		}
+		for _, f := range page {
+			errs = append(errs, k.recountSettled(ctx, f))
+		}
+		if after = next; next == "" {
+			return errors.Join(errs...)
+		}
+	}
+}
+
+func (k *Keeper) recountSettled(ctx context.Context, f *Fund) error {
+	if err := k.cfg.Books.write(ctx, f); err != nil {
+		return err
+	}
+	spent := map[string]int64{}
+	if err := k.cfg.Books.entries.Each(ctx, store.Query{Index: "fund", Equal: []any{f.ID}}, func(e *Entry) error {
+		switch e.What {
+		case Paid:
+			spent[e.Offer] += e.QtyUnits
+		case Recovered:
+			spent[e.Offer] -= e.QtyUnits
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, d := range f.Draws {
+		delete(spent, d.Offer)
+	}
+	var errs []error
+	for _, offer := range slices.Sorted(maps.Keys(spent)) {
+		shares, err := k.cfg.Offers.Shares(ctx, offer)
+		if err == nil && countShares(shares).given < spent[offer] {
+			err = k.recount(ctx, f.ID, offer, shares)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // books are a fund with all that belongs to it, read so that they fit together.
@@ -210,8 +258,17 @@ func (b *books) streamFaults() (out []string) {
 		where("donation "+d.ID, d.Stream, Span{d.FromFen, d.ToFen}, given)
 	}
 	for _, e := range b.entries {
-		if e.What == Paid || e.What == Corrected {
-			where("entry "+e.ID, e.Stream, Span{e.FromFen, e.ToFen}, used)
+		s := Span{e.FromFen, e.ToFen}
+		switch e.What {
+		case Paid, Corrected:
+			where("entry "+e.ID, e.Stream, s, used)
+		case Recovered:
+			n := f.streamOf(e.Stream)
+			if n < 0 || sum(within(used[n], s)) != s.Fen() {
+				out = append(out, fmt.Sprintf("fund %s: entry %s recovers what was not spent", f.ID, e.ID))
+				continue
+			}
+			used[n] = without(used[n], s)
 		}
 	}
 	for _, d := range f.Draws {
@@ -264,6 +321,11 @@ func (k *Keeper) verifyDraws(ctx context.Context, b *books, seenMs int64, r *Rep
 			p := paidFor[e.Allocation]
 			paidFor[e.Allocation] = paid{p.units + e.QtyUnits, p.fen + e.Fen}
 			o.pieces = append(o.pieces, e)
+		case Recovered:
+			o.given -= e.QtyUnits
+			o.fen += e.Fen
+			p := paidFor[e.Allocation]
+			paidFor[e.Allocation] = paid{p.units - e.QtyUnits, p.fen - e.Fen}
 		}
 	}
 	delete(offers, "")
@@ -290,7 +352,7 @@ type offerBooks struct {
 	pieces                  []*Entry
 }
 
-// paid is what was paid for a handover.
+// paid is what was paid for a handover and not recovered.
 type paid struct{ units, fen int64 }
 
 func (k *Keeper) verifyOffer(ctx context.Context, b *books, id string, o *offerBooks, paidFor map[string]paid, seenMs int64, fault func(string, ...any)) error {
@@ -306,11 +368,14 @@ func (k *Keeper) verifyOffer(ctx context.Context, b *books, id string, o *offerB
 		return nil
 	}
 	offer := found[0]
-	if len(offer.Lots) == 0 {
-		return nil // never posted
+	if !drawsOn(offer, f) {
+		if d, ok := f.Draw(id); o.given > 0 || ok && d.AtMs < k.cfg.Now().Add(-2*orphanAfter).UnixMilli() {
+			fault("has money set aside for offer %s, which it does not pay for", id)
+		}
+		return nil
 	}
 	t, err := TermsOf(offer)
-	if err != nil || offer.Fund != f.ID || t.QtyUnits != o.units {
+	if err != nil || t.QtyUnits != o.units {
 		fault("has set money aside for %d units of offer %s, which says otherwise", o.units, id)
 		return nil //nolint:nilerr // terms that no fund takes are the fault just named
 	}
@@ -324,17 +389,20 @@ func (k *Keeper) verifyOffer(ctx context.Context, b *books, id string, o *offerB
 		return err
 	}
 	var back, given int64
+	ended := max(t.UntilMs, offer.WithdrawnMs)
 	for _, sh := range shares {
 		back += sh.Expired + sh.Withdrawn
+		ended = max(ended, sh.UpdatedMs) // something may come back after the end
 		if err := k.cfg.Ledger.HandedOver(ctx, sh.ID, func(a *care.Allocation) error {
 			p := paidFor[a.ID]
+			given += p.units
 			switch {
-			case p.units == 0 && a.EndedMs < seenMs-lateness && !a.Unsettled:
+			case a.Unsettled || lastBackMs(a) >= seenMs-lateness: // to be booked
+			case p.units == 0 && a.QtyUnits > 0 && a.EndedMs < seenMs-lateness:
 				fault("has not paid for handover %s of offer %s", a.ID, id)
 			case p.units != 0 && (p.units != a.QtyUnits || p.fen != a.QtyUnits*t.ValueFen):
 				fault("has paid %d fen for %d units of handover %s, which gave %d at %d fen", p.fen, p.units, a.ID, a.QtyUnits, t.ValueFen)
 			}
-			given += p.units
 			return nil
 		}); err != nil {
 			return err
@@ -343,7 +411,7 @@ func (k *Keeper) verifyOffer(ctx context.Context, b *books, id string, o *offerB
 	if given < o.given {
 		fault("has paid for %d units of offer %s that nobody was handed", o.given-given, id)
 	}
-	if ended := max(t.UntilMs, offer.WithdrawnMs); back > o.back && ended < seenMs-orphanAfter.Milliseconds() {
+	if back > o.back && ended < seenMs-orphanAfter.Milliseconds() {
 		fault("has returned the money of %d units of offer %s, of which %d came back", o.back, id, back)
 	}
 	if o.back > back {
