@@ -89,17 +89,23 @@ func (s *Service) CounterDay(ctx context.Context, p accounts.Principal) (*Counte
 	return out, nil
 }
 
-// noShowFrom is from when on a counter may say that nobody came: for what is
-// fetched within one lot, in the last quarter of its time, so that nobody loses
-// a meal who is only late; what is brought home may be given up on its day.
+// noShowFrom is from when on a counter may say that nobody came: in the last
+// quarter of the time that this very person had, so that nobody loses a meal who
+// is only late, or was promised it a moment ago; what is brought home may be given
+// up once somebody came with it and nobody was there.
 func noShowFrom(sh *providers.Share, a *Allocation) int64 {
-	switch a.Handover.How {
-	case providers.Pickup:
-		return sh.UntilMs - (sh.UntilMs-sh.FromMs)/4
-	case providers.Delivery, providers.OnSite:
-		return sh.FromMs
+	switch {
+	case a.broughtHome() && a.TriedMs > 0:
+		return max(a.TriedMs, sh.FromMs)
+	case a.broughtHome(), a.Handover.How == providers.Pickup:
+		return sh.UntilMs - (sh.UntilMs-max(sh.FromMs, a.PromisedMs))/4
 	}
 	return 0
+}
+
+// broughtHome says that the person does not come for it.
+func (a *Allocation) broughtHome() bool {
+	return a.Handover.How == providers.Delivery || a.Handover.How == providers.OnSite
 }
 
 // eachOwn visits the allocations, in some states, of the organisation's offers
@@ -162,7 +168,8 @@ func (s *Service) ReturnAtCounter(ctx context.Context, p accounts.Principal, ite
 var ErrTooEarly = errors.New("it may still be fetched")
 
 // NoShowAtCounter is [Service.NoShow] for what the organisation owes, in the last
-// quarter of a lot's time; see [CounterEntry]. Errors: those, and [ErrTooEarly].
+// quarter of the person's time or after [Service.Tried]; see [CounterEntry].
+// Errors: those, and [ErrTooEarly].
 func (s *Service) NoShowAtCounter(ctx context.Context, p accounts.Principal, item string) error {
 	a, err := s.itemOf(ctx, p, item)
 	if err != nil {
@@ -225,8 +232,7 @@ func (s *Service) RoundOn(ctx context.Context, p accounts.Principal, day string)
 	var all []found
 	var trail []audit.Entry
 	err = s.eachOwn(ctx, p, func(sh *providers.Share, a *Allocation) error {
-		home := a.Handover.How == providers.Delivery || a.Handover.How == providers.OnSite
-		if !home || sh.UntilMs <= from || sh.FromMs >= until || a.Lease != "" {
+		if !a.broughtHome() || sh.UntilMs <= from || sh.FromMs >= until || a.Lease != "" {
 			return nil
 		}
 		item, err := s.counterItem(p, a)
@@ -282,18 +288,28 @@ func (s *Service) RoundOn(ctx context.Context, p accounts.Principal, day string)
 
 // Tried notes that somebody came with it and nobody was at home; the promise
 // stands. The first time of a day counts.
-// Errors: [ErrEnded], [store.ErrNotFound].
+// Errors: [ErrEnded], [ErrTooEarly] before its day and for what is not brought,
+// [store.ErrNotFound].
 func (s *Service) Tried(ctx context.Context, p accounts.Principal, item string) (CounterItem, error) {
 	a, err := s.itemOf(ctx, p, item)
 	if err != nil {
 		return CounterItem{}, err
 	}
-	now := s.now().UnixMilli()
+	sh, err := s.shares.Get(ctx, a.Share)
+	if err != nil {
+		return CounterItem{}, err
+	}
+	now := s.now()
 	a, err = s.allocations.Change(ctx, a.ID, func(a *Allocation) error {
-		if a.State != Promised {
+		switch {
+		case a.State != Promised:
 			return ErrEnded
+		case !a.broughtHome(), now.UnixMilli() < sh.FromMs:
+			return ErrTooEarly
 		}
-		a.TriedMs = now
+		if a.TriedMs == 0 || matching.DayNumber(time.UnixMilli(a.TriedMs)) != matching.DayNumber(now) {
+			a.TriedMs = now.UnixMilli()
+		}
 		return nil
 	})
 	if err != nil {

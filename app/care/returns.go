@@ -291,7 +291,7 @@ func (s *Service) NoShow(ctx context.Context, p accounts.Principal, id string) (
 
 func (s *Service) noShow(ctx context.Context, p accounts.Principal, a *Allocation) (*Allocation, error) {
 	reason := matching.Reason{Code: CodeNoShow, ZH: "约定的时间无人领取，份额已继续派发。", EN: "Nobody came for it when it was due; it goes to somebody else."}
-	if a.Handover.How == providers.Delivery || a.Handover.How == providers.OnSite {
+	if a.broughtHome() {
 		reason.ZH, reason.EN = "上门时无人在家，份额已继续派发。", "Nobody was at home when it was brought; it goes to somebody else."
 	}
 	a, err := s.end(ctx, a.ID, ending{by: p.Account, to: Expired, reason: reason})

@@ -10,6 +10,8 @@ import (
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store/sqlite"
+	"github.com/xingfuma/happycode/matching"
+	"github.com/xingfuma/happycode/providers"
 )
 
 // What comes back goes to others, and its claim is free again; what was recorded
@@ -169,6 +171,65 @@ func TestNoShow(t *testing.T) {
 	}
 	if s := c.stockOf(o); s.FreeUnits != 10 || s.PromisedUnits != 0 {
 		t.Errorf("stock %+v", s)
+	}
+	c.clean(false)
+}
+
+// A counter may not give up on somebody early: not on who was promised it a moment
+// ago, and not on who was never called on.
+func TestNoShowAtCounterComesLate(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	post := func(how providers.How) *providers.Offer {
+		org, now := c.organisation(), c.clock.now()
+		o, err := c.care.PostOffer(ctx, accounts.Principal{Account: "giver", Role: accounts.Provider, Organisation: org.ID}, org.ID, providers.NewOffer{
+			TitleZH: "盒饭", TitleEN: "Meal", Category: "meal", Divisions: []string{county}, Pace: matching.PaceNow,
+			Handover: providers.Handover{How: how, Place: "食堂"},
+			Lots:     []providers.NewLot{{QtyUnits: 2, FromMs: now.UnixMilli(), UntilMs: now.Add(40 * time.Hour).UnixMilli()}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	item := func(o *providers.Offer) string {
+		r, _ := c.resident(village, "meal", 1, 3)
+		if got := c.scan(r); len(got.Offered) != 1 || got.Offered[0].Offer != o.ID {
+			t.Fatalf("offered %+v", got.Offered)
+		}
+		if _, err := c.care.Accept(ctx, c.worker, c.scan(r).Offered[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		return c.look(counterOf(o), r).Items[0].Item
+	}
+	fetched := post(providers.Pickup)
+	early := item(fetched)
+	c.clock.advance(31 * time.Hour)
+	late := item(fetched)
+	if err := c.care.NoShowAtCounter(ctx, counterOf(fetched), late); !errors.Is(err, ErrTooEarly) {
+		t.Errorf("promised a moment ago: %v", err)
+	}
+	if err := c.care.NoShowAtCounter(ctx, counterOf(fetched), early); err != nil {
+		t.Errorf("in the last quarter: %v", err)
+	}
+	c.clock.advance(7 * time.Hour)
+	if err := c.care.NoShowAtCounter(ctx, counterOf(fetched), late); err != nil {
+		t.Errorf("in the last quarter of the time that was left: %v", err)
+	}
+	if _, err := c.care.WithdrawOffer(ctx, accounts.Principal{Role: accounts.Admin}, fetched.ID); err != nil {
+		t.Fatal(err)
+	}
+	brought := post(providers.Delivery)
+	stop := item(brought)
+	if err := c.care.NoShowAtCounter(ctx, counterOf(brought), stop); !errors.Is(err, ErrTooEarly) {
+		t.Errorf("nobody came with it: %v", err)
+	}
+	if _, err := c.care.Tried(ctx, counterOf(brought), stop); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.care.NoShowAtCounter(ctx, counterOf(brought), stop); err != nil {
+		t.Errorf("nobody was at home: %v", err)
 	}
 	c.clean(false)
 }
