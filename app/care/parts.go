@@ -62,6 +62,17 @@ func (a *Allocation) givenNow() int64 {
 	return 0
 }
 
+// partUnits is what the parts and what came back add up to.
+func (a *Allocation) partUnits() (units int64) {
+	for _, x := range a.Parts {
+		units += x.QtyUnits
+	}
+	for _, b := range a.Backs {
+		units -= b.QtyUnits
+	}
+	return units
+}
+
 // partViews are the parts of an allocation, where it was not simply given whole.
 func partViews(a *Allocation) []PartView {
 	if len(a.Parts) == 1 && len(a.Backs) == 0 && a.Parts[0].QtyUnits == a.promisedUnits() && a.Parts[0].Instead == "" {
@@ -85,6 +96,19 @@ func (a *Allocation) endRest(e ending, nowMs int64) {
 	if e.to == Declined {
 		a.NoteSealed = e.remark
 	}
+}
+
+// giveRest records as a part that an allocation which has just been handed over
+// was given all that was left, where some of it had been given before.
+func (a *Allocation) giveRest() {
+	if len(a.Parts) == 0 {
+		return
+	}
+	left := a.QtyUnits - a.GivenUnits
+	a.Parts = append(a.Parts, Part{
+		AtUnits: a.GivenUnits, QtyUnits: left, AtMs: a.givenMs(), By: a.EndedBy, Proof: a.Proof, Carer: a.Carer, Scan: a.Scan, Vouchers: a.nextVouchers(left),
+	})
+	a.GivenUnits = a.QtyUnits
 }
 
 // restHold is what of a hold was not given.

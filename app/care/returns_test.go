@@ -233,3 +233,66 @@ func TestNoShowAtCounterComesLate(t *testing.T) {
 	}
 	c.clean(false)
 }
+
+// What was taken back to nothing and then given whole by somebody else is told as it
+// was: one given, one back, three given. Verify adds it up.
+func TestGivenAfterAllCameBack(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	r, o, id := c.owed(3)
+	canteen := counterOf(o)
+	look := c.look(canteen, r)
+	if _, err := c.care.GiveAtCounter(ctx, canteen, CounterGiving{Scan: look.Scan, Item: look.Items[0].Item, Units: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.care.TakeBack(ctx, c.worker, id, TakingBack{Units: 1, GivenUnits: 1, Why: BackMistake}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := c.care.HandOver(ctx, c.worker, id, Evidence{})
+	if err != nil || len(a.Parts) != 2 || a.Parts[1].QtyUnits != 3 || len(a.Backs) != 1 {
+		t.Fatalf("%+v (%v)", a, err)
+	}
+	if _, err := c.care.TakeBack(ctx, c.worker, id, TakingBack{Units: 2, GivenUnits: 3, Why: BackUnused}); err != nil {
+		t.Fatal(err)
+	}
+	c.clean(false)
+	c.alter(id, func(a *Allocation) { a.Parts[1].QtyUnits = 2 })
+	report, err := c.care.Verify(ctx, false, nil)
+	if err != nil || len(report.Faults) != 1 || report.Faults[0].Promise != 1 {
+		t.Errorf("a part that was changed: %+v (%v)", report.Faults, err)
+	}
+}
+
+// A process that was slow to settle a handover, and comes back to it while a unit of it
+// is coming back, books it no second time.
+func TestSettlingLateBesideAReturn(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	_, o, id := c.owed(3)
+	if _, err := c.care.HandOver(ctx, c.worker, id, Evidence{}); err != nil {
+		t.Fatal(err)
+	}
+	late := *c.allocation(id)
+	late.Unsettled = true // as the slow one read it
+	if err := c.care.resolveMarks(ctx, 0); err != nil {
+		t.Fatal(err)
+	}
+	if sh := c.share(o); len(sh.Settlements()) != 0 {
+		t.Fatalf("marks %v", sh.Marks)
+	}
+	// Others are promised the same units meanwhile; one of three is coming back.
+	more, _ := c.resident(village, "meal", 3, 3)
+	c.scan(more)
+	before := c.share(o)
+	c.alter(id, func(a *Allocation) { a.BackUnits, a.Unsettled = 1, true })
+	if _, err := c.care.settleShare(ctx, &late, providers.HandedOver, providers.HandedOver); err != nil {
+		t.Fatal(err)
+	}
+	if after := c.share(o); after.HandedOver != before.HandedOver || after.Promised != before.Promised {
+		t.Errorf("booked twice: %+v, before %+v", after, before)
+	}
+	c.alter(id, func(a *Allocation) { a.BackUnits, a.Unsettled = 0, false })
+	c.clean(false)
+}
