@@ -154,7 +154,7 @@ func (g handing) done(a *Allocation) bool {
 // recorded before.
 //
 // Errors: [ErrEnded], [ErrGivenMeanwhile], [ErrUnits], [ErrRedeemed],
-// [LeasedError], [ErrDisputed].
+// [LeasedError], [ErrDisputed], [ErrProofNeeded].
 func (s *Service) give(ctx context.Context, id string, g handing) (a *Allocation, fresh bool, err error) {
 	now := s.now().UnixMilli()
 	accepted := false
@@ -181,6 +181,8 @@ func (s *Service) give(ctx context.Context, id string, g handing) (a *Allocation
 			return ErrGivenMeanwhile
 		case g.units < 1 || g.units > left || len(a.Parts) >= maxParts:
 			return ErrUnits
+		case g.proof.how == byVoucher && s.codeWantsProof(a): // others were redeemed at the same moment
+			return ErrProofNeeded
 		}
 		a.Parts = append(a.Parts, Part{
 			AtUnits: seen, QtyUnits: g.units, AtMs: now, By: g.by, Proof: g.proof.how, Carer: g.proof.carer, Scan: g.scan,
