@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +33,9 @@ func TestTakingBack(t *testing.T) {
 		if a, err := c.care.TakeBack(ctx, c.worker, id, back); err != nil || a.GivenUnits != 1 || a.State != Promised {
 			t.Fatalf("%+v (%v)", a, err)
 		}
+	}
+	if a, err := c.care.allocations.Get(ctx, id); err != nil || !strings.Contains(reasonBack(a.Backs[0]).ZH, "仍为本人保留") {
+		t.Errorf("the promise stands, it says %+v (%v)", reasonBack(a.Backs[0]), err)
 	}
 	// The same click at the counter, after it was taken back, is another giving.
 	give.Units, give.GivenUnits = 2, 1
