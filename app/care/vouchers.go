@@ -168,7 +168,11 @@ func (s *Service) voucherOf(ctx context.Context, p accounts.Principal, typed str
 	if err != nil {
 		return nil, 0, err
 	}
-	if a.Organisation != p.Organisation && !a.Handover.Redeems(p.Organisation) {
+	mine, err := s.redeems(ctx, p.Organisation, a)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !mine {
 		if err := s.audit.Write(ctx, audit.Entry{
 			AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: "redeem_voucher", Object: a.ID,
 			Subject: a.Resident, Division: a.Division, Outcome: "denied",
@@ -178,6 +182,16 @@ func (s *Service) voucherOf(ctx context.Context, p accounts.Principal, typed str
 		return nil, 0, ErrUnknownVoucher
 	}
 	return a, v.Unit, nil
+}
+
+// redeems says whether an organisation redeems the codes of a promise. What a suspended
+// one has promised itself stands; as another's partner it is stopped.
+func (s *Service) redeems(ctx context.Context, organisation string, a *Allocation) (bool, error) {
+	if a.Organisation == organisation || !a.Handover.Redeems(organisation) {
+		return a.Organisation == organisation, nil
+	}
+	org, err := s.providers.Get(ctx, organisation)
+	return err == nil && org.Status == providers.Approved, err
 }
 
 func (s *Service) counterVoucher(a *Allocation, unit int64) CounterVoucher {

@@ -155,6 +155,12 @@ func TestWhoRedeemsAVoucher(t *testing.T) {
 	if _, err := c.care.Redeem(ctx, as(partner.ID), codes[0].Code, "a", ownPIN); err != nil {
 		t.Errorf("the partner: %v", err)
 	}
+	if _, err := c.providers.Decide(ctx, "test", partner.ID, providers.Suspended, "查实套现"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.care.Redeem(ctx, as(partner.ID), codes[1].Code, "a", ownPIN); !errors.Is(err, ErrUnknownVoucher) {
+		t.Errorf("a partner that was stopped: %v", err)
+	}
 	if _, err := c.care.Decline(ctx, c.worker, id, ""); err != nil {
 		t.Fatal(err)
 	}
