@@ -43,6 +43,9 @@ type CounterFigure struct {
 // maxEntries bounds each list of a day.
 const maxEntries = 200
 
+// dayAfter is how long after its lot something stands in an organisation's day.
+const dayAfter = 24 * time.Hour
+
 // maxOffersOfDay is how many of an organisation's newest offers a day looks at.
 const maxOffersOfDay = 300
 
@@ -114,7 +117,7 @@ func (s *Service) eachOwn(ctx context.Context, p accounts.Principal, visit func(
 	if p.Role != accounts.Provider || p.Organisation == "" {
 		return ErrNotYours
 	}
-	lately := s.now().Add(-24 * time.Hour).UnixMilli()
+	lately := s.now().Add(-dayAfter).UnixMilli()
 	for after, seen := "", 0; seen < maxOffersOfDay; {
 		page, next, err := s.providers.Offers(ctx, p.Organisation, after, 100)
 		if err != nil {
@@ -152,11 +155,16 @@ func (s *Service) eachOwn(ctx context.Context, p accounts.Principal, visit func(
 	return nil
 }
 
-// ReturnAtCounter is [Service.TakeBack] for what the organisation gave.
+// ReturnAtCounter is [Service.TakeBack] for what the organisation gave, as long as it
+// stands in its day: a day after the lot at most. What is long past is put right by the
+// village.
 func (s *Service) ReturnAtCounter(ctx context.Context, p accounts.Principal, item string, t TakingBack) (CounterItem, error) {
 	a, err := s.itemOf(ctx, p, item)
 	if err != nil {
 		return CounterItem{}, err
+	}
+	if a.UntilMs <= s.now().Add(-dayAfter).UnixMilli() {
+		return CounterItem{}, fmt.Errorf("take back at a counter: %w", ErrEnded)
 	}
 	if a, err = s.takeBack(ctx, p, a, t); err != nil {
 		return CounterItem{}, err

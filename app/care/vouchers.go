@@ -241,7 +241,7 @@ func (s *Service) Redeem(ctx context.Context, p accounts.Principal, code, attemp
 			return CounterVoucher{}, fmt.Errorf("redeem a voucher of %s: %w", a.ID, ErrProofNeeded)
 		}
 		if err := s.residents.CheckPIN(ctx, a.Resident, pin); err != nil {
-			return CounterVoucher{}, fmt.Errorf("redeem a voucher of %s: %w", a.ID, err)
+			return CounterVoucher{}, fmt.Errorf("redeem a voucher of %s: %w", a.ID, s.triedPIN(ctx, p, "redeem_voucher", a, err))
 		}
 		g.proof.how = byPIN
 	}
