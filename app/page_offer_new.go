@@ -404,11 +404,11 @@ func (a *App) saveOffer(c *fiber.Ctx) error {
 // wrong with one is said in the form, with another status than 200.
 func (a *App) takePhotos(c *fiber.Ctx, v *pages.OfferNew) (status int, err error) {
 	status = fiber.StatusOK
-	sent, bad := c.MultipartForm()
-	if bad != nil { // a form without files
-		return status, nil
+	var photos []*multipart.FileHeader
+	if sent, err := c.MultipartForm(); err == nil { // a form that may hold files
+		photos = sent.File["photo"]
 	}
-	for _, h := range sent.File["photo"] {
+	for _, h := range photos {
 		if h.Size == 0 {
 			continue // nothing was chosen
 		}
