@@ -98,19 +98,6 @@ func (a *Allocation) endRest(e ending, nowMs int64) {
 	}
 }
 
-// giveRest records as a part that an allocation which has just been handed over
-// was given all that was left, where some of it had been given before.
-func (a *Allocation) giveRest() {
-	if len(a.Parts) == 0 {
-		return
-	}
-	left := a.QtyUnits - a.GivenUnits
-	a.Parts = append(a.Parts, Part{
-		AtUnits: a.GivenUnits, QtyUnits: left, AtMs: a.givenMs(), By: a.EndedBy, Proof: a.Proof, Carer: a.Carer, Scan: a.Scan, Vouchers: a.nextVouchers(left),
-	})
-	a.GivenUnits = a.QtyUnits
-}
-
 // restHold is what of a hold was not given.
 func (a *Allocation) restHold() matching.Hold {
 	h := a.hold()
@@ -145,6 +132,19 @@ func (g handing) done(a *Allocation) bool {
 		}
 	}
 	return false
+}
+
+// giveRest records as a part that an allocation which has just been handed over
+// was given all that was left, where some of it had been given before.
+func (a *Allocation) giveRest() {
+	if len(a.Parts) == 0 {
+		return
+	}
+	left := a.QtyUnits - a.GivenUnits
+	a.Parts = append(a.Parts, Part{
+		AtUnits: a.GivenUnits, QtyUnits: left, AtMs: a.givenMs(), By: a.EndedBy, Proof: a.Proof, Carer: a.Carer, Scan: a.Scan, Vouchers: a.nextVouchers(left),
+	})
+	a.GivenUnits = a.QtyUnits
 }
 
 // give records that units changed hands, in one compare-and-set of the
