@@ -27,7 +27,7 @@ var ( // read only
 	faultCounterPIN = &fault{status: 422, code: faultHandoverPIN.code, again: true, title: words{"PIN 不正确", "The PIN is not right"},
 		detail: words{"PIN 不正确，或输错过多已暂时锁定；请再试一次。代持人领取时输入代持人的 PIN。", "The PIN is not right, or locked after many wrong tries. Try again. A carer enters the carer's own PIN."}}
 	faultTooEarly = &fault{status: 409, code: "too_early", title: words{"还不能登记未到", "Too early"},
-		detail: words{"领取时间还没过四分之三，对方可能还会来；到时再登记未到。", "The time to fetch it is not three quarters over, and they may still come. Say so then."}}
+		detail: words{"领取时间还没过四分之三，对方可能还会来，到时再登记未到；送上门的，当天上门无人后再登记。", "The time to fetch it is not three quarters over, and they may still come: say so then. What is brought home: on its day, once somebody came and nobody was there."}}
 	faultCounterEnded = &fault{status: 409, code: faultEnded.code, title: words{"已结束", "It has ended"},
 		detail: words{"这一项已交付完、退回或过期，请刷新后再看。", "This was given, taken back or has expired. Reload and look again."}}
 	faultGivenMeanwhile = &fault{status: 409, code: "given_meanwhile", title: words{"刚刚已有交付", "Something was just given"},

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -160,7 +161,7 @@ func (a *App) saveCounterHandover(c *fiber.Ctx) error {
 	}
 	look, err := a.Care.LookAgain(c.UserContext(), principalOf(c), g.Scan)
 	if err != nil {
-		if failed != nil { // the look has ended: the person is scanned again
+		if failed != nil || errors.Is(err, care.ErrProof) { // the look has ended: the person is scanned again
 			return a.show(c, status, v)
 		}
 		return err

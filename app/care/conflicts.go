@@ -470,6 +470,7 @@ func (s *Service) giveKept(ctx context.Context, c *Conflict, r *offlineRecord) e
 		a.EndReason, a.Proof, a.Carer = matching.ReasonHandedOver(), r.proof(), r.Carer
 		a.GivenMs, a.OfflineRecord = r.given(l, s.now()), r.ID
 		a.Disputed = ""
+		a.giveRest()
 		return nil
 	})
 	switch {

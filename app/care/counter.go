@@ -3,6 +3,7 @@ package care
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -215,7 +216,7 @@ func (s *Service) GiveAtCounter(ctx context.Context, p accounts.Principal, g Cou
 			err = s.residents.CheckPIN(ctx, a.Resident, g.PIN)
 		}
 		if err != nil {
-			return CounterItem{}, fmt.Errorf("give at a counter: %w", err)
+			return CounterItem{}, fmt.Errorf("give at a counter: %w", s.triedPIN(ctx, p, "counter_handover", a, err))
 		}
 	}
 	do := handing{by: p.Account, units: g.Units, seen: g.GivenUnits, proof: by, scan: l.ID, instead: g.Instead, why: g.InsteadWhy}
@@ -232,13 +233,29 @@ func (s *Service) GiveAtCounter(ctx context.Context, p accounts.Principal, g Cou
 	return s.counterItem(p, a)
 }
 
+// triedPIN puts a wrong PIN at a counter into the audit log, where its person finds
+// who tried, and returns what failed.
+func (s *Service) triedPIN(ctx context.Context, p accounts.Principal, act string, a *Allocation, failed error) error {
+	if !errors.Is(failed, residents.ErrPIN) && !errors.Is(failed, residents.ErrLocked) {
+		return failed
+	}
+	return errors.Join(failed, s.audit.Write(ctx, audit.Entry{
+		AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: act, Object: a.ID,
+		Subject: a.Resident, Division: a.Division, Purpose: "PIN", Outcome: "denied",
+	}))
+}
+
 // LookAgain is what the organisation owes the person of a look now. It is the
 // same look, not another one.
 //
-// Errors: [ErrProof] for a look of somebody else's or of too long ago.
+// Errors: [ErrProof] for a look of somebody else's or of too long ago, and where the
+// code does not count any more.
 func (s *Service) LookAgain(ctx context.Context, p accounts.Principal, scan string) (*CounterLook, error) {
 	l, err := s.lookOf(p, scan)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.stillShows(ctx, l.Resident, l.Carer, l.AtMs); err != nil {
 		return nil, err
 	}
 	out, err := s.owedTo(ctx, p, l.Resident)

@@ -265,3 +265,51 @@ func TestPartsSurviveDeathAtEveryWrite(t *testing.T) {
 	}
 	c.clean(false)
 }
+
+// Who tries PINs at a counter is seen by the person whose they are; a look at a card
+// that was replaced shows nothing more, and what is long past a counter does not undo.
+func TestCounterIsWatched(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	r, o, id := c.owed(2)
+	mine := counterOf(o)
+	limit := int64(0)
+	c.care.pinAbove = &limit
+	if err := c.residents.SetPIN(ctx, r.ID, ownPIN); err != nil {
+		t.Fatal(err)
+	}
+	look := c.look(mine, r)
+	give := CounterGiving{Scan: look.Scan, Item: look.Items[0].Item, Units: 1, PIN: "000000"}
+	if _, err := c.care.GiveAtCounter(ctx, mine, give); !errors.Is(err, residents.ErrPIN) {
+		t.Fatal(err)
+	}
+	entries, _, err := c.audit.Of(ctx, r.ID, "", 1)
+	if err != nil || len(entries) != 1 || entries[0].Act != "counter_handover" || entries[0].Outcome != "denied" || entries[0].Actor != mine.Account {
+		t.Errorf("in the audit log: %+v (%v)", entries, err)
+	}
+	give.PIN = ownPIN
+	if _, err := c.care.GiveAtCounter(ctx, mine, give); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := c.care.LookAgain(ctx, mine, look.Scan); err != nil || len(again.Items) != 1 || again.Items[0].GivenUnits != 1 {
+		t.Errorf("the same look: %+v (%v)", again, err)
+	}
+	c.clock.advance(time.Second)
+	if _, err := c.residents.Reissue(ctx, "test", r.ID, residents.WhyLost); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.care.LookAgain(ctx, mine, look.Scan); !errors.Is(err, ErrProof) {
+		t.Errorf("after the card was replaced: %v", err)
+	}
+	c.clock.advance(37 * time.Hour)
+	c.until("the rest expired", func() bool { return c.allocation(id).State == HandedOver && !c.allocation(id).Unsettled })
+	back := TakingBack{Units: 1, GivenUnits: 1, Why: BackUnused}
+	if _, err := c.care.ReturnAtCounter(ctx, mine, give.Item, back); !errors.Is(err, ErrEnded) {
+		t.Errorf("more than a day after its lot: %v", err)
+	}
+	if _, err := c.care.TakeBack(ctx, c.worker, id, back); err != nil {
+		t.Errorf("the village: %v", err)
+	}
+	c.clean(false)
+}

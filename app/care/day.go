@@ -43,6 +43,9 @@ type CounterFigure struct {
 // maxEntries bounds each list of a day.
 const maxEntries = 200
 
+// dayAfter is how long after its lot something stands in an organisation's day.
+const dayAfter = 24 * time.Hour
+
 // maxOffersOfDay is how many of an organisation's newest offers a day looks at.
 const maxOffersOfDay = 300
 
@@ -89,17 +92,23 @@ func (s *Service) CounterDay(ctx context.Context, p accounts.Principal) (*Counte
 	return out, nil
 }
 
-// noShowFrom is from when on a counter may say that nobody came: for what is
-// fetched within one lot, in the last quarter of its time, so that nobody loses
-// a meal who is only late; what is brought home may be given up on its day.
+// noShowFrom is from when on a counter may say that nobody came: in the last
+// quarter of the time that this very person had, so that nobody loses a meal who
+// is only late, or was promised it a moment ago; what is brought home may be given
+// up once somebody came with it and nobody was there.
 func noShowFrom(sh *providers.Share, a *Allocation) int64 {
-	switch a.Handover.How {
-	case providers.Pickup:
-		return sh.UntilMs - (sh.UntilMs-sh.FromMs)/4
-	case providers.Delivery, providers.OnSite:
-		return sh.FromMs
+	switch {
+	case a.broughtHome() && a.TriedMs > 0:
+		return max(a.TriedMs, sh.FromMs)
+	case a.broughtHome(), a.Handover.How == providers.Pickup:
+		return sh.UntilMs - (sh.UntilMs-max(sh.FromMs, a.PromisedMs))/4
 	}
 	return 0
+}
+
+// broughtHome says that the person does not come for it.
+func (a *Allocation) broughtHome() bool {
+	return a.Handover.How == providers.Delivery || a.Handover.How == providers.OnSite
 }
 
 // eachOwn visits the allocations, in some states, of the organisation's offers
@@ -108,7 +117,7 @@ func (s *Service) eachOwn(ctx context.Context, p accounts.Principal, visit func(
 	if p.Role != accounts.Provider || p.Organisation == "" {
 		return ErrNotYours
 	}
-	lately := s.now().Add(-24 * time.Hour).UnixMilli()
+	lately := s.now().Add(-dayAfter).UnixMilli()
 	for after, seen := "", 0; seen < maxOffersOfDay; {
 		page, next, err := s.providers.Offers(ctx, p.Organisation, after, 100)
 		if err != nil {
@@ -146,11 +155,16 @@ func (s *Service) eachOwn(ctx context.Context, p accounts.Principal, visit func(
 	return nil
 }
 
-// ReturnAtCounter is [Service.TakeBack] for what the organisation gave.
+// ReturnAtCounter is [Service.TakeBack] for what the organisation gave, as long as it
+// stands in its day: a day after the lot at most. What is long past is put right by the
+// village.
 func (s *Service) ReturnAtCounter(ctx context.Context, p accounts.Principal, item string, t TakingBack) (CounterItem, error) {
 	a, err := s.itemOf(ctx, p, item)
 	if err != nil {
 		return CounterItem{}, err
+	}
+	if a.UntilMs <= s.now().Add(-dayAfter).UnixMilli() {
+		return CounterItem{}, fmt.Errorf("take back at a counter: %w", ErrEnded)
 	}
 	if a, err = s.takeBack(ctx, p, a, t); err != nil {
 		return CounterItem{}, err
@@ -162,7 +176,8 @@ func (s *Service) ReturnAtCounter(ctx context.Context, p accounts.Principal, ite
 var ErrTooEarly = errors.New("it may still be fetched")
 
 // NoShowAtCounter is [Service.NoShow] for what the organisation owes, in the last
-// quarter of a lot's time; see [CounterEntry]. Errors: those, and [ErrTooEarly].
+// quarter of the person's time or after [Service.Tried]; see [CounterEntry].
+// Errors: those, and [ErrTooEarly].
 func (s *Service) NoShowAtCounter(ctx context.Context, p accounts.Principal, item string) error {
 	a, err := s.itemOf(ctx, p, item)
 	if err != nil {
@@ -225,8 +240,7 @@ func (s *Service) RoundOn(ctx context.Context, p accounts.Principal, day string)
 	var all []found
 	var trail []audit.Entry
 	err = s.eachOwn(ctx, p, func(sh *providers.Share, a *Allocation) error {
-		home := a.Handover.How == providers.Delivery || a.Handover.How == providers.OnSite
-		if !home || sh.UntilMs <= from || sh.FromMs >= until || a.Lease != "" {
+		if !a.broughtHome() || sh.UntilMs <= from || sh.FromMs >= until || a.Lease != "" {
 			return nil
 		}
 		item, err := s.counterItem(p, a)
@@ -282,18 +296,28 @@ func (s *Service) RoundOn(ctx context.Context, p accounts.Principal, day string)
 
 // Tried notes that somebody came with it and nobody was at home; the promise
 // stands. The first time of a day counts.
-// Errors: [ErrEnded], [store.ErrNotFound].
+// Errors: [ErrEnded], [ErrTooEarly] before its day and for what is not brought,
+// [store.ErrNotFound].
 func (s *Service) Tried(ctx context.Context, p accounts.Principal, item string) (CounterItem, error) {
 	a, err := s.itemOf(ctx, p, item)
 	if err != nil {
 		return CounterItem{}, err
 	}
-	now := s.now().UnixMilli()
+	sh, err := s.shares.Get(ctx, a.Share)
+	if err != nil {
+		return CounterItem{}, err
+	}
+	now := s.now()
 	a, err = s.allocations.Change(ctx, a.ID, func(a *Allocation) error {
-		if a.State != Promised {
+		switch {
+		case a.State != Promised:
 			return ErrEnded
+		case !a.broughtHome(), now.UnixMilli() < sh.FromMs:
+			return ErrTooEarly
 		}
-		a.TriedMs = now
+		if a.TriedMs == 0 || matching.DayNumber(time.UnixMilli(a.TriedMs)) != matching.DayNumber(now) {
+			a.TriedMs = now.UnixMilli()
+		}
 		return nil
 	})
 	if err != nil {

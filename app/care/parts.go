@@ -62,6 +62,17 @@ func (a *Allocation) givenNow() int64 {
 	return 0
 }
 
+// partUnits is what the parts and what came back add up to.
+func (a *Allocation) partUnits() (units int64) {
+	for _, x := range a.Parts {
+		units += x.QtyUnits
+	}
+	for _, b := range a.Backs {
+		units -= b.QtyUnits
+	}
+	return units
+}
+
 // partViews are the parts of an allocation, where it was not simply given whole.
 func partViews(a *Allocation) []PartView {
 	if len(a.Parts) == 1 && len(a.Backs) == 0 && a.Parts[0].QtyUnits == a.promisedUnits() && a.Parts[0].Instead == "" {
@@ -123,6 +134,19 @@ func (g handing) done(a *Allocation) bool {
 	return false
 }
 
+// giveRest records as a part that an allocation which has just been handed over
+// was given all that was left, where some of it had been given before.
+func (a *Allocation) giveRest() {
+	if len(a.Parts) == 0 {
+		return
+	}
+	left := a.QtyUnits - a.GivenUnits
+	a.Parts = append(a.Parts, Part{
+		AtUnits: a.GivenUnits, QtyUnits: left, AtMs: a.givenMs(), By: a.EndedBy, Proof: a.Proof, Carer: a.Carer, Scan: a.Scan, Vouchers: a.nextVouchers(left),
+	})
+	a.GivenUnits = a.QtyUnits
+}
+
 // give records that units changed hands, in one compare-and-set of the
 // allocation. Below what is promised the rest stays promised, until the lot
 // ends, and the share still counts all of it as promised; with the last unit the
@@ -130,7 +154,7 @@ func (g handing) done(a *Allocation) bool {
 // recorded before.
 //
 // Errors: [ErrEnded], [ErrGivenMeanwhile], [ErrUnits], [ErrRedeemed],
-// [LeasedError], [ErrDisputed].
+// [LeasedError], [ErrDisputed], [ErrProofNeeded].
 func (s *Service) give(ctx context.Context, id string, g handing) (a *Allocation, fresh bool, err error) {
 	now := s.now().UnixMilli()
 	accepted := false
@@ -157,6 +181,8 @@ func (s *Service) give(ctx context.Context, id string, g handing) (a *Allocation
 			return ErrGivenMeanwhile
 		case g.units < 1 || g.units > left || len(a.Parts) >= maxParts:
 			return ErrUnits
+		case g.proof.how == byVoucher && s.codeWantsProof(a): // others were redeemed at the same moment
+			return ErrProofNeeded
 		}
 		a.Parts = append(a.Parts, Part{
 			AtUnits: seen, QtyUnits: g.units, AtMs: now, By: g.by, Proof: g.proof.how, Carer: g.proof.carer, Scan: g.scan,

@@ -27,6 +27,8 @@ type Back struct {
 	Vouchers []int64 `json:"vouchers,omitempty"`
 	// Lost: they are of no use to anybody else.
 	Lost bool `json:"lost,omitempty"`
+	// Kept: the promise stood when it came back, and they are the person's still.
+	Kept bool `json:"kept,omitempty"`
 }
 
 // BackView is a coming back as people see it.
@@ -131,7 +133,7 @@ func (s *Service) takeBack(ctx context.Context, p accounts.Principal, a *Allocat
 		}
 		a.Backs = append(a.Backs, Back{
 			QtyUnits: t.Units, SeenUnits: given, AfterParts: int64(len(a.Parts)), AtMs: now, By: p.Account, Why: t.Why,
-			Vouchers: a.lastVouchers(t.Units), Lost: t.Why == BackSpoiled && a.State != Promised,
+			Vouchers: a.lastVouchers(t.Units), Lost: t.Why == BackSpoiled && a.State != Promised, Kept: a.State == Promised,
 		})
 		if a.State == Promised { // the share has all of it as promised still
 			a.GivenUnits -= t.Units
@@ -266,6 +268,13 @@ func reasonBack(b Back) matching.Reason {
 		BackUnused:  {ZH: "已交付的物品退回，份额继续派发。", EN: "What was given was brought back; it goes to somebody else."},
 		BackSpoiled: {ZH: "已交付的物品退回，已不能再用。", EN: "What was given was brought back and is of no more use."},
 	}[b.Why]
+	if b.Kept {
+		text = map[string]matching.Text{
+			BackMistake: {ZH: "误记为已交付，已更正；份额仍为本人保留。", EN: "It was recorded as given by mistake; it is kept for the person still."},
+			BackUnused:  {ZH: "已交付的物品退回，份额仍为本人保留。", EN: "What was given was brought back; it is kept for the person still."},
+			BackSpoiled: {ZH: "已交付的物品退回，已不能再用；份额仍为本人保留。", EN: "What was given was brought back and is of no more use; as much is kept for the person still."},
+		}[b.Why]
+	}
 	return matching.Reason{Code: "back_" + b.Why, ZH: text.ZH, EN: text.EN}
 }
 
@@ -291,7 +300,7 @@ func (s *Service) NoShow(ctx context.Context, p accounts.Principal, id string) (
 
 func (s *Service) noShow(ctx context.Context, p accounts.Principal, a *Allocation) (*Allocation, error) {
 	reason := matching.Reason{Code: CodeNoShow, ZH: "约定的时间无人领取，份额已继续派发。", EN: "Nobody came for it when it was due; it goes to somebody else."}
-	if a.Handover.How == providers.Delivery || a.Handover.How == providers.OnSite {
+	if a.broughtHome() {
 		reason.ZH, reason.EN = "上门时无人在家，份额已继续派发。", "Nobody was at home when it was brought; it goes to somebody else."
 	}
 	a, err := s.end(ctx, a.ID, ending{by: p.Account, to: Expired, reason: reason})

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/app/store/sqlite"
+	"github.com/xingfuma/happycode/matching"
+	"github.com/xingfuma/happycode/providers"
 )
 
 // What comes back goes to others, and its claim is free again; what was recorded
@@ -30,6 +33,9 @@ func TestTakingBack(t *testing.T) {
 		if a, err := c.care.TakeBack(ctx, c.worker, id, back); err != nil || a.GivenUnits != 1 || a.State != Promised {
 			t.Fatalf("%+v (%v)", a, err)
 		}
+	}
+	if a, err := c.care.allocations.Get(ctx, id); err != nil || !strings.Contains(reasonBack(a.Backs[0]).ZH, "仍为本人保留") {
+		t.Errorf("the promise stands, it says %+v (%v)", reasonBack(a.Backs[0]), err)
 	}
 	// The same click at the counter, after it was taken back, is another giving.
 	give.Units, give.GivenUnits = 2, 1
@@ -170,5 +176,127 @@ func TestNoShow(t *testing.T) {
 	if s := c.stockOf(o); s.FreeUnits != 10 || s.PromisedUnits != 0 {
 		t.Errorf("stock %+v", s)
 	}
+	c.clean(false)
+}
+
+// A counter may not give up on somebody early: not on who was promised it a moment
+// ago, and not on who was never called on.
+func TestNoShowAtCounterComesLate(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	post := func(how providers.How) *providers.Offer {
+		org, now := c.organisation(), c.clock.now()
+		o, err := c.care.PostOffer(ctx, accounts.Principal{Account: "giver", Role: accounts.Provider, Organisation: org.ID}, org.ID, providers.NewOffer{
+			TitleZH: "盒饭", TitleEN: "Meal", Category: "meal", Divisions: []string{county}, Pace: matching.PaceNow,
+			Handover: providers.Handover{How: how, Place: "食堂"},
+			Lots:     []providers.NewLot{{QtyUnits: 2, FromMs: now.UnixMilli(), UntilMs: now.Add(40 * time.Hour).UnixMilli()}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	item := func(o *providers.Offer) string {
+		r, _ := c.resident(village, "meal", 1, 3)
+		if got := c.scan(r); len(got.Offered) != 1 || got.Offered[0].Offer != o.ID {
+			t.Fatalf("offered %+v", got.Offered)
+		}
+		if _, err := c.care.Accept(ctx, c.worker, c.scan(r).Offered[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		return c.look(counterOf(o), r).Items[0].Item
+	}
+	fetched := post(providers.Pickup)
+	early := item(fetched)
+	c.clock.advance(31 * time.Hour)
+	late := item(fetched)
+	if err := c.care.NoShowAtCounter(ctx, counterOf(fetched), late); !errors.Is(err, ErrTooEarly) {
+		t.Errorf("promised a moment ago: %v", err)
+	}
+	if err := c.care.NoShowAtCounter(ctx, counterOf(fetched), early); err != nil {
+		t.Errorf("in the last quarter: %v", err)
+	}
+	c.clock.advance(7 * time.Hour)
+	if err := c.care.NoShowAtCounter(ctx, counterOf(fetched), late); err != nil {
+		t.Errorf("in the last quarter of the time that was left: %v", err)
+	}
+	if _, err := c.care.WithdrawOffer(ctx, accounts.Principal{Role: accounts.Admin}, fetched.ID); err != nil {
+		t.Fatal(err)
+	}
+	brought := post(providers.Delivery)
+	stop := item(brought)
+	if err := c.care.NoShowAtCounter(ctx, counterOf(brought), stop); !errors.Is(err, ErrTooEarly) {
+		t.Errorf("nobody came with it: %v", err)
+	}
+	if _, err := c.care.Tried(ctx, counterOf(brought), stop); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.care.NoShowAtCounter(ctx, counterOf(brought), stop); err != nil {
+		t.Errorf("nobody was at home: %v", err)
+	}
+	c.clean(false)
+}
+
+// What was taken back to nothing and then given whole by somebody else is told as it
+// was: one given, one back, three given. Verify adds it up.
+func TestGivenAfterAllCameBack(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	r, o, id := c.owed(3)
+	canteen := counterOf(o)
+	look := c.look(canteen, r)
+	if _, err := c.care.GiveAtCounter(ctx, canteen, CounterGiving{Scan: look.Scan, Item: look.Items[0].Item, Units: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.care.TakeBack(ctx, c.worker, id, TakingBack{Units: 1, GivenUnits: 1, Why: BackMistake}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := c.care.HandOver(ctx, c.worker, id, Evidence{})
+	if err != nil || len(a.Parts) != 2 || a.Parts[1].QtyUnits != 3 || len(a.Backs) != 1 {
+		t.Fatalf("%+v (%v)", a, err)
+	}
+	if _, err := c.care.TakeBack(ctx, c.worker, id, TakingBack{Units: 2, GivenUnits: 3, Why: BackUnused}); err != nil {
+		t.Fatal(err)
+	}
+	c.clean(false)
+	c.alter(id, func(a *Allocation) { a.Parts[1].QtyUnits = 2 })
+	report, err := c.care.Verify(ctx, false, nil)
+	if err != nil || len(report.Faults) != 1 || report.Faults[0].Promise != 1 {
+		t.Errorf("a part that was changed: %+v (%v)", report.Faults, err)
+	}
+}
+
+// A process that was slow to settle a handover, and comes back to it while a unit of it
+// is coming back, books it no second time.
+func TestSettlingLateBesideAReturn(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	_, o, id := c.owed(3)
+	if _, err := c.care.HandOver(ctx, c.worker, id, Evidence{}); err != nil {
+		t.Fatal(err)
+	}
+	late := *c.allocation(id)
+	late.Unsettled = true // as the slow one read it
+	if err := c.care.resolveMarks(ctx, 0); err != nil {
+		t.Fatal(err)
+	}
+	if sh := c.share(o); len(sh.Settlements()) != 0 {
+		t.Fatalf("marks %v", sh.Marks)
+	}
+	// Others are promised the same units meanwhile; one of three is coming back.
+	more, _ := c.resident(village, "meal", 3, 3)
+	c.scan(more)
+	before := c.share(o)
+	c.alter(id, func(a *Allocation) { a.BackUnits, a.Unsettled = 1, true })
+	if _, err := c.care.settleShare(ctx, &late, providers.HandedOver, providers.HandedOver); err != nil {
+		t.Fatal(err)
+	}
+	if after := c.share(o); after.HandedOver != before.HandedOver || after.Promised != before.Promised {
+		t.Errorf("booked twice: %+v, before %+v", after, before)
+	}
+	c.alter(id, func(a *Allocation) { a.BackUnits, a.Unsettled = 0, false })
 	c.clean(false)
 }

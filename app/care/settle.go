@@ -163,14 +163,8 @@ func (s *Service) end(ctx context.Context, id string, e ending) (*Allocation, er
 		a.Lost = e.lost
 		switch e.to {
 		case HandedOver:
-			if a.GivenUnits > 0 {
-				a.Parts = append(a.Parts, Part{
-					AtUnits: a.GivenUnits, QtyUnits: a.QtyUnits - a.GivenUnits, AtMs: now, By: e.by, Proof: e.remark, Carer: e.carer, Scan: e.scan,
-					Vouchers: a.nextVouchers(a.QtyUnits - a.GivenUnits),
-				})
-				a.GivenUnits = a.QtyUnits
-			}
 			a.Proof, a.Carer, a.Scan = e.remark, e.carer, e.scan
+			a.giveRest()
 		case Declined:
 			a.NoteSealed = e.remark
 		}
@@ -286,7 +280,7 @@ func (s *Service) settleShare(ctx context.Context, a *Allocation, outcome, rest 
 		if err != nil {
 			return nil, err
 		}
-		if !stored.Unsettled {
+		if !stored.Unsettled || stored.BackUnits > 0 { // what comes back was settled before
 			return share, nil
 		}
 		if !share.SettleParts(a.ID, a.QtyUnits, outcome, a.RestUnits, rest) {

@@ -440,6 +440,7 @@ func (s *Service) apply(ctx context.Context, r *offlineRecord) (Outcome, matchin
 		a.State, a.Unsettled, a.EndedMs, a.EndedBy = HandedOver, true, s.now().UnixMilli(), r.Account
 		a.EndReason, a.Proof, a.Carer = matching.ReasonHandedOver(), r.proof(), r.Carer
 		a.GivenMs, a.OfflineRecord = r.given(l, s.now()), r.ID
+		a.giveRest()
 		return nil
 	})
 	mine := err == nil

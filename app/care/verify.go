@@ -525,8 +525,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// verifyCaps checks promise 2 over everything the record has, household by
-// household, in the order of the claims.
+// verifyCaps checks promise 2 over everything the record has, and that what was
+// given piece by piece adds up, household by household, in the order of the claims.
 func (s *Service) verifyCaps(ctx context.Context, r *Report) error {
 	type use struct{ used, limit int64 }
 	household := ""
@@ -552,6 +552,9 @@ func (s *Service) verifyCaps(ctx context.Context, r *Report) error {
 			return nil
 		}
 		r.Allocations++
+		if given, now := a.partUnits(), a.givenNow(); len(a.Parts) > 0 && given != now {
+			r.fault(1, "allocation %s has %d units given, its parts and what came back make it %d", a.ID, now, given)
+		}
 		if a.Household != household {
 			judge()
 			household = a.Household

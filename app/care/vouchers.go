@@ -168,7 +168,11 @@ func (s *Service) voucherOf(ctx context.Context, p accounts.Principal, typed str
 	if err != nil {
 		return nil, 0, err
 	}
-	if a.Organisation != p.Organisation && !a.Handover.Redeems(p.Organisation) {
+	mine, err := s.redeems(ctx, p.Organisation, a)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !mine {
 		if err := s.audit.Write(ctx, audit.Entry{
 			AtMs: s.now().UnixMilli(), Actor: p.Account, Role: string(p.Role), Act: "redeem_voucher", Object: a.ID,
 			Subject: a.Resident, Division: a.Division, Outcome: "denied",
@@ -180,10 +184,20 @@ func (s *Service) voucherOf(ctx context.Context, p accounts.Principal, typed str
 	return a, v.Unit, nil
 }
 
+// redeems says whether an organisation redeems the codes of a promise. What a suspended
+// one has promised itself stands; as another's partner it is stopped.
+func (s *Service) redeems(ctx context.Context, organisation string, a *Allocation) (bool, error) {
+	if a.Organisation == organisation || !a.Handover.Redeems(organisation) {
+		return a.Organisation == organisation, nil
+	}
+	org, err := s.providers.Get(ctx, organisation)
+	return err == nil && org.Status == providers.Approved, err
+}
+
 func (s *Service) counterVoucher(a *Allocation, unit int64) CounterVoucher {
 	v := CounterVoucher{
 		TitleZH: a.TitleZH, TitleEN: a.TitleEN, Unit: unitText(a.Unit, a.Category), UntilMs: a.ExpiresMs,
-		RedeemedMs: a.redeemedMs(unit), Ended: a.State != Promised, PINRequired: s.wantsProofFor(a, 1),
+		RedeemedMs: a.redeemedMs(unit), Ended: a.State != Promised, PINRequired: s.codeWantsProof(a),
 	}
 	if a.State == HandedOver && v.RedeemedMs == 0 && a.RestUnits == 0 {
 		v.RedeemedMs = a.givenMs() // with the others, by hand
@@ -194,9 +208,22 @@ func (s *Service) counterVoucher(a *Allocation, unit int64) CounterVoucher {
 	return v
 }
 
+// codeWantsProof says whether one more unit may not go by its code alone: with what
+// of the promise went so before it is worth more than [Config.PINAboveFen]. Who found
+// the sheet of codes gets no more than that, in however many steps.
+func (s *Service) codeWantsProof(a *Allocation) bool {
+	units := int64(1)
+	for _, x := range a.Parts {
+		if x.Proof == byVoucher {
+			units += x.QtyUnits
+		}
+	}
+	return s.wantsProofFor(a, units)
+}
+
 // Redeem gives one unit against its code, once. attempt names this try: a repeat of
 // it, whose answer was lost, is told that it was redeemed. pin is asked where
-// one unit is worth more than [Config.PINAboveFen].
+// the code alone does not do, see [Service.codeWantsProof].
 //
 // Errors: [ErrUnknownVoucher], [ErrRedeemed], [ErrEnded], [ErrProofNeeded], those
 // of a wrong PIN, [LeasedError], [ErrDisputed].
@@ -209,12 +236,12 @@ func (s *Service) Redeem(ctx context.Context, p accounts.Principal, code, attemp
 		attempt = store.NewID()
 	}
 	g := handing{by: p.Account, units: 1, proof: proof{how: byVoucher}, scan: fingerprint(p.Account, attempt), vouchers: []int64{unit}}
-	if !g.done(a) && a.State == Promised && s.wantsProofFor(a, 1) {
+	if !g.done(a) && a.State == Promised && a.redeemedMs(unit) == 0 && s.codeWantsProof(a) {
 		if pin == "" {
 			return CounterVoucher{}, fmt.Errorf("redeem a voucher of %s: %w", a.ID, ErrProofNeeded)
 		}
 		if err := s.residents.CheckPIN(ctx, a.Resident, pin); err != nil {
-			return CounterVoucher{}, fmt.Errorf("redeem a voucher of %s: %w", a.ID, err)
+			return CounterVoucher{}, fmt.Errorf("redeem a voucher of %s: %w", a.ID, s.triedPIN(ctx, p, "redeem_voucher", a, err))
 		}
 		g.proof.how = byPIN
 	}

@@ -155,6 +155,12 @@ func TestWhoRedeemsAVoucher(t *testing.T) {
 	if _, err := c.care.Redeem(ctx, as(partner.ID), codes[0].Code, "a", ownPIN); err != nil {
 		t.Errorf("the partner: %v", err)
 	}
+	if _, err := c.providers.Decide(ctx, "test", partner.ID, providers.Suspended, "查实套现"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.care.Redeem(ctx, as(partner.ID), codes[1].Code, "a", ownPIN); !errors.Is(err, ErrUnknownVoucher) {
+		t.Errorf("a partner that was stopped: %v", err)
+	}
 	if _, err := c.care.Decline(ctx, c.worker, id, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -163,6 +169,57 @@ func TestWhoRedeemsAVoucher(t *testing.T) {
 	}
 	if a, err := c.care.Allocation(ctx, c.worker, id); err != nil || a.State != HandedOver || a.QtyUnits != 1 || a.RestUnits != 1 {
 		t.Errorf("%+v (%v)", a, err)
+	}
+	c.clean(false)
+}
+
+// A sheet of codes is not worth more than one handover without a PIN, however small
+// its steps and however many shops take them at once.
+func TestCodesAreNotSplitUnderThePIN(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	r, o, id := c.voucherOffer(4, 1000)
+	limit := int64(2000)
+	c.care.pinAbove = &limit
+	if err := c.residents.SetPIN(ctx, r.ID, ownPIN); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.care.Accept(ctx, c.worker, id); err != nil {
+		t.Fatal(err)
+	}
+	shop, codes := counterOf(o), c.vouchers(id)
+	var given, asked atomic.Int64
+	var all sync.WaitGroup
+	for _, x := range codes {
+		all.Go(func() {
+			switch _, err := c.care.Redeem(ctx, shop, x.Code, "a", ""); {
+			case err == nil:
+				given.Add(1)
+			case errors.Is(err, ErrProofNeeded):
+				asked.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if given.Load() != 2 || asked.Load() != 2 {
+		t.Fatalf("%d went by their codes alone, %d asked for the PIN", given.Load(), asked.Load())
+	}
+	for _, x := range c.vouchers(id) {
+		if x.RedeemedMs > 0 {
+			continue
+		}
+		if v, err := c.care.Voucher(ctx, shop, x.Code); err != nil || !v.PINRequired {
+			t.Errorf("%+v (%v)", v, err)
+		}
+		if _, err := c.care.Redeem(ctx, shop, x.Code, "b", ownPIN); err != nil {
+			t.Error(err)
+		}
+	}
+	if s := c.stockOf(o); s.HandedOverUnits != 4 {
+		t.Errorf("stock %+v", s)
 	}
 	c.clean(false)
 }
