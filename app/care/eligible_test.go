@@ -12,6 +12,7 @@ import (
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/providers/eligibility"
 )
 
 // ruled posts an offer with a rule, given to whoever comes.
@@ -308,6 +309,45 @@ func TestTheRecordKeepsRulesBetweenOffers(t *testing.T) {
 		scanTogether(t, []*residents.Resident{a, b}, c, &d)
 		if got := c.promises(a, b); len(offersIn(got)) > 1 {
 			t.Fatalf("the household has %d offers of a set that allows one", len(offersIn(got)))
+		}
+	}
+}
+
+// A rule may ask for something to have been had; it is met also by what the same need
+// was given before.
+func TestARuleRestsOnWhatTheNeedWasGiven(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	first := c.ruled("meal", "", func(n *providers.NewOffer) { n.Lots[0].QtyUnits = 1 })
+	r := c.person(village, "")
+	c.need(r, "meal", 2, 3)
+	if got := c.scan(r); len(got.Offered) != 1 || got.Offered[0].Offer != first.ID {
+		t.Fatalf("offered %+v", got.Offered)
+	}
+	more := c.ruled("meal", fmt.Sprintf(`received.within(%q, 30)`, first.ID), nil)
+	if got := c.scan(r); len(got.Offered) != 2 {
+		t.Fatalf("offered %+v; %+v", got.Offered, got.Needs)
+	}
+	if got := c.share(more); got.Promised != 1 {
+		t.Errorf("promised are %d units, want 1", got.Promised)
+	}
+	c.untilClean()
+}
+
+// A set may have offers of a category that there was not when the rule was said.
+func TestASetIsLookedForInEveryCategory(t *testing.T) {
+	t.Parallel()
+	for expr, want := range map[string]int{
+		`received.others(["#冬季救助"], 30) < 1`: len(providers.Categories()), `!received.within("meal", 30)`: 1,
+	} {
+		rule, err := eligibility.Parse(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var l lookup
+		l.add(openOffer{Offer: &providers.Offer{Rule: providers.Rule{Expr: expr, Categories: []string{"meal"}}}, rule: rule})
+		if len(l.categories) != want {
+			t.Errorf("%s: looked for in %v", expr, l.categories)
 		}
 	}
 }
