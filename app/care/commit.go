@@ -171,7 +171,9 @@ func (c *committer) commit(ctx context.Context, all []*proposal) {
 	}
 	fresh, double, err := c.record(ctx, pending)
 	// What the record has decided is so, also where it could not be asked for more.
-	if err = errors.Join(err, c.settleDouble(ctx, double), c.checkCaps(ctx, fresh)); err != nil {
+	// Who proposed the same is answered by what has become of it.
+	err = errors.Join(err, c.checkCaps(ctx, fresh))
+	if err = errors.Join(err, c.settleDouble(ctx, double)); err != nil {
 		for _, p := range pending {
 			if p.stored == nil && p.refused.Code == "" {
 				p.err = err

@@ -442,6 +442,19 @@ func (s *Service) resolveWatched(ctx context.Context) error {
 	return nil
 }
 
+// takeBackOver takes back what a maker that died has left over a cap. The matcher may have
+// been told of it meanwhile.
+func (s *Service) takeBackOver(ctx context.Context, a *Allocation) error {
+	if err := s.void(ctx, a); err != nil {
+		return err
+	}
+	now, err := s.allocations.Get(ctx, a.ID)
+	if err != nil || now.State != Void { // a device has it
+		return err
+	}
+	return s.engine.Return(ctx, a.County, []matching.Hold{a.hold()}, true)
+}
+
 func (s *Service) resolveShare(ctx context.Context, sh *providers.Share, now time.Time, age time.Duration, seen map[string]bool) error {
 	var inserted, lost, settled []string
 	var promised []matching.Hold
@@ -481,7 +494,7 @@ func (s *Service) resolveShare(ctx context.Context, sh *providers.Share, now tim
 			}
 			over = over && a.State == Promised && !a.heard()
 			if over && s.suspects.older(key, now, age) {
-				if err := s.void(ctx, a); err != nil {
+				if err := s.takeBackOver(ctx, a); err != nil {
 					return err
 				}
 				continue

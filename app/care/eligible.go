@@ -166,11 +166,25 @@ type lookup struct {
 func (l *lookup) add(o openOffer) {
 	l.household = l.household || o.rule.Reads.Household
 	l.days = max(l.days, o.rule.Reads.Days())
-	for _, c := range o.Rule.Categories {
+	for _, c := range o.categories() {
 		if !slices.Contains(l.categories, c) {
 			l.categories = append(l.categories, c)
 		}
 	}
+}
+
+// categories are where to look for what the offer's rule asks of having been
+// received: as it was said when the offer was posted, but a set may have offers of
+// a category that has come since.
+func (o openOffer) categories() []string {
+	if !slices.ContainsFunc(o.rule.Reads.Received, func(k eligibility.Key) bool { return strings.HasPrefix(k.ID, eligibility.SetPrefix) }) {
+		return o.Rule.Categories
+	}
+	var all []string
+	for _, c := range providers.Categories() {
+		all = append(all, c.ID)
+	}
+	return all
 }
 
 // lookUp adds what the rules want to know to the facts, without what but says.
@@ -230,7 +244,9 @@ func receipt(a *Allocation) eligibility.Receipt {
 // resident by the record, without this very need: it may rest on what the
 // household has had, and a matcher that forgot others' claims lets two counters
 // give at the same moment. Of two that may not be together, the later to look sees
-// both. No reason: it does.
+// both. A rule that asks for something to have been had may rest on what this need
+// was given before; then all but the allocation counts, as it did when it was
+// matched. No reason: it does.
 func (s *Service) against(ctx context.Context, a *Allocation) (matching.Reason, error) {
 	o, ok := s.offer(a.Offer)
 	if !ok || o.rule == nil || o.rule.Reads.Days() == 0 || a.Resident == "" {
@@ -242,11 +258,17 @@ func (s *Service) against(ctx context.Context, a *Allocation) (matching.Reason, 
 	}
 	var l lookup
 	l.add(o)
-	st := &stance{s: s, facts: s.factsOf(r)}
-	if err := s.lookUp(ctx, r, l, func(x *Allocation) bool { return x.Need == a.Need }, &st.facts); err != nil || st.Admits(a.Offer) {
-		return matching.Reason{}, err
+	var why matching.Reason
+	for _, but := range []func(*Allocation) bool{
+		func(x *Allocation) bool { return x.Need == a.Need }, func(x *Allocation) bool { return x.ID == a.ID },
+	} {
+		st := &stance{s: s, facts: s.factsOf(r)}
+		if err := s.lookUp(ctx, r, l, but, &st.facts); err != nil || st.Admits(a.Offer) {
+			return matching.Reason{}, err
+		}
+		why = st.reason(a.Offer)
 	}
-	return st.reason(a.Offer), nil
+	return why, nil
 }
 
 // china is the one civil time there.

@@ -12,6 +12,7 @@ import (
 	"github.com/xingfuma/happycode/app/residents"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
+	"github.com/xingfuma/happycode/providers/eligibility"
 )
 
 // ruled posts an offer with a rule, given to whoever comes.
@@ -310,4 +311,110 @@ func TestTheRecordKeepsRulesBetweenOffers(t *testing.T) {
 			t.Fatalf("the household has %d offers of a set that allows one", len(offersIn(got)))
 		}
 	}
+}
+
+// A rule may ask for something to have been had; it is met also by what the same need
+// was given before.
+func TestARuleRestsOnWhatTheNeedWasGiven(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	first := c.ruled("meal", "", func(n *providers.NewOffer) { n.Lots[0].QtyUnits = 1 })
+	r := c.person(village, "")
+	c.need(r, "meal", 2, 3)
+	if got := c.scan(r); len(got.Offered) != 1 || got.Offered[0].Offer != first.ID {
+		t.Fatalf("offered %+v", got.Offered)
+	}
+	more := c.ruled("meal", fmt.Sprintf(`received.within(%q, 30)`, first.ID), nil)
+	if got := c.scan(r); len(got.Offered) != 2 {
+		t.Fatalf("offered %+v; %+v", got.Offered, got.Needs)
+	}
+	if got := c.share(more); got.Promised != 1 {
+		t.Errorf("promised are %d units, want 1", got.Promised)
+	}
+	c.untilClean()
+}
+
+// A set may have offers of a category that there was not when the rule was said.
+func TestASetIsLookedForInEveryCategory(t *testing.T) {
+	t.Parallel()
+	for expr, want := range map[string]int{
+		`received.others(["#冬季救助"], 30) < 1`: len(providers.Categories()), `!received.within("meal", 30)`: 1,
+	} {
+		rule, err := eligibility.Parse(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var l lookup
+		l.add(openOffer{Offer: &providers.Offer{Rule: providers.Rule{Expr: expr, Categories: []string{"meal"}}}, rule: rule})
+		if len(l.categories) != want {
+			t.Errorf("%s: looked for in %v", expr, l.categories)
+		}
+	}
+}
+
+// The matcher counts a claim as long as something of it is with the household, and
+// then no more: when a part came back, when the rest of it ended, when all came back.
+func TestTheMatcherCountsWhatIsHeldInPart(t *testing.T) {
+	t.Parallel()
+	c := newCity(t, nil, nil)
+	ctx := context.Background()
+	c.ruled("clothing", `!received.within("meal", 30)`, nil)
+	o := c.ruled("meal", "", nil)
+	more := c.ruled("grocery", "", nil)
+	// free says whether the matcher gives more of a household that has had nothing.
+	free := func(r *residents.Resident) bool {
+		t.Helper()
+		ask := matching.Ask{Need: "probe" + r.ID, Category: "grocery", QtyUnits: 1, Candidates: []matching.Candidate{{
+			Offer: more.ID, Lot: c.share(more).ID, Day: matching.DayNumber(c.clock.now()), Guards: []matching.Guard{{Key: "meal"}},
+		}}}
+		got, err := c.care.engine.Match(ctx, matching.Request{County: county, Household: r.Household, Asks: []matching.Ask{ask}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.care.engine.Release(ctx, county, got[0].Holds, true); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.care.engine.Unwait(ctx, county, "grocery", ask.Need); err != nil {
+			t.Fatal(err)
+		}
+		return len(got[0].Holds) == 1
+	}
+	given := func() (*residents.Resident, string) {
+		t.Helper()
+		r := c.person(village, "")
+		c.need(r, "meal", 2, 3)
+		got := c.scan(r)
+		if len(got.Offered) != 1 || got.Offered[0].QtyUnits != 2 || free(r) {
+			t.Fatalf("offered %+v", got.Offered)
+		}
+		return r, got.Offered[0].ID
+	}
+	r, id := given()
+	if _, err := c.care.HandOver(ctx, c.worker, id, Evidence{}); err != nil {
+		t.Fatal(err)
+	}
+	for units := int64(2); units > 0; units-- {
+		if free(r) {
+			t.Errorf("a claim of which %d units are given does not count", units)
+		}
+		if _, err := c.care.TakeBack(ctx, c.worker, id, TakingBack{Units: 1, GivenUnits: units, Why: BackUnused}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !free(r) {
+		t.Error("what came back counts")
+	}
+	r, id = given()
+	canteen := counterOf(o)
+	look := c.look(canteen, r)
+	if _, err := c.care.GiveAtCounter(ctx, canteen, CounterGiving{Scan: look.Scan, Item: look.Items[0].Item, Units: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.care.NoShow(ctx, c.worker, id); err != nil {
+		t.Fatal(err)
+	}
+	if free(r) {
+		t.Error("a claim of which the rest has ended does not count")
+	}
+	c.untilClean()
 }

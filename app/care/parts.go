@@ -98,10 +98,11 @@ func (a *Allocation) endRest(e ending, nowMs int64) {
 	}
 }
 
-// restHold is what of a hold was not given.
+// restHold is what of a hold was not given. Rules count the claim all the same: some
+// of it was.
 func (a *Allocation) restHold() matching.Hold {
 	h := a.hold()
-	h.QtyUnits = a.RestUnits
+	h.QtyUnits, h.Keys, h.Day = a.RestUnits, nil, 0
 	return h
 }
 

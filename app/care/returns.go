@@ -211,7 +211,9 @@ func (s *Service) settleBack(ctx context.Context, a *Allocation) error {
 		s.worker.Kick(a.County)
 	} else {
 		h := a.hold()
-		h.QtyUnits = units
+		if h.QtyUnits = units; a.State != Returned { // something stays with them, and rules count the claim as long as it does
+			h.Keys, h.Day = nil, 0
+		}
 		err = s.engine.TakeBack(ctx, a.County, name, h, !share.Closed && !last.Lost)
 	}
 	if err != nil {
