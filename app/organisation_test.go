@@ -38,7 +38,7 @@ func TestPlaces(t *testing.T) {
 	if math.Abs(*p.Latitude-31.1774276) > 1e-5 || math.Abs(*p.Longitude-121.5272106) > 1e-5 || len(p.Hours.Week) != 1 || len(p.Hours.Except) != 1 {
 		t.Fatalf("the place is %+v", p)
 	}
-	wantPage(t, w.do("caseworker", "GET", page, nil), 200, "敬老食堂", "08:30-11:30, 13:00-17:00", "2099-10-01", "国庆节", "31.175304, 121.531542")
+	wantPage(t, w.do("caseworker", "GET", page, nil), 200, "敬老食堂", "08:30-11:30", "13:00-17:00", "2099-10-01", "国庆节", "31.175304, 121.531542")
 	wantPage(t, w.do("page boss", "GET", page+"/places/"+p.ID, nil), 200, "08:30-11:30, 13:00-17:00", "31.177428, 121.527211")
 	place := "/api/v1" + page + "/places/" + p.ID
 	if got := w.do("other provider", "DELETE", place, nil); got.status != 404 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/pages"
+	"github.com/xingfuma/happycode/app/regions"
 	"github.com/xingfuma/happycode/app/store"
 	"github.com/xingfuma/happycode/matching"
 	"github.com/xingfuma/happycode/providers"
@@ -41,6 +42,7 @@ func (a *App) offerFormOf(c *fiber.Ctx, f pages.Form) (pages.OfferNew, error) {
 	} else {
 		v.OfferForm = ""
 	}
+	f.Values["divisions"] = a.byCounty(f.Values["divisions"])
 	tree := a.Tree()
 	for _, code := range tree.Counties() {
 		county, _ := tree.Get(code)
@@ -62,6 +64,26 @@ func (a *App) offerFormOf(c *fiber.Ctx, f pages.Form) (pages.OfferNew, error) {
 	var err error
 	v.Funds, err = a.fundChoices(c)
 	return v, err
+}
+
+// byCounty puts the counties of a province or a city in its place: a form has a
+// box for each county and town, and none above, and what no box holds would be
+// lost with the next press of a button.
+func (a *App) byCounty(divisions []string) []string {
+	var out []string
+	tree := a.Tree()
+	for _, code := range divisions {
+		if d, ok := tree.Get(code); !ok || d.Level != regions.Province && d.Level != regions.City {
+			out = append(out, code)
+			continue
+		}
+		for _, county := range tree.Counties() {
+			if regions.Within(county, code) {
+				out = append(out, county)
+			}
+		}
+	}
+	return out
 }
 
 // organisationChoices are the approved organisations that an administrator
@@ -146,7 +168,8 @@ func (a *App) showOfferKinds(c *fiber.Ctx) error {
 const latestLooked = 20
 
 // begin is a new offer as is usual for its form; where it is given, and to
-// whom, as the organisation's last of that form, or its last at all.
+// whom, as the organisation's last of that form, or its last at all; the first
+// is given wherever the organisation serves.
 func (a *App) begin(c *fiber.Ctx, p providers.Preset) (providers.NewOffer, error) {
 	n := providers.NewOffer{
 		Form: p.Form, Category: p.Categories[0], CapUnits: p.CapUnits, CapPeriod: p.CapPeriod, Pace: p.Pace,
@@ -164,8 +187,16 @@ func (a *App) begin(c *fiber.Ctx, p providers.Preset) (providers.NewOffer, error
 		return n, nil
 	}
 	past, _, err := a.Providers.Offers(c.UserContext(), who.Organisation, "", latestLooked)
-	if err != nil || len(past) == 0 {
+	if err != nil {
 		return n, err
+	}
+	if len(past) == 0 {
+		org, err := a.Providers.Get(c.UserContext(), who.Organisation)
+		if err != nil {
+			return n, err
+		}
+		n.Divisions = org.Serves
+		return n, nil
 	}
 	last := past[0]
 	if i := slices.IndexFunc(past, func(o *providers.Offer) bool { return formOf(o) == p.Form }); i >= 0 {

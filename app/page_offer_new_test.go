@@ -52,10 +52,16 @@ func TestPostingByTheCalendar(t *testing.T) {
 	w.account("othergiver", accounts.Provider, "", w.orgRest)
 	day := func(n int) string { return w.now().In(chinaTime).AddDate(0, 0, n).Format(time.DateOnly) }
 
+	if _, err := w.app.Providers.SetProfile(t.Context(), w.orgID, providers.Profile{Serves: []string{city}}); err != nil {
+		t.Fatal(err)
+	}
 	wantPage(t, w.do("page giver", "GET", "/offers/new", nil), 200, "/offers/new?form=meals", "餐食", "救助金")
 	values := fieldsOf(w.do("page giver", "GET", "/offers/new?form=meals", nil).body)
 	if got := []string{values.Get("category"), values.Get("how"), values.Get("s0_start"), strings.Join(values["s0_weekday"], "")}; !slices.Equal(got, []string{"meal", "pickup", "11:00", "12345"}) {
 		t.Fatalf("the preset fills in %v", got)
+	}
+	if counties := values["divisions"]; len(counties) < 2 || !slices.Contains(counties, county) {
+		t.Errorf("of an organisation that serves a city, these are ticked: %v; want all its counties", counties)
 	}
 	values.Set("title_zh", "工作日午餐")
 	values.Set("do", "draft")

@@ -60,15 +60,15 @@ func (a *App) organisationPage(c *fiber.Ctx) (pages.Organisation, error) {
 func (a *App) placeRow(p providers.Place) pages.PlaceRow {
 	now := a.Now().In(chinaTime)
 	row := pages.PlaceRow{
-		ID: p.ID, Name: text(p.NameZH, p.NameEN), Where: a.placeName(p.Division), Address: text(p.Address, p.AddressEN), Phone: p.Phone, Today: spansText(p.Hours.On(now)),
+		ID: p.ID, Name: text(p.NameZH, p.NameEN), Where: a.placeName(p.Division), Address: text(p.Address, p.AddressEN), Phone: p.Phone, Today: spansTexts(p.Hours.On(now)),
 		Kept: len(p.Hours.Week) > 0,
 	}
 	for _, w := range p.Hours.Week {
-		row.Week = append(row.Week, pages.DayHours{Day: fmt.Sprint(w.Weekday), Spans: spansText(w.Spans)})
+		row.Week = append(row.Week, pages.DayHours{Day: fmt.Sprint(w.Weekday), Spans: spansTexts(w.Spans)})
 	}
 	for _, e := range p.Hours.Except {
 		if e.Date >= now.Format(time.DateOnly) {
-			row.Except = append(row.Except, pages.DayHours{Day: e.Date, Spans: spansText(e.Spans), Note: e.Note})
+			row.Except = append(row.Except, pages.DayHours{Day: e.Date, Spans: spansTexts(e.Spans), Note: e.Note})
 		}
 	}
 	if p.Located {
@@ -79,13 +79,16 @@ func (a *App) placeRow(p providers.Place) pages.PlaceRow {
 	return row
 }
 
-func spansText(spans []providers.Span) string {
+func spansTexts(spans []providers.Span) []string {
 	var out []string
 	for _, s := range spans {
 		out = append(out, s.String())
 	}
-	return strings.Join(out, ", ")
+	return out
 }
+
+// spansText writes hours as ParseSpans reads them.
+func spansText(spans []providers.Span) string { return strings.Join(spansTexts(spans), ", ") }
 
 func (a *App) showOrganisation(c *fiber.Ctx) error {
 	v, err := a.organisationPage(c)
@@ -94,7 +97,7 @@ func (a *App) showOrganisation(c *fiber.Ctx) error {
 	}
 	p := organisationOf(c).Profile()
 	v.Values = map[string][]string{
-		"description_zh": {p.DescriptionZH}, "description_en": {p.DescriptionEN}, "contact": {p.Contact}, "email": {p.Email}, "website": {p.Website}, "serves": p.Serves,
+		"description_zh": {p.DescriptionZH}, "description_en": {p.DescriptionEN}, "contact": {p.Contact}, "email": {p.Email}, "website": {p.Website}, "serves": a.byCounty(p.Serves),
 	}
 	return a.show(c, fiber.StatusOK, v)
 }

@@ -41,6 +41,37 @@ func (Offer) Times(milli int64) string { return strconv.FormatFloat(float64(mill
 // Yuan writes fen as yuan.
 func (Offer) Yuan(fen int64) string { return Yuan(fen) }
 
+// MovesShown is how many moves a page shows unfolded.
+func (Offer) MovesShown() int { return 5 }
+
+// Given are the shares that the page shows unfolded: those with units. Where
+// none has any, all.
+func (o Offer) Given() []Share {
+	if given := o.shares(false); len(given) > 0 {
+		return given
+	}
+	return o.Stock
+}
+
+// Bare are the shares of counties that have no units of a lot: they went where
+// somebody needs them more. They may come back.
+func (o Offer) Bare() []Share {
+	if bare := o.shares(true); len(bare) < len(o.Stock) {
+		return bare
+	}
+	return nil
+}
+
+func (o Offer) shares(bare bool) []Share {
+	var out []Share
+	for _, s := range o.Stock {
+		if (!s.Unlimited && s.Qty == 0) == bare {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // Kept is a part of the offer that is kept for some, in all lots and counties.
 type Kept struct {
 	Number     int
@@ -60,14 +91,14 @@ func (o Offer) KeptPart(number int64) *Kept {
 }
 
 // KeptFor names those for whom a part is kept.
-func (o Offer) KeptFor(k Kept) string {
-	switch group := o.Say(k.Group); {
+func (p Page) KeptFor(k Kept) string {
+	switch group := p.Say(k.Group); {
 	case k.Place == "":
 		return group
 	case group == "":
 		return k.Place
 	default:
-		return o.T("offer.kept_both", k.Place, group)
+		return p.T("offer.kept_both", k.Place, group)
 	}
 }
 

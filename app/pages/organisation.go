@@ -40,14 +40,17 @@ type ListedRow struct {
 type PlaceRow struct {
 	ID, Where, Phone string
 	Name, Address    Text
-	WGS84, GCJ02     string // "" where the coordinates are not known
-	Today            string // hours; "" for closed
-	Kept             bool   // hours are known
+	WGS84, GCJ02     string   // "" where the coordinates are not known
+	Today            []string // hours; none: closed
+	Kept             bool     // hours are known
 	Week, Except     []DayHours
 }
 
 // DayHours is when a place is open: Day is "1" Monday .. "7" Sunday, or a date.
-type DayHours struct{ Day, Spans, Note string }
+type DayHours struct {
+	Day, Note string
+	Spans     []string // none: closed
+}
 
 // PlaceEdit is the form for a place.
 type PlaceEdit struct {

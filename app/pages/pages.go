@@ -307,7 +307,7 @@ func (p Page) Nav() []NavItem {
 	case "provider":
 		items = []NavItem{{"/", "home", "nav.home", false}, {"/counter", "scan", "nav.counter", false}, {"/offers", "gift", "nav.offers", false}}
 		if p.User.Runs {
-			items = append(items, NavItem{"/offers/new", "plus", "nav.offer_new", false}, NavItem{"/funds", "coin", "nav.funds", false}, NavItem{"/organisation", "house", "nav.organisation", false})
+			items = append(items, NavItem{"/offers/new", "plus", "nav.post", false}, NavItem{"/funds", "coin", "nav.funds", false}, NavItem{"/organisation", "house", "nav.organisation", false})
 		}
 	}
 	best := -1

@@ -285,6 +285,20 @@ func TestCatalogueIsCompleteAndUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, lang := range []string{Chinese, English} { // of two, the decoder takes the later
+		b, err := catalogue.ReadFile("words/" + lang + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]bool{}
+		for _, m := range regexp.MustCompile(`(?m)^\s*"([^"]+)":`).FindAllSubmatch(b, -1) {
+			if key := string(m[1]); seen[key] {
+				t.Errorf("%s stands twice in %s", key, lang)
+			} else {
+				seen[key] = true
+			}
+		}
+	}
 	spaces := map[string]bool{}
 	for key, text := range zh {
 		if en[key] == "" {

@@ -20,7 +20,7 @@ func organisationSamples(s *Site, lang string) []sample {
 		Description: Text{"湖州本地超市，每周为困难家庭提供粮油和临期食品。", "A local supermarket that gives groceries to families in need each week."}, CreatedMs: sampleNow - 90*sampleDay,
 		Serves: []string{"吴兴区", "南浔区·南浔镇"}, Counties: areas, Places: []PlaceRow{
 			{ID: "p1", Where: "吴兴区·月河街道", Phone: "0572-2000001", Name: Text{"月河门店爱心柜台", "Yuehe store, aid counter"}, Address: Text{"月河路 8 号一楼", "8 Yuehe Road, ground floor"}, WGS84: "30.869330, 120.102450", GCJ02: "30.867010, 120.106920",
-				Today: "08:30-11:30, 13:00-17:00", Kept: true, Week: []DayHours{{"1", "08:30-11:30, 13:00-17:00", ""}, {"6", "09:00-12:00", ""}}, Except: []DayHours{{"2026-01-01", "", "元旦"}}},
+				Today: []string{"08:30-11:30", "13:00-17:00"}, Kept: true, Week: []DayHours{{Day: "1", Spans: []string{"08:30-11:30", "13:00-17:00"}}, {Day: "6", Spans: []string{"09:00-12:00"}}}, Except: []DayHours{{Day: "2026-01-01", Note: "元旦"}}},
 			{ID: "p2", Where: "南浔区·南浔镇", Name: Text{"南浔门店", ""}, Address: Text{"人瑞路 12 号", ""}, Kept: true}}}
 	org.Listed = []ListedRow{{Name: Text{"义务法律咨询", "Free legal advice"}, Description: "每周三下午", URL: "https://123.cn/law", Active: true}, {Name: Text{"冬衣捐赠点", ""}}}
 	org.Values = map[string][]string{"description_zh": {"湖州本地超市"}, "serves": {"330502000000"}}

@@ -191,7 +191,8 @@ func samples(s *Site, lang string) []sample {
 				{Number: 1, Group: Text{"老年人", "Elderly"}, PerMille: 300, Qty: 36, Given: 12}, {Number: 2, Group: Text{"残疾人", "Disabled"}, Place: "南浔区 · 南浔镇", PerMille: 125, Qty: 10, Given: 10}}, Stock: []Share{
 				{ID: "f1-1k1@330502", Place: "吴兴区", Kept: &Kept{Group: Text{"老年人", "Elderly"}}, FromMs: sampleNow, UntilMs: sampleNow + 2*sampleHour, Qty: 36, Free: 24, Promised: 2, HandedOver: 10},
 				{ID: "f1-1@330502", Place: "吴兴区", FromMs: sampleNow, UntilMs: sampleNow + 2*sampleHour, Qty: 120, Free: 41, Held: 3, Promised: 28, HandedOver: 46, Gone: 2},
-				{ID: "f1-1@330503", Place: "南浔区", FromMs: sampleNow - sampleDay, UntilMs: sampleNow - sampleHour, Qty: 80, HandedOver: 71, Gone: 9, Closed: "over"}}, Moves: []Move{
+				{ID: "f1-1@330503", Place: "南浔区", FromMs: sampleNow - sampleDay, UntilMs: sampleNow - sampleHour, Qty: 80, HandedOver: 71, Gone: 9, Closed: "over"},
+				{ID: "f1-1@330521", Place: "德清县", FromMs: sampleNow - sampleDay, UntilMs: sampleNow - sampleHour}}, Moves: []Move{
 				{From: "南浔区", To: "吴兴区", Amount: Amount{Units: 6, Unit: portion}, AtMs: sampleNow},
 				{From: "南浔区", To: "吴兴区", Amount: Amount{Units: 12, Unit: portion}, Waited: true, AtMs: sampleNow - sampleHour, Arrived: true},
 				{From: "吴兴区", To: "南浔区", Amount: Amount{Units: 3, Unit: portion}, AtMs: sampleNow - 2*sampleHour, Arrived: true}}}},
