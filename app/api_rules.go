@@ -3,6 +3,7 @@ package app
 import (
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/providers"
 	"github.com/xingfuma/happycode/providers/eligibility"
@@ -69,6 +70,14 @@ type reachView struct {
 	care.Reach
 }
 
+// asker is who has seen a count: colleagues have seen what each of them has.
+func asker(p accounts.Principal) string {
+	if p.Organisation != "" {
+		return "organisation:" + p.Organisation
+	}
+	return actor(p)
+}
+
 func (a *App) countReach(c *fiber.Ctx) error {
 	in, err := decode[reachRequest](c)
 	if err != nil {
@@ -82,7 +91,7 @@ func (a *App) countReach(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	reach, err := a.Care.Reach(c.UserContext(), actor(principalOf(c)), care.Reached{
+	reach, err := a.Care.Reach(c.UserContext(), asker(principalOf(c)), care.Reached{
 		Divisions: divisions, Groups: in.Groups, MinScoreMilli: in.MinScoreMilli, Rule: v.Rule, Before: in.Before,
 	}, a.progressOf(c, in.ImportID))
 	if err != nil {

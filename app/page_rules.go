@@ -90,7 +90,7 @@ func (a *App) reachOf(c *fiber.Ctx, f *pages.Form) (*pages.RuleReach, error) {
 		before := f.Value("rule_before")
 		q.Before = &before
 	}
-	reach, err := a.Care.Reach(c.UserContext(), actor(principalOf(c)), q, nil)
+	reach, err := a.Care.Reach(c.UserContext(), asker(principalOf(c)), q, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/xingfuma/happycode/app/accounts"
 	"github.com/xingfuma/happycode/app/care"
 	"github.com/xingfuma/happycode/providers/eligibility"
 )
@@ -107,5 +108,14 @@ func TestRulesOverTheAPI(t *testing.T) {
 	}
 	if status != http.StatusTooManyRequests {
 		t.Errorf("who asks on and on gets %d", status)
+	}
+}
+
+// What colleagues have seen of counts, they have seen together.
+func TestColleaguesAskForCountsAsOne(t *testing.T) {
+	t.Parallel()
+	one, other := accounts.Principal{Account: "a", Organisation: "o"}, accounts.Principal{Account: "b", Organisation: "o"}
+	if asker(one) != asker(other) || asker(one) == asker(accounts.Principal{Account: "a", Organisation: "p"}) || asker(accounts.Principal{Account: "o"}) == asker(one) {
+		t.Errorf("%s and %s", asker(one), asker(other))
 	}
 }

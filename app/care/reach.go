@@ -58,17 +58,17 @@ type ReachTown struct {
 // steady keeps two counts from telling together what neither tells alone: who
 // asks twice, with a rule that is a little narrower, must not learn of one
 // person by the difference. A count that lies near one shown before to the same
-// account for the same town is answered with that.
+// asker for the same town is answered with that.
 type steady struct {
 	mu    sync.Mutex
 	since time.Time
-	shown map[string][]int64 // by account and town
+	shown map[string][]int64 // by asker and town
 }
 
 // Figures are forgotten after a day, so that memory has an end.
 const steadyFor = 24 * time.Hour
 
-func (s *steady) show(now time.Time, account, town string, n int64) (shown int64, near bool) {
+func (s *steady) show(now time.Time, asker, town string, n int64) (shown int64, near bool) {
 	if n < LeastShown {
 		return 0, false
 	}
@@ -77,7 +77,7 @@ func (s *steady) show(now time.Time, account, town string, n int64) (shown int64
 	if s.shown == nil || now.Sub(s.since) > steadyFor {
 		s.since, s.shown = now, map[string][]int64{}
 	}
-	key := account + "|" + town
+	key := asker + "|" + town
 	for _, was := range s.shown[key] {
 		if d := n - was; -LeastShown < d && d < LeastShown {
 			return was, d != 0
@@ -95,9 +95,10 @@ type counted struct {
 	score               int64
 }
 
-// Reach counts whom an offer would reach. progress may be nil.
+// Reach counts whom an offer would reach. asker is who has seen what was counted
+// before: an account, or all of an organisation's. progress may be nil.
 // Errors: [providers.FieldError] for the rules, [regions.ErrDivision].
-func (s *Service) Reach(ctx context.Context, account string, q Reached, progress func(done, total int)) (*Reach, error) {
+func (s *Service) Reach(ctx context.Context, asker string, q Reached, progress func(done, total int)) (*Reach, error) {
 	now, err := s.asked(ctx, q.Rule)
 	if err != nil {
 		return nil, err
@@ -151,19 +152,19 @@ func (s *Service) Reach(ctx context.Context, account string, q Reached, progress
 			progress(i+1, len(people))
 		}
 	}
-	return s.shown(account, towns, before != nil, whole && all), nil
+	return s.shown(asker, towns, before != nil, whole && all), nil
 }
 
 // shown is what of the counts may be seen.
-func (s *Service) shown(account string, towns map[string]*[2]int64, compared, whole bool) *Reach {
+func (s *Service) shown(asker string, towns map[string]*[2]int64, compared, whole bool) *Reach {
 	at := s.now()
 	out := &Reach{AtMs: at.UnixMilli(), Towns: []ReachTown{}, Whole: whole}
 	for code, n := range towns {
 		t := ReachTown{Division: code, Place: s.tree().Name(code)}
 		if compared {
-			t.Before, _ = s.steady.show(at, account, code, n[1])
+			t.Before, _ = s.steady.show(at, asker, code, n[1])
 		}
-		t.People, t.Near = s.steady.show(at, account, code, n[0])
+		t.People, t.Near = s.steady.show(at, asker, code, n[0])
 		if t.People == 0 {
 			out.FewTowns++
 		}
