@@ -131,7 +131,7 @@ func (p *program) prepareCity(ctx context.Context, o cityOrder) (err error) {
 }
 
 // places lists the divisions, and the categories that are counted in small
-// units.
+// units and can be posted.
 func (b *builder) places() error {
 	tree := b.s.tree.Load()
 	for _, county := range tree.Counties() {
@@ -150,7 +150,7 @@ func (b *builder) places() error {
 		return say("区划表中没有村（社区）；请先执行 happycode import divisions", "the division tree has no villages; run happycode import divisions first", nil)
 	}
 	for _, c := range providers.Categories() {
-		if c.ID != providers.Cash {
+		if c.ID != providers.Cash && c.ID != providers.WishCategory { // a wish cannot be posted
 			b.categories = append(b.categories, c)
 		}
 	}
