@@ -368,6 +368,7 @@ func (m *model) takeBack(h matching.Hold, now int64, back bool) {
 			m.free(strings.TrimPrefix(h.Category.Field, "c:"))
 		}
 	}
+	m.note(h, -1)
 	m.unclaim(h.Household, h.Category, h.QtyUnits)
 	m.unclaim(h.Household, h.OfferCap, h.QtyUnits)
 }
