@@ -65,7 +65,7 @@ func TestBrowserFunds(t *testing.T) {
 	keeper.set("#lot-from-0", now.Add(-time.Hour).Format("2006-01-02T15:04"))
 	keeper.set("#lot-until-0", now.Add(72*time.Hour).Format("2006-01-02T15:04"))
 	keeper.press(`.tree details > summary`)
-	keeper.press(`.tree input[name="divisions"][value="` + county + `"]`)
+	keeper.do("serve the county alone", chromedp.Evaluate[chromedp.Void](`document.querySelectorAll('[name="divisions"]').forEach((box) => { box.checked = box.value === "`+county+`" })`))
 	keeper.choose("#f-pace", "now")
 	keeper.choose("#f-how", "delivery")
 	keeper.fits("/offers/new")

@@ -78,7 +78,7 @@ func TestBrowserRules(t *testing.T) {
 	giver.press("[data-rule-count]")
 	giver.await("what to do first", `document.querySelector("[data-rule-reach]").textContent.includes("请先选择覆盖地区")`)
 	giver.expected()
-	giver.do("serve the county", chromedp.Evaluate[chromedp.Void](`document.querySelector('[name="divisions"][value="`+county+`"]').click()`))
+	giver.do("serve the county alone", chromedp.Evaluate[chromedp.Void](`document.querySelectorAll('[name="divisions"]').forEach((box) => { box.checked = box.value === "`+county+`" })`))
 	giver.press("[data-rule-add]")
 	giver.write(1, "要求", ">")
 	giver.write(1, "岁", "70")
